@@ -26,9 +26,7 @@ from actors.learning.pretrained import pretrained_file
 StateDict = dict[str, Tensor]
 
 #: torchvision's DenseNet files were saved when submodule names could hold dots ("norm.1" is "norm1" today).
-_OLD_DENSENET_KEY = re.compile(
-    r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:weight|bias|running_mean|running_var))$"
-)
+_OLD_DENSENET_KEY = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
 def build_model(name: str, num_classes: int, *, pretrained: bool = False, weights_dir: Path | None = None) -> nn.Module:

@@ -1,0 +1,200 @@
+"""Pictures in memory and batches made of them.
+
+Owns that every picture is decoded and resized exactly once per attempt, and that the order of an epoch is a function of
+(seed, epoch) alone, so that a training continues in the middle of an epoch with the very batches it would have seen.
+What a picture looks like to a network is ``pictures``' business; this module only calls it.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from actors.learning.errors import UnreadablePictureError
+from actors.learning.files import output_error
+from actors.learning.image_tree import ImageTree
+from actors.learning.pictures import decode_picture
+
+#: Pictures between two looks at ``should_stop``; enough that threads seldom wait for the slowest of them.
+_CHUNK = 128
+_NAMED_AT_MOST = 5
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How the pictures of a tree are brought into memory."""
+
+    #: Side of the square pictures, in pixels.
+    image_size: int
+    #: What decoded pictures may occupy; beyond it they lie in a file that the kernel pages in.
+    memory_budget_bytes: int
+    #: Where that file is made; it has no name there, so nothing stays behind.
+    scratch_dir: Path
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSet:
+    """The decoded pictures of a tree, in its order.
+
+    ``pixels`` is uint8 of shape (pictures, side, side, 3), RGB; ``labels`` is int64 of shape (pictures,).
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    #: SHA-256 over the names and the encoded bytes of all pictures.
+    fingerprint: str
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return self.labels.shape[0]
+
+    @property
+    def size_bytes(self) -> int:
+        """What the decoded pictures occupy."""
+        return self.pixels.numel()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pictures as float32 0..1 of shape (n, 3, side, side), not normalised further, and labels int64 of shape (n,)."""
+
+    pictures: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return self.labels.shape[0]
+
+
+def decode_pictures(tree: ImageTree, decoding: Decoding, should_stop: Callable[[], bool]) -> PictureSet | None:
+    """Decode every picture of a tree once.
+
+    Returns:
+        The pictures, or None where ``should_stop`` said so before the end.
+
+    Raises:
+        UnreadablePictureError: Some cannot be decoded; all are tried first, so that the message can count them.
+        OutputError: The pictures exceed the memory budget and the scratch folder cannot hold them.
+    """
+    pixels = _room_for(len(tree.samples), decoding)
+    digests: list[bytes] = []
+    unreadable: list[str] = []
+
+    def decode(index: int) -> bytes | str:
+        return _decode_into(pixels[index], tree.root, tree.samples[index][0])
+
+    with ThreadPoolExecutor(max_workers=decoding.threads, thread_name_prefix="decode") as pool:
+        for start in range(0, len(tree.samples), _CHUNK):
+            if should_stop():
+                return None
+            for answer in pool.map(decode, range(start, min(start + _CHUNK, len(tree.samples)))):
+                if isinstance(answer, str):
+                    unreadable.append(answer)
+                else:
+                    digests.append(answer)
+    if unreadable:
+        raise _all_unreadable(tree.root, unreadable)
+    labels = torch.tensor([label for _, label in tree.samples], dtype=torch.int64)
+    return PictureSet(torch.from_numpy(pixels), labels, _fingerprint(tree, digests))
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSource:
+    """The batches of any epoch over a picture set, on a device."""
+
+    pictures: PictureSet
+    batch_size: int
+    device: torch.device
+    seed: int = 0
+    shuffle: bool = False
+
+    def batches(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch from its picture number ``start`` on.
+
+        A last picture that would be alone joins the batch before it: batch normalisation cannot learn from one.
+        """
+        order = self.order(epoch)
+        for begin, end in batch_bounds(len(order), self.batch_size, start=start):
+            yield self._batch(order[begin:end])
+
+    def order(self, epoch: int) -> Tensor:
+        """Give the order of the pictures in an epoch: the same for the same seed and epoch, always."""
+        if not self.shuffle:
+            return torch.arange(len(self.pictures))
+        # Mixed through a hash, since neighbouring seeds of this generator start out alike.
+        mixed = hashlib.sha256(f"{self.seed}/{epoch}".encode()).digest()[:8]
+        generator = torch.Generator().manual_seed(int.from_bytes(mixed, "little", signed=True))
+        return torch.randperm(len(self.pictures), generator=generator)
+
+    def _batch(self, indexes: Tensor) -> Batch:
+        """Collect pictures; they travel to the device as bytes, a quarter of their size as floats."""
+        pixels = self.pictures.pixels[indexes].to(self.device, non_blocking=True)
+        labels = self.pictures.labels[indexes].to(self.device, non_blocking=True)
+        return Batch(pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255.0), labels)
+
+
+def batch_bounds(count: int, batch_size: int, *, start: int = 0) -> list[tuple[int, int]]:
+    """Cut the pictures ``start`` to ``count`` into (begin, end) ranges, without a last range of one picture.
+
+    With a batch size of one every range holds one picture, and with only one picture left there is nothing to join.
+    """
+    bounds = [(begin, min(begin + batch_size, count)) for begin in range(start, count, batch_size)]
+    if batch_size > 1 and len(bounds) > 1 and bounds[-1][1] - bounds[-1][0] == 1:
+        bounds[-2:] = [(bounds[-2][0], count)]
+    return bounds
+
+
+def _room_for(count: int, decoding: Decoding) -> Pixels:
+    """Allocate pixels in memory, or in a nameless file where they exceed the budget."""
+    shape = (count, decoding.image_size, decoding.image_size, 3)
+    size = count * decoding.image_size**2 * 3
+    if size <= decoding.memory_budget_bytes:
+        return np.empty(shape, dtype=np.uint8)
+    try:
+        with tempfile.TemporaryFile(dir=decoding.scratch_dir) as file:
+            # Claims the blocks now: writing to a mapped hole on a full disk would kill the process by a signal.
+            os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
+    except OSError as error:
+        raise output_error(decoding.scratch_dir / "pictures", error) from error
+
+
+def _decode_into(pixels: Pixels, root: Path, name: str) -> bytes | str:
+    """Decode one picture in place; give the digest of its file, or the reason why it cannot be decoded."""
+    try:
+        pixels[...] = decode_picture(root / name, pixels.shape[0])
+        with (root / name).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except UnreadablePictureError as error:
+        return f"{name} ({error.message.rpartition(': ')[2]})"
+    except OSError as error:
+        return f"{name} ({error.strerror})"
+
+
+def _all_unreadable(root: Path, unreadable: list[str]) -> UnreadablePictureError:
+    """Name some of the pictures that cannot be decoded and count the rest."""
+    named = ", ".join(unreadable[:_NAMED_AT_MOST])
+    rest = len(unreadable) - _NAMED_AT_MOST
+    more = f" and {rest} more" if rest > 0 else ""
+    what = "picture" if len(unreadable) == 1 else "pictures"
+    message = f"{len(unreadable)} {what} below {root} cannot be decoded: {named}{more}"
+    return UnreadablePictureError(message, "Replace or remove them.")
+
+
+def _fingerprint(tree: ImageTree, digests: list[bytes]) -> str:
+    """Hash names and contents in the order of the tree."""
+    whole = hashlib.sha256()
+    for (name, _), digest in zip(tree.samples, digests, strict=True):
+        whole.update(name.encode("utf-8", "surrogateescape") + b"\0" + digest)
+    return whole.hexdigest()

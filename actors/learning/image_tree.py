@@ -1,0 +1,101 @@
+"""A dataset as a tree of class folders, before any picture is opened.
+
+Owns which classes a folder holds and in which order. Must not import torch: a submission is checked with it by a process
+that has none.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors.learning.errors import DatasetError
+from actors.learning.pictures import PICTURE_EXTENSIONS
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTree:
+    """The pictures below ``root``, each with the index of its class.
+
+    A class's index is its position among the ASCII-sorted folder names (upper case before lower), as torchvision's
+    ImageFolder gives it. Every class index of ``samples`` lies within ``classes``.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    #: (path below the root with forward slashes, class index), sorted by class, then path.
+    samples: tuple[tuple[str, int], ...]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Number of pictures of each class, in index order."""
+        counts = [0] * len(self.classes)
+        for _, index in self.samples:
+            counts[index] += 1
+        return tuple(counts)
+
+    def indexed_as(self, classes: tuple[str, ...]) -> "ImageTree":
+        """Give the same pictures the indexes that ``classes`` assigns to their folder names.
+
+        Raises:
+            DatasetError: A folder has a name that is not among them.
+        """
+        strangers = sorted(set(self.classes) - set(classes))
+        if strangers:
+            raise DatasetError(
+                f"{self.root} has class folders that the training tree lacks: {', '.join(strangers[:5])}",
+                "Give both trees the same class folders.",
+            )
+        index_of = {name: index for index, name in enumerate(classes)}
+        samples = tuple((path, index_of[self.classes[index]]) for path, index in self.samples)
+        return ImageTree(self.root, classes, samples)
+
+
+def scan_class_folders(root: Path) -> ImageTree:
+    """List the class folders of ``root`` and their pictures.
+
+    Hidden files and folders are left out. A class folder may be a link and may hold folders of its own; links deeper
+    down are not followed.
+
+    Raises:
+        DatasetError: ``root`` is no folder, holds no class folder, cannot be read, or a class folder is empty.
+    """
+    if not root.is_dir():
+        raise DatasetError(f"{root} is not a folder", "Give a folder that holds one folder of pictures per class.")
+    try:
+        classes = tuple(sorted(entry.name for entry in os.scandir(root) if _is_class_folder(entry)))
+        samples = tuple((path, index) for index, name in enumerate(classes) for path in _pictures_of(root, name))
+    except OSError as error:
+        raise DatasetError(f"cannot read {error.filename}: {error.strerror}", "Check the folder's rights.") from error
+    if not classes:
+        raise DatasetError(f"{root} has no class folders", "Put the pictures of each class into a folder of its name.")
+    return ImageTree(root, classes, samples)
+
+
+def _is_class_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell a class from files and from hidden folders, which tools leave behind."""
+    return entry.is_dir() and not entry.name.startswith(".")
+
+
+def _pictures_of(root: Path, name: str) -> list[str]:
+    """List the pictures of one class, as paths below the root."""
+    pictures = sorted(_pictures_below(root / name, name))
+    if not pictures:
+        raise DatasetError(
+            f"class folder {root / name} holds no picture",
+            f"Add files that end in {', '.join(PICTURE_EXTENSIONS)}, or remove the folder.",
+        )
+    return pictures
+
+
+def _pictures_below(folder: Path, prefix: str) -> Iterator[str]:
+    """Yield the pictures of a folder and of the folders in it."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = f"{prefix}/{entry.name}"
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _pictures_below(Path(entry.path), path)
+            elif entry.name.lower().endswith(PICTURE_EXTENSIONS) and entry.is_file():
+                yield path
