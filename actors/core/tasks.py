@@ -1,0 +1,168 @@
+"""What a user submits, and what became of it. Frozen records; ``task_flow`` alone makes new versions of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from actors.core.model import WorkKind
+
+
+class TaskState(StrEnum):
+    """Where a task is in its life."""
+
+    PENDING = "pending"  # accepted, not yet answered by the accountant
+    QUEUED = "queued"  # waiting in line
+    RUNNING = "running"  # an attempt holds a lease
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can follow."""
+        return not TRANSITIONS[self]
+
+
+#: The legal moves; everything else raises ``InvalidTransitionError``.
+TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = {
+    TaskState.PENDING: frozenset({TaskState.QUEUED, TaskState.RUNNING, TaskState.FAILED, TaskState.CANCELLED}),
+    TaskState.QUEUED: frozenset({TaskState.RUNNING, TaskState.FAILED, TaskState.CANCELLED}),
+    TaskState.RUNNING: frozenset({TaskState.QUEUED, TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED}),
+    TaskState.COMPLETED: frozenset(),
+    TaskState.FAILED: frozenset(),
+    TaskState.CANCELLED: frozenset(),
+}
+
+
+class EndMode(StrEnum):
+    """How a user ends a task."""
+
+    CANCEL = "cancel"  # leave the line, or stop
+    STOP = "stop"  # write a checkpoint, then end
+    KILL = "kill"  # end at once
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFault:
+    """Why a task failed, in words for the user: a stable code, what happened, and what to do about it."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """One step of a task's history; ``before`` is None for the submission."""
+
+    at: float
+    before: TaskState | None
+    after: TaskState
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseView:
+    """The lease of a running attempt, as far as a task shows it."""
+
+    lease_id: str
+    token: int
+    device_id: str
+    units: int
+    memory_bytes: int
+    granted_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an attempt is.
+
+    Attributes:
+        percent: 0 to 100.
+        message: one line for people.
+        epoch: the current epoch, from 1; None for work without epochs.
+        total_epochs: how many there will be.
+        metrics: the latest full set, by the names of the HTTP contract.
+    """
+
+    percent: int = 0
+    message: str = ""
+    epoch: int | None = None
+    total_epochs: int | None = None
+    metrics: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a user wants done, checked and complete.
+
+    Attributes:
+        task_id: the caller's own id, or one made at the door.
+        work: the kind, which is also the limit it counts against.
+        task_type: the kind in the words of the HTTP contract (training, inference, ...).
+        request: the request body after defaults, JSON values only.
+        device: the selector that was asked for.
+        priority: 1 is the most urgent, 10 the least.
+        memory_bytes: the budget asked for, or None.
+        device_count: more than 1 for a gang.
+        preemptible: may be paused for a better-ranked task.
+        max_retries: how often a died attempt is repeated.
+        output_path: where the user's files go.
+        batch_id: the parent, for one source of a batch.
+    """
+
+    task_id: str
+    work: WorkKind
+    task_type: str
+    request: Mapping[str, Any]
+    device: str
+    priority: int
+    memory_bytes: int | None = None
+    device_count: int = 1
+    preemptible: bool = False
+    max_retries: int = 2
+    output_path: str = ""
+    batch_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task: what was submitted, where it is, and every state it has been in.
+
+    Attributes:
+        submission: what the user wants.
+        state: the current state; equals the last entry of ``history``.
+        submitted_at: seconds since the epoch; the base of its rank.
+        updated_at: when anything of this record changed last.
+        attempts: how many attempts were begun (asked a lease for).
+        attempt_id: the current or last attempt.
+        lease: held by the running attempt, else None.
+        ending: set once a user has asked for the end; the state follows when the process is gone.
+        progress: of the current attempt.
+        fault: why it failed.
+        started_at: when the first attempt got its lease.
+        finished_at: when it reached a final state.
+        queue_position: 1 for the next in line; None when not waiting or not known.
+        history: every state change, oldest first.
+    """
+
+    submission: Submission
+    state: TaskState
+    submitted_at: float
+    updated_at: float
+    attempts: int = 0
+    attempt_id: str = ""
+    lease: LeaseView | None = None
+    ending: EndMode | None = None
+    progress: Progress = field(default_factory=Progress)
+    fault: TaskFault | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    queue_position: int | None = None
+    history: tuple[StateChange, ...] = ()
+
+    @property
+    def task_id(self) -> str:
+        """The id of the task."""
+        return self.submission.task_id

@@ -1,0 +1,157 @@
+"""What crosses between processes, beside the domain's own records: frozen, with slots, picklable.
+
+The nouns of the domain (tasks, leases, devices) cross as they are; here are the questions, answers and reports that only the shells
+and their callers need.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from actors.core.model import Device, Lease, WorkKind
+from actors.core.tasks import Progress, Task, TaskFault, TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a task's log.
+
+    Attributes:
+        seq: position in the task's log, from 1, without gaps.
+        at: seconds since the epoch.
+        level: DEBUG, INFO, WARNING or ERROR.
+        message: the text.
+        stage: epoch_start, training, validation, epoch_end or completed, where it marks one.
+        step: the batch or file number, where it has one.
+        metrics: figures, by the names of the HTTP contract.
+        status: the task's state: on progress records, and on the last line of an ended task.
+        progress: 0 to 100, on progress records.
+    """
+
+    seq: int
+    at: float
+    level: str
+    message: str
+    stage: str | None = None
+    step: int | None = None
+    metrics: Mapping[str, float] | None = None
+    status: str | None = None
+    progress: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogSlice:
+    """Lines of one task's log from a position on; ``is_complete`` when the task has ended and no line will follow these."""
+
+    lines: tuple[LogLine, ...]
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TaskQuery:
+    """Which tasks to list: newest first, at most ``limit``, after the task that ``cursor`` names."""
+
+    state: TaskState | None = None
+    task_type: str | None = None
+    limit: int = 100
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """Tasks of one page, newest first; ``next_cursor`` is None on the last."""
+
+    tasks: tuple[Task, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """One device with everything that is known of it now.
+
+    Attributes:
+        device: what it is.
+        is_present: false while its node is gone.
+        limits: most leases by kind of work.
+        counts: leases held by kind of work.
+        share_units: units that leases may use together.
+        held_units: units that leases hold.
+        serving_replicas: the most replicas of the serving share.
+        leases: open leases, ending ones included.
+        placement_group: Ray's id of the group that holds the task share, "" while there is none.
+        allocated_bytes: memory in use by every process as the driver sees it (simulated: the budgets of the leases).
+        utilization: percent, 0 where unknown.
+        temperature_c: degrees, 0 where unknown.
+        power_w: watts, 0 where unknown.
+        compute_capability: of a GPU, "" where unknown.
+        processes: (pid, task id or "foreign", bytes) of the processes on a GPU.
+    """
+
+    device: Device
+    is_present: bool
+    limits: Mapping[WorkKind, int]
+    counts: Mapping[WorkKind, int]
+    share_units: int
+    held_units: int
+    serving_replicas: int
+    leases: tuple[Lease, ...]
+    placement_group: str
+    allocated_bytes: int = 0
+    utilization: int = 0
+    temperature_c: float = 0.0
+    power_w: float = 0.0
+    compute_capability: str = ""
+    processes: tuple[tuple[int, str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceView:
+    """All devices and the line at one moment. ``oldest_wait_s`` is 0 with nobody waiting."""
+
+    at: float
+    devices: tuple[DeviceView, ...]
+    waiting: int
+    oldest_wait_s: float
+    cuda_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentHealth:
+    """Whether one component answers. ``state``: healthy, unhealthy, starting or not_deployed; ``since``: in it from when on."""
+
+    state: str
+    latency_ms: float
+    since: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptOrder:
+    """Everything that the process of one attempt needs to know."""
+
+    attempt_id: str
+    task_id: str
+    work: WorkKind
+    request: Mapping[str, Any]
+    output_path: str
+    lease: Lease
+    resume: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """How an attempt ended by itself.
+
+    Attributes:
+        outcome: completed, stopped (asked to) or failed.
+        message: one line for people.
+        fault: set when failed.
+        is_retryable: whether another attempt could end differently.
+        progress: the last state of it.
+    """
+
+    outcome: str
+    message: str
+    fault: TaskFault | None = None
+    is_retryable: bool = False
+    progress: Progress = field(default_factory=Progress)

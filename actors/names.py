@@ -1,0 +1,11 @@
+"""The names under which the service's parts find each other in Ray."""
+
+from typing import Final
+
+#: Ray's namespace of every named actor of the service.
+NAMESPACE: Final = "rfuav"
+ACCOUNTANT: Final = "accountant"
+SUPERVISOR: Final = "supervisor"
+LOG_HUB: Final = "log_hub"
+#: The Serve application that answers HTTP, and its one deployment.
+INGRESS: Final = "ingress"

@@ -1,0 +1,53 @@
+"""Where each part of the service says which process it is.
+
+A part writes ``STATE/run/<name>.json`` with its pid and that process's start time as its first act, so that it can be found (and, if
+it is silent, ended) without its cooperation. The start time tells a process from a later one with the same pid.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """One process: its pid and when it started, in seconds since the epoch."""
+
+    pid: int
+    created: float
+
+    def process(self) -> psutil.Process | None:
+        """The live process, or None if it is gone (or its pid belongs to another one now)."""
+        try:
+            process = psutil.Process(self.pid)
+            is_same = abs(process.create_time() - self.created) < 0.05
+        except psutil.NoSuchProcess:
+            return None
+        return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
+
+
+def own_presence() -> Presence:
+    """The calling process."""
+    return Presence(os.getpid(), psutil.Process().create_time())
+
+
+def announce(state_dir: Path, name: str) -> Presence:
+    """Write down that the calling process is the part ``name``."""
+    folder = state_dir / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    presence = own_presence()
+    draft = folder / f".{name}.{presence.pid}"
+    draft.write_text(json.dumps(asdict(presence)), encoding="utf-8")
+    draft.replace(folder / f"{name}.json")
+    return presence
+
+
+def find(state_dir: Path, name: str) -> Presence | None:
+    """Who announced itself last as ``name``; None if nobody did, or the note cannot be read."""
+    try:
+        return Presence(**json.loads((state_dir / "run" / f"{name}.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None

@@ -1,0 +1,175 @@
+"""Every setting of the service, from one place.
+
+Sources, later ones win: defaults here, the YAML profile given with ``--config``, ``.env`` in the working folder, the environment,
+the command line. The environment names without a prefix are the origin's; those of this project begin with ``RFUAV_``. Unknown keys in
+YAML are an error, unknown names in ``.env`` a warning. Nothing else in the project reads the environment for settings.
+"""
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+#: Environment name -> field. The first group keeps the names of the origin.
+ENVIRONMENT_NAMES: Mapping[str, str] = {
+    "APP_NAME": "app_name",
+    "VERSION": "version",
+    "ENVIRONMENT": "environment",
+    "DEBUG": "debug",
+    "HOST": "host",
+    "PORT": "port",
+    "CORS_ORIGINS": "cors_origins",
+    "LOG_LEVEL": "log_level",
+    "LOG_FILE": "log_file",
+    "MAX_TRAINING_CONCURRENT_GPU": "max_training_concurrent_gpu",
+    "MAX_INFERENCE_CONCURRENT_GPU": "max_inference_concurrent_gpu",
+    "MAX_TRAINING_CONCURRENT_CPU": "max_training_concurrent_cpu",
+    "MAX_INFERENCE_CONCURRENT_CPU": "max_inference_concurrent_cpu",
+    "MAX_PREPROCESSING_CONCURRENT_CPU": "max_preprocessing_concurrent_cpu",
+    "DEFAULT_TRAIN_PRIORITY": "default_train_priority",
+    "DEFAULT_INFERENCE_PRIORITY": "default_inference_priority",
+    "TASK_QUEUE_SIZE": "task_queue_size",
+    "ENABLE_GPU_SELECTION": "enable_gpu_selection",
+    "RFUAV_STATE_DIR": "state_dir",
+    "RFUAV_DATA_ROOTS": "data_roots",
+    "RFUAV_SIMULATE_GPUS": "simulate_gpus",
+    "RFUAV_GPU_FALLBACK": "gpu_fallback",
+    "RFUAV_PATIENCE_S": "patience_s",
+    "RFUAV_STORE_URL": "store_url",
+    "RFUAV_TORCH_THREADS": "torch_threads",
+    "RFUAV_STOP_GRACE_S": "stop_grace_s",
+    "RFUAV_LEASE_TTL_S": "lease_ttl_s",
+    "RFUAV_HEARTBEAT_S": "heartbeat_s",
+    "RFUAV_PICTURE_CACHE_MB": "picture_cache_mb",
+}
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; the text names the setting, the value and the remedy."""
+
+
+class Settings(BaseModel):
+    """All settings, validated and frozen. A field's description is its documentation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    app_name: str = Field("RFUAV Model Service", description="name in /info and on the page")
+    version: str = Field("3.0.0", description="version in /info and /health")
+    environment: str = Field("production", description="a word for /info")
+    debug: bool = Field(default=False, description="accepted for the origin's sake; no effect")
+    host: str = Field("127.0.0.1", description="address that HTTP listens on")
+    port: int = Field(8000, ge=1, le=65534, description="port that HTTP listens on")
+    cors_origins: tuple[str, ...] = Field((), description="origins whose pages may call the service; none by default")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="level of the service's own logs")
+    log_file: str = Field("", description="accepted for the origin's sake; logs are in STATE/logs")
+    max_training_concurrent_gpu: int = Field(1, ge=0, le=64, description="most trainings at once on each GPU")
+    max_inference_concurrent_gpu: int = Field(3, ge=0, le=64, description="most inference jobs at once on each GPU")
+    max_training_concurrent_cpu: int = Field(2, ge=0, le=64, description="most trainings at once on each CPU device")
+    max_inference_concurrent_cpu: int = Field(4, ge=0, le=64, description="most inference jobs at once on each CPU device")
+    max_preprocessing_concurrent_cpu: int = Field(2, ge=0, le=64, description="most preprocessing tasks at once on each CPU device")
+    default_train_priority: int = Field(5, ge=1, le=10, description="priority of a training that names none; 1 is the most urgent")
+    default_inference_priority: int = Field(3, ge=1, le=10, description="priority of an inference job that names none")
+    task_queue_size: int = Field(100, ge=1, le=1_000_000, description="most waiting tasks; beyond, submissions get 429")
+    enable_gpu_selection: bool = Field(default=True, description="false: cuda:N is treated as cuda")
+    gpu_fallback: Literal["none", "cpu"] = Field("none", description="cpu: a cuda request runs on the CPU where there is no GPU")
+    simulate_gpus: int = Field(0, ge=0, le=64, description="logical GPUs of 24 GB that compute on the CPU")
+    state_dir: Path = Field(Path("var"), description="folder of the store, logs and run files")
+    data_roots: tuple[Path, ...] = Field((Path(),), min_length=1, description="folders that requests may read and write")
+    store_url: str = Field("", description="SQLAlchemy URL of the durable store; empty: SQLite in the state folder")
+    patience_s: float = Field(600.0, gt=0, description="waiting time that one step of priority is worth; inf: strict priority")
+    lease_ttl_s: float = Field(30.0, ge=1, description="a lease that is not renewed for so long is taken back")
+    heartbeat_s: float = Field(5.0, gt=0, description="how often a worker renews its lease")
+    stop_grace_s: float = Field(30.0, ge=0, description="how long a cancelled attempt may take to stop before it is killed")
+    start_deadline_s: float = Field(120.0, gt=0, description="how long an attempt's process may take to start")
+    torch_threads: int = Field(0, ge=0, le=1024, description="CPU threads of one attempt; 0: the cores of its device")
+    picture_cache_mb: int = Field(
+        2048, ge=1, description="memory in MB for decoded pictures of one training; beyond, a file is used"
+    )
+
+    @field_validator("cors_origins", "data_roots", mode="before")
+    @classmethod
+    def _split_list(cls, value: Any) -> Any:
+        """Accept ``a,b`` (environment), a single value, and a list."""
+        if isinstance(value, str):
+            text = value.strip().removeprefix("[").removesuffix("]")
+            return tuple(part.strip().strip("\"'") for part in text.split(",") if part.strip())
+        return (value,) if isinstance(value, Path) else value
+
+    @field_validator("heartbeat_s")
+    @classmethod
+    def _beat_before_the_end(cls, value: float, info: Any) -> float:
+        if value * 2 > info.data.get("lease_ttl_s", 30.0):
+            raise ValueError("must be at most half of lease_ttl_s, or every hiccup loses a lease")
+        return value
+
+    def resolved(self, base: Path) -> "Settings":
+        """The same settings with every folder absolute, relative ones taken from ``base``."""
+        roots = tuple((base / root).resolve() for root in self.data_roots)
+        return self.model_copy(update={"state_dir": (base / self.state_dir).resolve(), "data_roots": roots})
+
+    @property
+    def database_url(self) -> str:
+        """The SQLAlchemy URL of the durable store."""
+        return self.store_url or f"sqlite:///{self.state_dir / 'store.sqlite'}"
+
+
+def load_settings(
+    config: Path | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    base: Path | None = None,
+) -> Settings:
+    """Read the settings from all sources.
+
+    Args:
+        config: the YAML profile, or None.
+        overrides: values from the command line by field name; None values are ignored.
+        environ: the environment; the process's own by default.
+        base: the folder that relative folders and ``.env`` are taken from; the working folder by default.
+
+    Raises:
+        SettingsError: names the setting, the value and what would be accepted.
+    """
+    base = base or Path.cwd()
+    values: dict[str, Any] = _read_profile(config) if config else {}
+    values |= _read_dotenv(base / ".env")
+    values |= _pick(environ if environ is not None else os.environ)
+    values |= {name: value for name, value in (overrides or {}).items() if value is not None}
+    try:
+        return Settings(**values).resolved(base)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, each['loc']))}: {each['msg']} (given: {each['input']!r})" for each in error.errors()]
+        raise SettingsError("; ".join(lines)) from None
+
+
+def _read_profile(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"config file {path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"config file {path} is not YAML: {error}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise SettingsError(f"config file {path} must hold `name: value` lines")
+    return content
+
+
+def _read_dotenv(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    found = {name: value for name, value in dotenv_values(path).items() if value is not None}
+    for name in sorted(set(found) - set(ENVIRONMENT_NAMES)):
+        warnings.warn(f"{path}: unknown setting {name} is ignored", stacklevel=3)
+    return _pick(found)
+
+
+def _pick(environ: Mapping[str, str]) -> dict[str, Any]:
+    return {field: environ[name] for name, field in ENVIRONMENT_NAMES.items() if environ.get(name)}

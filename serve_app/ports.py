@@ -1,0 +1,78 @@
+"""What the routes need of the rest of the system, as protocols.
+
+Routes know these and nothing of Ray; ``ray_ports`` implements them over actor handles, tests over plain objects. Every method
+raises the domain's errors (``actors.core.errors``), or ``NotReadyError`` while the component behind it does not answer.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from actors.core.model import WorkKind
+from actors.core.tasks import EndMode, Submission, Task
+from actors.messages import ComponentHealth, LogSlice, ResourceView, TaskPage, TaskQuery
+
+
+class NotReadyError(Exception):
+    """A component does not answer now; asking again after ``retry_after_s`` may succeed. HTTP: 503."""
+
+    def __init__(self, component: str, retry_after_s: int = 2) -> None:
+        super().__init__(component, retry_after_s)
+        self.component = component
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return f"the {self.component} does not answer; try again in {self.retry_after_s} s"
+
+
+class TasksPort(Protocol):
+    """Tasks, as the supervisor owns them."""
+
+    async def submit(self, submission: Submission) -> Task:
+        """Accept a task; durable when this returns. Repeating a task_id with the same content returns the first task.
+
+        Raises:
+            DuplicateRequestError: the task_id is in use with another content.
+            LineFullError: too many tasks wait.
+            SubmissionError: a path or number is wrong on this machine.
+            UnsatisfiableRequestError: no device could ever carry it.
+        """
+
+    async def get(self, task_id: str) -> Task:
+        """One task. Raises TaskNotFoundError."""
+
+    async def list_page(self, query: TaskQuery) -> TaskPage:
+        """Tasks, newest first."""
+
+    async def end(self, task_id: str, mode: EndMode) -> Task:
+        """Ask for the end of a task. Raises TaskNotFoundError, TaskEndedError."""
+
+    async def delete(self, task_id: str) -> None:
+        """Forget an ended task and its log. Raises TaskNotFoundError, TaskNotEndedError."""
+
+
+class LogsPort(Protocol):
+    """Logs, as the log hub owns them."""
+
+    async def read(self, task_id: str, *, after: int, limit: int = 1000, wait_s: float = 0.0) -> LogSlice:
+        """Lines with a sequence number above ``after``, oldest first; waits up to ``wait_s`` for the first of them."""
+
+
+class ResourcesPort(Protocol):
+    """Devices and limits, as the accountant owns them."""
+
+    async def view(self) -> ResourceView:
+        """All devices and the line now."""
+
+    async def set_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> ResourceView:
+        """Merge new limits by device id; ``cuda`` and ``cpu`` mean every device of the kind.
+
+        Raises:
+            LimitError: names the device or kind that is wrong; nothing was changed.
+        """
+
+
+class HealthPort(Protocol):
+    """Whether the components answer."""
+
+    async def components(self) -> Mapping[str, ComponentHealth]:
+        """accountant, supervisor, log_hub, predictor and store, each with state and latency; never raises."""
