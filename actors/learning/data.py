@@ -132,7 +132,7 @@ class BatchSource:
         """Give the order of the pictures in an epoch: the same for the same seed and epoch, always."""
         if not self.shuffle:
             return torch.arange(len(self.pictures))
-        # Mixed through a hash, since neighbouring seeds of this generator start out alike.
+        # Hashed, so that epoch 1 of seed 0 and epoch 0 of seed 1 have nothing in common.
         mixed = hashlib.sha256(f"{self.seed}/{epoch}".encode()).digest()[:8]
         generator = torch.Generator().manual_seed(int.from_bytes(mixed, "little", signed=True))
         return torch.randperm(len(self.pictures), generator=generator)

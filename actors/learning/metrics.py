@@ -130,7 +130,7 @@ def _mean_average_precision(probabilities: Tensor, labels: Tensor) -> float:
     """Average the one-against-rest precision over the classes that have pictures; others have no defined value."""
     from torchmetrics.functional.classification import multilabel_average_precision  # noqa: PLC0415
 
-    present = labels.unique()
+    present = torch.unique(labels)
     is_class = (labels[:, None] == present[None, :]).long()
     if len(present) == 1:
         return 1.0

@@ -1,0 +1,96 @@
+"""What a training is asked to do, what it reports and what it ends with.
+
+Plain values that travel between processes; importing them costs no torch. What they mean is decided in ``training``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+
+class Stage(StrEnum):
+    """Where in a training a record comes from; these words are part of the HTTP contract."""
+
+    EPOCH_START = "epoch_start"
+    TRAINING = "training"
+    VALIDATION = "validation"
+    EPOCH_END = "epoch_end"
+    COMPLETED = "completed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingPlan:
+    """Everything that decides the outcome of a training, resolved: nothing in it is looked up anywhere else."""
+
+    model: str
+    #: The width of the head; at least the number of class folders.
+    num_classes: int
+    train_path: Path
+    val_path: Path
+    #: Where the finished files go. Must exist.
+    output_dir: Path
+    #: Where files are made before they are handed over: of this attempt alone, on the file system of ``output_dir``.
+    staging_dir: Path
+    batch_size: int = 8
+    num_epochs: int = 100
+    learning_rate: float = 1e-4
+    image_size: int = 224
+    weight_path: str | None = None
+    pretrained: bool = False
+    shuffle: bool = True
+    seed: int = 0
+    #: A torch device, such as "cpu" or "cuda:0".
+    device: str = "cpu"
+    #: Torch threads; a resumed training keeps the count it began with, since results depend on it.
+    threads: int = 1
+    #: How many per-epoch weights files stay; None keeps all.
+    keep_checkpoints: int | None = None
+    #: Epochs without a better val_acc after which the training ends; None never ends it early.
+    early_stopping_patience: int | None = None
+    #: Mixed precision; has an effect on GPUs only.
+    amp: bool = False
+    #: Whether rarer classes weigh more in the loss, in inverse proportion to their pictures.
+    class_weights: bool = False
+    #: Decoded pictures up to this size stay in memory, larger sets in a file in the staging folder.
+    picture_cache_bytes: int = 2 << 30
+    task_id: str = ""
+    project_version: str = ""
+    #: The last.ckpt to continue from.
+    resume_from: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """One line of a training's log, with figures where there are some."""
+
+    level: Literal["INFO", "WARNING"]
+    message: str
+    stage: Stage | None
+    #: Batches done in this epoch.
+    step: int | None
+    #: Of the whole training, 0..100.
+    progress: int
+    #: Counted from 1; 0 before the first.
+    epoch: int
+    total_epochs: int
+    metrics: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOutcome:
+    """How a training ended that did not fail."""
+
+    status: Literal["completed", "stopped"]
+    epochs_done: int
+    best_acc: float
+    #: Of the last epoch done, by the names of the HTTP contract; empty before the first.
+    metrics: Mapping[str, float]
+    #: The same of every epoch.
+    history: tuple[Mapping[str, float], ...]
+    #: Class names in index order, and pictures by [true class][predicted class] in the last validation.
+    classes: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    #: The names of the files written, below the output folder.
+    files: tuple[str, ...] = field(default=())
