@@ -1,7 +1,7 @@
 """Where each part of the service says which process it is.
 
-A part writes ``STATE/run/<name>.json`` with its pid and that process's start time as its first act, so that it can be found (and, if
-it is silent, ended) without its cooperation. The start time tells a process from a later one with the same pid.
+A part writes ``STATE/run/<name>.json`` with its pid and that process's start time as its first act, so that it can be found (and,
+if it is silent, ended) without its cooperation. The start time tells a process from a later one with the same pid.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Every setting of the service, from one place.
 
-Sources, later ones win: defaults here, the YAML profile given with ``--config``, ``.env`` in the working folder, the environment,
-the command line. The environment names without a prefix are the origin's; those of this project begin with ``RFUAV_``. Unknown keys in
-YAML are an error, unknown names in ``.env`` a warning. Nothing else in the project reads the environment for settings.
+Sources, later ones win: defaults here, the YAML profile given with ``--config``, ``.env`` in the working folder, the
+environment, the command line. The environment names without a prefix are the origin's; those of this project begin with
+``RFUAV_``. Unknown keys in YAML are an error, unknown names in ``.env`` a warning. Nothing else reads the environment for settings.
 """
 
 import os

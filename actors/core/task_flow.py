@@ -1,0 +1,442 @@
+"""The life of tasks as one state machine: what happened goes in, what to do comes out.
+
+``TaskFlow.handle(event, now=...)`` moves one task along the table of legal moves and returns the commands that the supervisor must
+carry out. It is synchronous and deterministic like the scheduler, and knows neither Ray nor the store.
+
+    pending --> queued --> running --> completed | failed | cancelled
+       |          |  ^        |
+       |          |  `--------'  an attempt died and is repeated
+       `----------`--> failed (refused) | cancelled
+
+An *attempt* is one run of a task: it asks for one lease, gets one process, ends once. What arrives for an attempt that is no longer
+the current one is answered by giving back what it holds, and changes nothing else.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from actors.core.errors import (
+    ActorSystemError,
+    DuplicateRequestError,
+    InvalidTransitionError,
+    TaskEndedError,
+    TaskNotEndedError,
+    TaskNotFoundError,
+)
+from actors.core.model import Lease, LeaseRequest
+from actors.core.tasks import (
+    TRANSITIONS,
+    EndMode,
+    LeaseView,
+    Progress,
+    StateChange,
+    Submission,
+    Task,
+    TaskFault,
+    TaskState,
+)
+
+# --- events ---
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSubmitted:
+    """A checked submission; repeating it is harmless."""
+
+    submission: Submission
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseQueued:
+    """The accountant put the attempt's request into the line."""
+
+    attempt_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseGranted:
+    """The accountant granted the attempt's request."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRejected:
+    """The accountant will never grant the attempt's request."""
+
+    attempt_id: str
+    error: ActorSystemError
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptProgressed:
+    """The attempt's process tells how far it is."""
+
+    attempt_id: str
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """The attempt ended by itself: completed, stopped because it was asked to, or failed with a fault."""
+
+    attempt_id: str
+    outcome: str
+    message: str
+    fault: TaskFault | None = None
+    is_retryable: bool = False
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptDied:
+    """The attempt's process is gone, or never came up, without a word of its own."""
+
+    attempt_id: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndRequested:
+    """A user wants the task to end."""
+
+    task_id: str
+    mode: EndMode
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDeleted:
+    """A user wants an ended task to be forgotten."""
+
+    task_id: str
+
+
+TaskEvent = (
+    TaskSubmitted
+    | LeaseQueued
+    | LeaseGranted
+    | LeaseRejected
+    | AttemptProgressed
+    | AttemptEnded
+    | AttemptDied
+    | EndRequested
+    | TaskDeleted
+)
+
+# --- commands ---
+
+
+@dataclass(frozen=True, slots=True)
+class SaveTask:
+    """Write this version of the record. ``durable``: the answer to the user waits for it."""
+
+    task: Task
+    durable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetTask:
+    """Delete the record and the log; the user's files stay."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLease:
+    """Ask the accountant."""
+
+    request: LeaseRequest
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawRequest:
+    """Take the attempt's request out of the line (or give the lease back, if the grant is on its way)."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartAttempt:
+    """Bring up the process of an attempt on its lease."""
+
+    task: Task
+    lease: Lease
+    resume: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StopAttempt:
+    """Ask the process to stop at the next batch; end it by force after the grace period, or at once."""
+
+    attempt_id: str
+    at_once: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FinishAttempt:
+    """The attempt is over: end its process and give its lease back."""
+
+    attempt_id: str
+    lease_id: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Write a line into the task's log; the last one of an ended task carries its state."""
+
+    task_id: str
+    level: str
+    message: str
+    state: TaskState
+    is_last: bool = False
+
+
+TaskCommand = SaveTask | ForgetTask | RequestLease | WithdrawRequest | StartAttempt | StopAttempt | FinishAttempt | Announce
+
+
+class TaskFlow:
+    """All tasks that are known, changed by ``handle`` alone.
+
+    Invariant (``validate``): a task's state is the last of its history; only a running one has a lease; every task that has not
+    ended has a current attempt, and each current attempt belongs to one task.
+    """
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, Task] = {}
+        self._by_attempt: dict[str, str] = {}
+        self._handlers: dict[type, Callable[[Any, float], list[TaskCommand]]] = {
+            TaskSubmitted: self._on_submitted,
+            LeaseQueued: self._on_lease_queued,
+            LeaseGranted: self._on_lease_granted,
+            LeaseRejected: self._on_lease_rejected,
+            AttemptProgressed: self._on_progressed,
+            AttemptEnded: self._on_ended,
+            AttemptDied: self._on_died,
+            EndRequested: self._on_end_requested,
+            TaskDeleted: self._on_deleted,
+        }
+
+    def handle(self, event: TaskEvent, *, now: float) -> list[TaskCommand]:
+        """Take in one event and return what follows from it.
+
+        Raises:
+            DuplicateRequestError: a submission under an id that is in use for another content.
+            TaskNotFoundError, TaskEndedError, TaskNotEndedError: a user's wish that cannot be met.
+            InvalidTransitionError: the caller's mistake; nothing was changed.
+        """
+        return self._handlers[type(event)](event, now)
+
+    def restore(self, task: Task) -> None:
+        """Take in a record from the store, before any event."""
+        self.tasks[task.task_id] = task
+        if not task.state.is_final:
+            self._by_attempt[task.attempt_id] = task.task_id
+
+    def get(self, task_id: str) -> Task:
+        """The current record. Raises TaskNotFoundError."""
+        task = self.tasks.get(task_id)
+        if task is None:
+            raise TaskNotFoundError(task_id)
+        return task
+
+    def current(self, attempt_id: str) -> Task | None:
+        """The unfinished task whose current attempt this is."""
+        task_id = self._by_attempt.get(attempt_id)
+        return None if task_id is None else self.tasks[task_id]
+
+    def lease_request(self, task: Task) -> LeaseRequest:
+        """The wish of a task's current attempt; the same each time it is asked for."""
+        submission = task.submission
+        return LeaseRequest(
+            request_id=task.attempt_id,
+            task_id=task.task_id,
+            work=submission.work,
+            selector=submission.device,
+            priority=submission.priority,
+            submitted_at=task.submitted_at,
+            memory_bytes=submission.memory_bytes,
+            device_count=submission.device_count,
+            preemptible=submission.preemptible,
+        )
+
+    def validate(self) -> None:
+        """Prove the invariant.
+
+        Raises:
+            AssertionError: names the task that is wrong.
+        """
+        unfinished = {task.attempt_id: task_id for task_id, task in self.tasks.items() if not task.state.is_final}
+        if unfinished != self._by_attempt:
+            raise AssertionError("current attempts and unfinished tasks do not match")
+        for task_id, task in self.tasks.items():
+            if task.history[-1].after is not task.state:
+                raise AssertionError(f"{task_id} is {task.state}, its history ends with {task.history[-1].after}")
+            if (task.lease is not None) != (task.state is TaskState.RUNNING):
+                raise AssertionError(f"{task_id} is {task.state} with lease {task.lease}")
+
+    # --- submission and the line ---
+
+    def _on_submitted(self, event: TaskSubmitted, now: float) -> list[TaskCommand]:
+        submission = event.submission
+        known = self.tasks.get(submission.task_id)
+        if known is not None:
+            if known.submission == submission:
+                return []
+            reason = f"task_id {submission.task_id!r} is in use for another request; choose a new one"
+            raise DuplicateRequestError(submission.task_id, reason)
+        first = StateChange(now, None, TaskState.PENDING, "submitted")
+        task = Task(submission, TaskState.PENDING, submitted_at=now, updated_at=now, history=(first,))
+        task = self._begin_attempt(task)
+        accepted = Announce(task.task_id, "INFO", f"{submission.task_type} task accepted", task.state)
+        return [SaveTask(task), accepted, RequestLease(self.lease_request(task))]
+
+    def _on_lease_queued(self, event: LeaseQueued, now: float) -> list[TaskCommand]:
+        task = self.current(event.attempt_id)
+        if task is None:
+            return [WithdrawRequest(event.attempt_id)]
+        if task.state is not TaskState.PENDING:
+            return []
+        return self._move(task, TaskState.QUEUED, f"waiting for a device ({event.reason})", now)
+
+    def _on_lease_granted(self, event: LeaseGranted, now: float) -> list[TaskCommand]:
+        lease = event.lease
+        task = self.current(lease.request.request_id)
+        if task is None or task.ending is not None:
+            return [FinishAttempt(lease.request.request_id, lease.lease_id, lease.token)]
+        if task.state is TaskState.RUNNING:
+            return []
+        portion = lease.portions[0]
+        view = LeaseView(lease.lease_id, lease.token, portion.device_id, portion.units, portion.memory_bytes, lease.granted_at)
+        task = replace(task, lease=view, started_at=task.started_at or now, progress=Progress(message="starting"))
+        commands = self._move(task, TaskState.RUNNING, f"attempt {task.attempts} got {portion.device_id}", now)
+        return [*commands, StartAttempt(self.tasks[task.task_id], lease, resume=task.attempts > 1)]
+
+    def _on_lease_rejected(self, event: LeaseRejected, now: float) -> list[TaskCommand]:
+        task = self.current(event.attempt_id)
+        if task is None:
+            return []
+        fault = TaskFault(event.error.code, str(event.error), "choose another device or another id")
+        return self._move(replace(task, fault=fault), TaskState.FAILED, str(event.error), now)
+
+    # --- the attempt ---
+
+    def _on_progressed(self, event: AttemptProgressed, now: float) -> list[TaskCommand]:
+        task = self.current(event.attempt_id)
+        if task is None or task.state is not TaskState.RUNNING:
+            return []
+        task = replace(task, progress=event.progress, updated_at=now)
+        self.tasks[task.task_id] = task
+        return [SaveTask(task, durable=False)]
+
+    def _on_ended(self, event: AttemptEnded, now: float) -> list[TaskCommand]:
+        task = self.current(event.attempt_id)
+        if task is None or task.lease is None:
+            return []
+        finish = _finish(task.attempt_id, task.lease)
+        if event.progress is not None:
+            task = replace(task, progress=event.progress)
+        if event.is_retryable and event.fault is not None and task.ending is None:
+            return self._retry_or_fail(task, event.fault, finish, now)
+        state = _final_state(event.outcome, task.ending)
+        task = replace(task, fault=event.fault if state is TaskState.FAILED else None)
+        return [*self._move(task, state, event.message, now), finish]
+
+    def _on_died(self, event: AttemptDied, now: float) -> list[TaskCommand]:
+        task = self.current(event.attempt_id)
+        if task is None or task.lease is None:
+            return []
+        finish = _finish(task.attempt_id, task.lease)
+        if task.ending is not None:
+            return [*self._move(task, TaskState.CANCELLED, f"ended by {task.ending}", now), finish]
+        hint = "see the task's log; if it was killed for memory, use a smaller batch_size or image_size"
+        fault = TaskFault("attempt_died", f"the process of attempt {task.attempts} died: {event.cause}", hint)
+        return self._retry_or_fail(task, fault, finish, now)
+
+    def _retry_or_fail(self, task: Task, fault: TaskFault, finish: FinishAttempt, now: float) -> list[TaskCommand]:
+        most = task.submission.max_retries + 1
+        if task.attempts >= most:
+            return [*self._move(replace(task, fault=fault), TaskState.FAILED, fault.message, now), finish]
+        cause = f"{fault.message}; attempt {task.attempts + 1} of {most} follows"
+        commands = self._move(task, TaskState.QUEUED, cause, now)
+        task = self._begin_attempt(self.tasks[task.task_id])
+        return [*commands, finish, SaveTask(task), RequestLease(self.lease_request(task))]
+
+    # --- what users ask for ---
+
+    def _on_end_requested(self, event: EndRequested, now: float) -> list[TaskCommand]:
+        task = self.get(event.task_id)
+        if task.state.is_final:
+            raise TaskEndedError(event.task_id)
+        if task.state is not TaskState.RUNNING:
+            attempt_id = task.attempt_id
+            return [*self._move(task, TaskState.CANCELLED, f"{event.mode} before it started", now), WithdrawRequest(attempt_id)]
+        if task.ending is EndMode.KILL or task.ending is event.mode:
+            return []
+        progress = replace(task.progress, message=f"{event.mode} requested, waiting for the process to end")
+        task = replace(task, ending=event.mode, progress=progress, updated_at=now)
+        self.tasks[task.task_id] = task
+        said = Announce(task.task_id, "WARNING", f"{event.mode} requested", task.state)
+        return [SaveTask(task), said, StopAttempt(task.attempt_id, at_once=event.mode is EndMode.KILL)]
+
+    def _on_deleted(self, event: TaskDeleted, now: float) -> list[TaskCommand]:  # noqa: ARG002 - one shape for all
+        task = self.get(event.task_id)
+        if not task.state.is_final:
+            raise TaskNotEndedError(event.task_id)
+        del self.tasks[event.task_id]
+        return [ForgetTask(event.task_id)]
+
+    # --- one step ---
+
+    def _begin_attempt(self, task: Task) -> Task:
+        self._by_attempt.pop(task.attempt_id, None)
+        number = task.attempts + 1
+        task = replace(task, attempts=number, attempt_id=f"{task.task_id}.{number}")
+        self.tasks[task.task_id] = task
+        self._by_attempt[task.attempt_id] = task.task_id
+        return task
+
+    def _move(self, task: Task, state: TaskState, cause: str, now: float) -> list[TaskCommand]:
+        """Make one legal move; returns the save and the log line."""
+        if state not in TRANSITIONS[task.state]:
+            raise InvalidTransitionError(task.task_id, state, tuple(change.after for change in task.history))
+        change = StateChange(now, task.state, state, cause)
+        is_final = state.is_final
+        task = replace(
+            task,
+            state=state,
+            updated_at=now,
+            history=(*task.history, change),
+            lease=task.lease if state is TaskState.RUNNING else None,
+            finished_at=now if is_final else None,
+            queue_position=None,
+            progress=_progress_at(state, task.progress, cause),
+        )
+        self.tasks[task.task_id] = task
+        if is_final:
+            del self._by_attempt[task.attempt_id]
+        level = "ERROR" if state is TaskState.FAILED else "INFO"
+        return [SaveTask(task), Announce(task.task_id, level, cause, state, is_last=is_final)]
+
+
+def _finish(attempt_id: str, lease: LeaseView) -> FinishAttempt:
+    return FinishAttempt(attempt_id, lease.lease_id, lease.token)
+
+
+def _final_state(outcome: str, ending: EndMode | None) -> TaskState:
+    """The end of a task whose attempt ended; what a user cancelled never becomes completed."""
+    if ending is not None or outcome == "stopped":
+        return TaskState.CANCELLED
+    return _OUTCOMES[outcome]
+
+
+_OUTCOMES: Mapping[str, TaskState] = {"completed": TaskState.COMPLETED, "failed": TaskState.FAILED}
+
+
+def _progress_at(state: TaskState, progress: Progress, cause: str) -> Progress:
+    if state is TaskState.RUNNING:
+        return progress
+    percent = 100 if state is TaskState.COMPLETED else progress.percent
+    return replace(progress, percent=percent, message=cause)
