@@ -29,8 +29,10 @@ _FONT_SIZE = 15
 def config_yaml(plan: TrainingPlan, classes: Sequence[str]) -> str:
     """Describe a training in RFUAV's keys, such that inference can use the file as its configuration.
 
-    The last weights are the best ones, and ``class_names`` maps each name to its index.
+    ``weights`` names the best ones. ``class_names`` maps each name to its index; outputs beyond the class folders get
+    a name here, since a configuration must name every output.
     """
+    spare = [f"unnamed_{index}" for index in range(len(classes), plan.num_classes)]
     content = {
         "train": str(plan.train_path),
         "val": str(plan.val_path),
@@ -40,7 +42,7 @@ def config_yaml(plan: TrainingPlan, classes: Sequence[str]) -> str:
         "batch_size": plan.batch_size,
         "image_size": plan.image_size,
         "num_classes": plan.num_classes,
-        "class_names": {name: index for index, name in enumerate(classes)},
+        "class_names": {name: index for index, name in enumerate([*classes, *spare])},
         "device": plan.device.partition(":")[0],
         "num_epochs": plan.num_epochs,
         "shuffle": plan.shuffle,

@@ -17,7 +17,15 @@ import torch
 from actors.learning.errors import CheckpointError
 from actors.learning.files import write_atomically
 
-__all__ = ["BackgroundWriter", "ResumeState", "read_resume_state", "snapshot", "write_atomically", "write_tensors"]
+__all__ = [
+    "BackgroundWriter",
+    "ResumeState",
+    "read_resume_state",
+    "snapshot",
+    "write_atomically",
+    "write_resume_state",
+    "write_tensors",
+]
 
 FORMAT_VERSION = 1
 
@@ -34,27 +42,17 @@ class ResumeState:
     model: dict[str, Any]
     optimizer: dict[str, Any]
     scaler: dict[str, Any]
-    #: Epochs done.
-    epoch: int
-    #: Pictures of the current epoch done; with the seed this gives the batches still to come.
-    position: int
-    #: Batches of the current epoch done.
-    step: int
-    #: Sum of the losses and number of right answers over those pictures.
-    loss_sum: float
-    correct: int
+    #: Epochs and pictures done, sums and results so far: what ``Progress.as_dict`` gives.
+    progress: dict[str, Any]
     rng_cpu: torch.Tensor
     rng_cuda: torch.Tensor | None
     seed: int
     threads: int
     batch_size: int
-    #: Metrics of every epoch done.
-    history: list[dict[str, float]]
-    confusion: list[list[int]]
-    best_acc: float
-    best_epoch: int
     #: Fingerprint of the training pictures.
     dataset: str
+    #: Names of the files written so far.
+    files: list[str]
     format_version: int = FORMAT_VERSION
 
 

@@ -15,6 +15,7 @@ Owns the hierarchy below. It knows nothing of HTTP or of tasks: whoever runs the
     ├── ModelCardError              model_card_invalid
     ├── OutputError                 output_not_writable
     │   └── DiskFullError           disk_full
+    ├── TrainingDivergedError       training_diverged
     └── GpuOutOfMemoryError         gpu_out_of_memory
 """
 
@@ -103,6 +104,12 @@ class DiskFullError(OutputError):
     """No room was left for a file; what was there before is untouched."""
 
     code = "disk_full"
+
+
+class TrainingDivergedError(LearningError):
+    """A loss that is no number any more: the weights of that moment are worthless."""
+
+    code = "training_diverged"
 
 
 class GpuOutOfMemoryError(LearningError):

@@ -45,6 +45,19 @@ def write_text_atomically(path: Path, text: str) -> None:
     write_atomically(path, lambda file: _write_all(file, text.encode("utf-8")))
 
 
+def move_into_place(source: Path, target: Path) -> None:
+    """Give a finished file its final name, durably; both must lie on one file system.
+
+    Raises:
+        OutputError: The target's folder is missing or may not be written.
+    """
+    try:
+        source.replace(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise output_error(target, error) from error
+
+
 def output_error(path: Path, error: OSError) -> OutputError:
     """Say in the user's words why ``path`` could not be written."""
     if error.errno in _NO_ROOM:

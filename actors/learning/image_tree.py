@@ -51,6 +51,43 @@ class ImageTree:
         return ImageTree(self.root, classes, samples)
 
 
+@dataclass(frozen=True, slots=True)
+class ImageDataset:
+    """A training and a validation tree with the same class indexes."""
+
+    train: ImageTree
+    val: ImageTree
+    #: What the user should know and need not change.
+    warnings: tuple[str, ...]
+
+
+def scan_dataset(train_path: Path, val_path: Path, num_classes: int) -> ImageDataset:
+    """List both trees of a dataset and check that they and ``num_classes`` go together.
+
+    Raises:
+        DatasetError: As ``scan_class_folders``; or there are more class folders than ``num_classes``, or validation has
+            class folders that training lacks.
+    """
+    train = scan_class_folders(train_path)
+    if num_classes < len(train.classes):
+        raise DatasetError(
+            f"num_classes is {num_classes}, but {train_path} has {len(train.classes)} class folders",
+            f"Set num_classes to {len(train.classes)}.",
+        )
+    found = scan_class_folders(val_path)
+    val = found.indexed_as(train.classes)
+    warnings = []
+    if num_classes > len(train.classes):
+        warnings.append(
+            f"num_classes is {num_classes}, but {train_path} has {len(train.classes)} class folders: "
+            f"outputs {len(train.classes)} to {num_classes - 1} will never be learnt and have no name"
+        )
+    lacking = [name for name in train.classes if name not in found.classes]
+    if lacking:
+        warnings.append(f"{val_path} lacks the classes {', '.join(lacking)}: they are not validated")
+    return ImageDataset(train, val, tuple(warnings))
+
+
 def scan_class_folders(root: Path) -> ImageTree:
     """List the class folders of ``root`` and their pictures.
 
@@ -58,7 +95,8 @@ def scan_class_folders(root: Path) -> ImageTree:
     down are not followed.
 
     Raises:
-        DatasetError: ``root`` is no folder, holds no class folder, cannot be read, or a class folder is empty.
+        DatasetError: ``root`` is no folder, holds no class folder, cannot be read, or a class folder is empty or has an
+            unprintable name.
     """
     if not root.is_dir():
         raise DatasetError(f"{root} is not a folder", "Give a folder that holds one folder of pictures per class.")
@@ -79,6 +117,8 @@ def _is_class_folder(entry: os.DirEntry[str]) -> bool:
 
 def _pictures_of(root: Path, name: str) -> list[str]:
     """List the pictures of one class, as paths below the root."""
+    if not name.isprintable():
+        raise DatasetError(f"class folder {name!r} in {root} has unprintable characters", "Rename the folder.")
     pictures = sorted(_pictures_below(root / name, name))
     if not pictures:
         raise DatasetError(

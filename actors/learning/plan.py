@@ -84,13 +84,13 @@ class TrainingOutcome:
 
     status: Literal["completed", "stopped"]
     epochs_done: int
-    best_acc: float
+    best_acc: float = 0.0
     #: Of the last epoch done, by the names of the HTTP contract; empty before the first.
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, float] = field(default_factory=dict)
     #: The same of every epoch.
-    history: tuple[Mapping[str, float], ...]
+    history: tuple[Mapping[str, float], ...] = ()
     #: Class names in index order, and pictures by [true class][predicted class] in the last validation.
-    classes: tuple[str, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    #: The names of the files written, below the output folder.
-    files: tuple[str, ...] = field(default=())
+    classes: tuple[str, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    #: The names of the files written, in the output folder.
+    files: tuple[str, ...] = ()

@@ -1,0 +1,136 @@
+"""The files of a training: made in the staging folder, then handed over under their final names.
+
+Owns which files there are, what they are called and in which order they appear. ``last.ckpt`` comes after the weights of
+its epoch, so that whoever resumes from it finds them all. What is in them comes from elsewhere.
+"""
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from torch import Tensor
+
+from actors.learning.catalog import MODELS
+from actors.learning.checkpoint import ResumeState, write_resume_state, write_tensors
+from actors.learning.files import move_into_place, output_error, write_atomically, write_text_atomically
+from actors.learning.model_card import CARD_FILE, ModelCard, sha256_of, write_model_card
+from actors.learning.plan import TrainingPlan
+
+BEST_WEIGHTS: Final = "best_model.pth"
+RESUME_STATE: Final = "last.ckpt"
+LOG: Final = "train.log"
+_COPY_BYTES: Final = 1 << 20
+
+#: Hands a finished file in the staging folder over under its final name; it may refuse by raising.
+Publish = Callable[[Path, str], None]
+
+
+class Outputs:
+    """Writes the files of one training, whole or not at all.
+
+    Used by one thread at a time.
+    """
+
+    def __init__(self, plan: TrainingPlan, publish: Publish | None) -> None:
+        self._plan = plan
+        self._publish = publish or (lambda staged, name: move_into_place(staged, plan.output_dir / name))
+        self._written: dict[str, None] = {}
+        try:
+            plan.staging_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(plan.staging_dir, error) from error
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The final names of the files handed over and not removed since, oldest first."""
+        return tuple(self._written)
+
+    def earlier_log(self) -> str:
+        """Read the log that an earlier attempt left in the output folder; nothing where there is none."""
+        log = self._plan.output_dir / LOG
+        return log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+
+    def adopt(self, names: Iterable[str], folder: Path) -> bool:
+        """Take over the files that an earlier attempt wrote into ``folder``.
+
+        Returns:
+            Whether the best weights of that attempt are in the output folder.
+        """
+        if folder.resolve() == self._plan.output_dir.resolve():
+            self._written = dict.fromkeys(name for name in names if (folder / name).is_file())
+        else:
+            for name in (BEST_WEIGHTS, CARD_FILE):
+                if (folder / name).is_file():
+                    self._hand_over_copy(folder / name)
+        return BEST_WEIGHTS in self._written
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file."""
+        self._hand_over(name, lambda path: write_text_atomically(path, text))
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Write a file of bytes."""
+
+        def write(file: BinaryIO) -> None:
+            file.write(content)
+
+        self._hand_over(name, lambda path: write_atomically(path, write))
+
+    def write_weights(self, epoch: int, weights: Mapping[str, Tensor], best: ModelCard | None) -> None:
+        """Write the weights of an epoch and, where they are the best so far, again as such with their card."""
+        name = self._weights_name(epoch)
+        staged = self._staged(name)
+        write_tensors(staged, weights)
+        if best is not None:
+            # Copied before it is handed over, since it is out of reach then; not linked, since a link would let a later
+            # change of one file change the other.
+            self._hand_over_copy(staged, BEST_WEIGHTS)
+            card = replace(best, weights_sha256=sha256_of(staged))
+            self._hand_over(CARD_FILE, lambda path: write_model_card(path, card))
+        self._hand_over(name)
+        self._drop_old_weights(epoch)
+
+    def write_resume_state(self, state: ResumeState) -> None:
+        """Write the checkpoint that another attempt can continue from."""
+        self._hand_over(RESUME_STATE, lambda path: write_resume_state(path, state))
+
+    def _hand_over(self, name: str, make: Callable[[Path], None] | None = None) -> None:
+        """Make a file in the staging folder, unless it is there, and publish it."""
+        staged = self._staged(name)
+        if make is not None:
+            make(staged)
+        try:
+            self._publish(staged, name)
+        except OSError as error:
+            raise output_error(self._plan.output_dir / name, error) from error
+        self._written[name] = None
+
+    def _hand_over_copy(self, source: Path, name: str | None = None) -> None:
+        """Publish a copy of a file, under its own name unless another is given."""
+        self._hand_over(name or source.name, lambda path: write_atomically(path, lambda file: _copy(source, file)))
+
+    def _staged(self, name: str) -> Path:
+        """Tell where a file is made."""
+        return self._plan.staging_dir / name
+
+    def _weights_name(self, epoch: int) -> str:
+        """Name the weights of an epoch as RFUAV does."""
+        return f"{MODELS[self._plan.model].class_name}_epoch_{epoch}.pth"
+
+    def _drop_old_weights(self, epoch: int) -> None:
+        """Remove the per-epoch weights that the plan does not keep, once newer ones are in place."""
+        keep = self._plan.keep_checkpoints
+        if keep is None:
+            return
+        # Only what this training wrote: another one's weights may lie in the same folder under such names.
+        for name in {self._weights_name(old) for old in range(1, epoch - keep + 1)} & self._written.keys():
+            (self._plan.output_dir / name).unlink(missing_ok=True)
+            del self._written[name]
+
+
+def _copy(source: Path, target: BinaryIO) -> None:
+    """Copy a file's content."""
+    with source.open("rb") as file:
+        shutil.copyfileobj(file, target, _COPY_BYTES)

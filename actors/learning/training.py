@@ -1,0 +1,260 @@
+"""The training loop.
+
+Reads as a story: `train` prepares, `_Attempt.run` goes through the epochs, the methods below it are its steps in order.
+Owns what happens when; what a batch, a step of learning, a metric or a file is belongs to the modules it calls. It does
+not know who runs it: records, the wish to stop and finished files pass through the callables it is given.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import Any, Literal
+
+import torch
+
+from actors.learning.artifacts import config_yaml, confusion_png, metrics_csv
+from actors.learning.batch_norm import has_slow_statistics, remeasure_statistics
+from actors.learning.checkpoint import BackgroundWriter, ResumeState, read_resume_state
+from actors.learning.data import BatchSource, batch_bounds
+from actors.learning.dataset import Dataset, load_dataset
+from actors.learning.errors import CheckpointError
+from actors.learning.journal import Journal, Report
+from actors.learning.learner import Learner, device_failures_explained
+from actors.learning.metrics import ValidationMetrics, validation_metrics
+from actors.learning.model_card import ModelCard
+from actors.learning.outputs import LOG, Outputs, Publish
+from actors.learning.plan import Stage, TrainingOutcome, TrainingPlan, TrainingRecord
+from actors.learning.progress import Progress
+
+__all__ = ["Stage", "TrainingOutcome", "TrainingPlan", "TrainingRecord", "train"]
+
+ShouldStop = Callable[[], bool]
+
+
+def train(
+    plan: TrainingPlan,
+    *,
+    report: Report,
+    should_stop: ShouldStop,
+    publish: Publish | None = None,
+    checkpoint_every_s: float | None = None,
+) -> TrainingOutcome:
+    """Train a network as planned, from the beginning or from ``plan.resume_from``.
+
+    Args:
+        plan: What to train, on what, and where the results go.
+        report: Called in this thread with every record.
+        should_stop: Asked before every batch; once true, the state is saved and the call returns.
+        publish: Called with a finished file in the staging folder and its final name, in this thread or in the one
+            that writes, never in both at once; moves the file into the output folder where not given. What it raises
+            ends the training.
+        checkpoint_every_s: Seconds between checkpoints within an epoch; at the end of an epoch there always is one.
+
+    Raises:
+        ConfigError: The model and its settings do not go together.
+        DatasetError: The trees cannot be trained on (UnreadablePictureError: some picture cannot be decoded).
+        WeightsError: The weights to begin with cannot be had or do not fit.
+        CheckpointError: The state to resume from cannot be read or is of another training.
+        OutputError: A file cannot be written (DiskFullError: for lack of room).
+        TrainingDivergedError: The loss is no number any more.
+        GpuOutOfMemoryError: The GPU memory that this process may use does not suffice.
+    """
+    earlier = read_resume_state(plan.resume_from) if plan.resume_from else None
+    if earlier is not None:
+        plan = replace(plan, seed=earlier.seed, threads=earlier.threads)
+    torch.set_num_threads(plan.threads)
+    torch.manual_seed(plan.seed)
+    outputs = Outputs(plan, publish)
+    journal = Journal(plan, report, outputs.earlier_log() if earlier is not None else "")
+    with device_failures_explained(plan):
+        dataset = load_dataset(plan, journal, should_stop)
+        if dataset is None:
+            return TrainingOutcome("stopped", earlier.progress["epoch"] if earlier else 0)
+        with BackgroundWriter() as writer:
+            attempt = _Attempt(plan, dataset, journal, outputs, writer)
+            if earlier is not None:
+                attempt.resume(earlier)
+            return attempt.run(should_stop, checkpoint_every_s or math.inf)
+
+
+class _Attempt:
+    """One run through the epochs that are left, from its first batch to its last file."""
+
+    def __init__(self, plan: TrainingPlan, dataset: Dataset, journal: Journal, outputs: Outputs, writer: BackgroundWriter) -> None:
+        self._plan = plan
+        self._dataset = dataset
+        self._journal = journal
+        self._outputs = outputs
+        self._writer = writer
+        self._learner = Learner(plan, dataset.counts)
+        self._remeasures = has_slow_statistics(self._learner.model)
+        self._source = BatchSource(dataset.train, plan.batch_size, self._learner.device, plan.seed, plan.shuffle)
+        self._val_source = BatchSource(dataset.val, plan.batch_size, self._learner.device)
+        self._progress = Progress(plan.num_epochs)
+
+    def run(self, should_stop: ShouldStop, checkpoint_every_s: float) -> TrainingOutcome:
+        """Go through the epochs that are left."""
+        self._outputs.write_text("config.yaml", config_yaml(self._plan, self._dataset.classes))
+        while not self._progress.is_over(self._plan.early_stopping_patience):
+            if not self._learn_epoch(should_stop, checkpoint_every_s):
+                return self._stop()
+            validation = self._validate(should_stop)
+            if validation is None:
+                return self._stop()
+            self._close_epoch(validation)
+        return self._complete()
+
+    def resume(self, state: ResumeState) -> None:
+        """Continue where another attempt left off.
+
+        Raises:
+            CheckpointError: The state is of another model or of other classes.
+        """
+        changed = [key for key, value in self._identity().items() if state.identity.get(key) != value]
+        if changed:
+            raise CheckpointError(
+                f"{self._plan.resume_from} is of a training with another {' and '.join(changed)}",
+                "Resume with the same model, image_size, num_classes and class folders, or start anew.",
+            )
+        self._learner.restore(state.model, state.optimizer, state.scaler)
+        self._progress = Progress.from_dict(state.progress, self._plan.num_epochs)
+        if state.dataset != self._dataset.train.fingerprint:
+            self._progress.restart_epoch()
+            self._journal.note("The training pictures have changed: the epoch starts over", level="WARNING")
+        if not self._outputs.adopt(state.files, Path(self._plan.resume_from or "").parent):
+            # The best weights are not at hand, so the next epoch's are.
+            self._progress.best_epoch = 0
+        self._journal.note(f"Resuming after {self._progress.epoch} epochs and {self._progress.position} pictures")
+        torch.set_rng_state(state.rng_cpu)
+        if state.rng_cuda is not None and self._learner.device.type == "cuda":
+            torch.cuda.set_rng_state(state.rng_cuda, self._learner.device)
+
+    def _learn_epoch(self, should_stop: ShouldStop, checkpoint_every_s: float) -> bool:
+        """Learn from the batches of the epoch that are left; tell whether it came to its end."""
+        progress, saved_at = self._progress, monotonic()
+        steps = len(batch_bounds(len(self._dataset.train), self._plan.batch_size))
+        self._journal.epoch_started(progress.current_epoch, progress.position)
+        self._learner.model.train()
+        for batch in self._source.batches(progress.epoch, start=progress.position):
+            if should_stop():
+                return False
+            loss_sum, correct = self._learner.learn(batch)
+            progress.count_batch(loss_sum, correct, len(batch))
+            self._journal.learning(progress.current_epoch, progress.step, steps, progress.train_metrics)
+            if monotonic() - saved_at >= checkpoint_every_s:
+                self._save_state()
+                saved_at = monotonic()
+        return True
+
+    def _validate(self, should_stop: ShouldStop) -> ValidationMetrics | None:
+        """Measure the network on the validation pictures, or give None where asked to stop."""
+        epoch = self._progress.epoch
+        self._journal.validating(self._progress.current_epoch, len(self._dataset.val))
+        if self._remeasures and not remeasure_statistics(self._learner.model, self._source, epoch, should_stop):
+            return None
+        self._learner.model.eval()
+        logits = []
+        for batch in self._val_source.batches(epoch):
+            if should_stop():
+                return None
+            logits.append(self._learner.predict(batch))
+        labels = self._dataset.val.labels
+        return validation_metrics(torch.cat(logits), labels, class_weights=self._learner.class_weights)
+
+    def _close_epoch(self, validation: ValidationMetrics) -> None:
+        """Book the results of an epoch and let its files be written while the next one begins."""
+        is_best = self._progress.close_epoch(validation, self._learner.learning_rate)
+        epoch, history = self._progress.epoch, list(self._progress.history)
+        self._journal.epoch_ended(epoch, history[-1])
+        card = self._card() if is_best else None
+        state = self._state()
+        log = self._journal.text()
+
+        def write() -> None:
+            self._outputs.write_weights(epoch, state.model, card)
+            self._outputs.write_resume_state(state)
+            self._outputs.write_text("metrics.csv", metrics_csv(history))
+            self._outputs.write_text(LOG, log)
+
+        self._writer.hand_over(write)
+
+    def _save_state(self) -> None:
+        """Let a checkpoint be written while the epoch goes on."""
+        state = self._state()
+        self._writer.hand_over(lambda: self._outputs.write_resume_state(state))
+
+    def _stop(self) -> TrainingOutcome:
+        """Save the state so that another attempt continues with the very next batch."""
+        self._save_state()
+        self._writer.wait()
+        where = f"in epoch {self._progress.current_epoch} after {self._progress.position} pictures"
+        self._journal.note(f"Stopped {where}; the state is saved")
+        return self._end("stopped")
+
+    def _complete(self) -> TrainingOutcome:
+        """Write what describes the whole training."""
+        self._writer.wait()
+        self._journal.completed(self._progress.epoch, self._progress.history[-1])
+        return self._end("completed")
+
+    def _end(self, status: Literal["completed", "stopped"]) -> TrainingOutcome:
+        """Write the last files of an attempt and sum it up."""
+        progress, classes = self._progress, self._dataset.classes
+        if progress.confusion:
+            self._outputs.write_bytes("confusion_matrix.png", confusion_png(progress.confusion, classes))
+        self._outputs.write_text(LOG, self._journal.text())
+        return TrainingOutcome(
+            status,
+            progress.epoch,
+            best_acc=progress.best_acc,
+            metrics=progress.history[-1] if progress.history else {},
+            history=tuple(progress.history),
+            classes=classes,
+            confusion=tuple(tuple(row) for row in progress.confusion),
+            files=self._outputs.written,
+        )
+
+    def _state(self) -> ResumeState:
+        """Take a copy of all that decides how the training goes on."""
+        device = self._learner.device
+        return ResumeState(
+            **self._learner.state(),
+            identity=self._identity(),
+            progress=self._progress.as_dict(),
+            rng_cpu=torch.get_rng_state(),
+            rng_cuda=torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+            seed=self._plan.seed,
+            threads=self._plan.threads,
+            batch_size=self._plan.batch_size,
+            dataset=self._dataset.train.fingerprint,
+            files=list(self._outputs.written),
+        )
+
+    def _identity(self) -> dict[str, Any]:
+        """Tell what must be the same in every attempt."""
+        plan = self._plan
+        return {
+            "model": plan.model,
+            "image_size": plan.image_size,
+            "num_classes": plan.num_classes,
+            "class folders": list(self._dataset.classes),
+        }
+
+    def _card(self) -> ModelCard:
+        """Describe the weights of the epoch just closed."""
+        plan, dataset = self._plan, self._dataset
+        return ModelCard(
+            architecture=plan.model,
+            classes=list(dataset.classes),
+            num_classes=plan.num_classes,
+            image_size=plan.image_size,
+            dataset_hash={"train": dataset.train.fingerprint, "valid": dataset.val.fingerprint},
+            split={"train": len(dataset.train), "valid": len(dataset.val)},
+            seed=plan.seed,
+            metrics=dict(self._progress.history[-1]),
+            task_id=plan.task_id,
+            torch_version=str(torch.__version__),
+            project_version=plan.project_version,
+        )
