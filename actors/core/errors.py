@@ -25,9 +25,15 @@ constructor's arguments unchanged to ``Exception`` and builds its text in ``__st
 
 
 class ActorSystemError(Exception):
-    """Base of all domain errors; ``code`` is the stable name that HTTP answers carry."""
+    """Base of all domain errors; ``code`` is the stable name that HTTP answers carry. Equal errors say the same."""
 
     code = "internal_error"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.args == other.args  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.args))
 
 
 class InvalidUnitsError(ActorSystemError):

@@ -225,10 +225,13 @@ class Scheduler:
             return f"{request.work} runs on the CPU only; ask for device 'cpu'"
         if request.device_count != 1:
             return f"{request.device_count} devices for one lease cannot be granted; the most is 1"
-        most = max(account.device.memory_bytes for account in self._accounts_for(request.selector))
-        if request.memory_bytes is not None and request.memory_bytes > most:
-            return f"a budget of {request.memory_bytes} bytes is more than the device has; the most is {most}"
-        return None
+        return None if request.memory_bytes is None else self._find_overdraft(request.memory_bytes, request.selector)
+
+    def _find_overdraft(self, memory_bytes: int, selector: str) -> str | None:
+        most = max(account.device.memory_bytes for account in self._accounts_for(selector))
+        if memory_bytes <= most:
+            return None
+        return f"a budget of {memory_bytes} bytes is more than the device has; the most is {most}"
 
     def _on_request_withdrawn(self, event: ev.RequestWithdrawn, now: float) -> list[Command]:
         request = self.line.leave(event.request_id)

@@ -19,6 +19,8 @@ from actors.core.model import LeaseRequest, WorkKind
 #: Smaller goes first; the last part is the request's id, so no two are equal.
 Rank = tuple[float, float, str]
 _Key = tuple[WorkKind, str]
+#: What a heap holds: the rank, and the number of the joining, which tells an entry from one that left and joined again.
+_Place = tuple[Rank, int]
 
 
 def rank_of(request: LeaseRequest, patience_s: float) -> Rank:
@@ -35,6 +37,7 @@ class WaitingEntry:
     request: LeaseRequest
     rank: Rank
     reason: WaitReason
+    joining: int
 
 
 class WaitingLine:
@@ -47,8 +50,9 @@ class WaitingLine:
     def __init__(self, patience_s: float) -> None:
         self.waiting: dict[str, WaitingEntry] = {}
         self._patience_s = patience_s
-        self._heaps: dict[_Key, list[Rank]] = {}
+        self._heaps: dict[_Key, list[_Place]] = {}
         self._live: dict[_Key, int] = {}
+        self._joinings = 0
 
     def __len__(self) -> int:
         return len(self.waiting)
@@ -56,11 +60,12 @@ class WaitingLine:
     def join(self, request: LeaseRequest, reason: WaitReason) -> WaitingEntry:
         """Put a request into the line."""
         key = (request.work, request.selector)
-        entry = WaitingEntry(request, rank_of(request, self._patience_s), reason)
+        self._joinings += 1
+        entry = WaitingEntry(request, rank_of(request, self._patience_s), reason, self._joinings)
         self.waiting[request.request_id] = entry
         heap = self._heaps.setdefault(key, [])
         self._live[key] = self._live.get(key, 0) + 1
-        heappush(heap, entry.rank)
+        heappush(heap, (entry.rank, entry.joining))
         return entry
 
     def leave(self, request_id: str) -> LeaseRequest | None:
@@ -72,7 +77,7 @@ class WaitingLine:
         self._live[key] -= 1
         heap = self._heaps[key]
         if len(heap) > 2 * self._live[key] + 64:
-            heap[:] = [rank for rank in heap if self._is_current(rank)]
+            heap[:] = [place for place in heap if self._is_current(place)]
             heapify(heap)
         return entry.request
 
@@ -80,8 +85,9 @@ class WaitingLine:
         """The best-ranked request of this kind with exactly this selector."""
         heap = self._heaps.get((work, selector))
         while heap:
-            entry = self.waiting.get(heap[0][2])
-            if entry is not None and entry.rank == heap[0]:
+            rank, joining = heap[0]
+            entry = self.waiting.get(rank[2])
+            if entry is not None and entry.joining == joining:
                 return entry
             heappop(heap)
         return None
@@ -101,12 +107,12 @@ class WaitingLine:
             AssertionError: names the request or heap that is wrong.
         """
         for (work, selector), heap in self._heaps.items():
-            live = [rank for rank in heap if self._is_current(rank)]
+            live = [place for place in heap if self._is_current(place)]
             if len(live) != len(set(live)) or len(live) != self._live[work, selector]:
                 raise AssertionError(f"heap {work}/{selector}: {len(live)} live entries, {self._live[work, selector]} counted")
         if sum(self._live.values()) != len(self.waiting):
             raise AssertionError("a waiting request is in no heap")
 
-    def _is_current(self, rank: Rank) -> bool:
-        entry = self.waiting.get(rank[2])
-        return entry is not None and entry.rank == rank
+    def _is_current(self, place: _Place) -> bool:
+        entry = self.waiting.get(place[0][2])
+        return entry is not None and entry.joining == place[1]
