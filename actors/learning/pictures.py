@@ -62,11 +62,13 @@ def find_pictures(source: Path, *, exclude: Collection[Path] = ()) -> tuple[Path
         NoPicturesError: There is no picture, or no such file or folder.
         DatasetError: A folder in the tree cannot be listed.
     """
+    if not source.exists():
+        raise NoPicturesError(f"there is no file or folder {source}", "Check the path.")
     candidates = [source] if source.is_file() else list(_files_below(source, {path.resolve() for path in exclude}))
     pictures = [path for path in candidates if path.suffix.lower() in PICTURE_EXTENSIONS and path.is_file()]
     if not pictures:
-        problem = "there is no picture in" if source.exists() else "there is no file or folder"
-        raise NoPicturesError(f"{problem} {source}", f"Give files that end in {', '.join(PICTURE_EXTENSIONS)}.")
+        hint = f"Give files that end in {', '.join(PICTURE_EXTENSIONS)}."
+        raise NoPicturesError(f"there is no picture in {source}", hint)
     return tuple(sorted(pictures, key=lambda path: path.relative_to(source).as_posix()))
 
 
@@ -80,7 +82,9 @@ def open_picture(source: Path | bytes) -> Image.Image:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS) as picture:
             if picture.width * picture.height > MAX_PICTURE_PIXELS:
                 raise _unreadable(source, f"{picture.width} x {picture.height} pixels are too many")
-            return picture.convert("RGB")
+            # Pillow warns of palettes with transparency, unless it may keep the latter for a moment; colours are the same.
+            has_clear_colours = picture.mode == "P" and "transparency" in picture.info
+            return (picture.convert("RGBA") if has_clear_colours else picture).convert("RGB")
     except UnidentifiedImageError as error:
         raise _unreadable(source, f"its content is none of {', '.join(_FORMATS)}") from error
     except _DECODING_ERRORS as error:
