@@ -63,9 +63,9 @@ def annotate_picture(source: Path, target: Path, class_name: str, confidence: fl
         confidence: Percent.
 
     Raises:
-        UnreadablePictureError: the picture cannot be decoded.
-        OutputError: the copy cannot be written.
-        DiskFullError: there is no room for it.
+        UnreadablePictureError: The picture cannot be decoded.
+        OutputError: The copy cannot be written.
+        DiskFullError: There is no room for it.
     """
     picture = open_picture(source)
     _draw_text(picture, class_name, confidence)

@@ -21,6 +21,7 @@ from actors.learning.classify_config import load_classify_config
 from actors.learning.errors import DatasetError, OutputError, UnreadablePictureError
 from actors.learning.files import output_error
 from actors.learning.pictures import decode_picture, find_pictures
+from actors.learning.plan import Stage
 from actors.learning.prediction_files import Prediction, failed_prediction, write_predictions
 from actors.learning.predictor import PartedForward, Predictor, Ranking, load_predictor
 
@@ -48,7 +49,7 @@ class InferencePlan:
     source_path: Path
     #: Where ``publish`` puts files; pictures that lie there are never taken as input.
     output_dir: Path
-    #: An existing folder of this attempt alone; files are written here first.
+    #: Where files are written first: of this attempt alone, on the file system of ``output_dir``.
     staging_dir: Path
     device: str
     threads: int
@@ -62,7 +63,7 @@ class InferenceRecord:
 
     level: Literal["INFO", "WARNING"]
     message: str
-    stage: str | None
+    stage: Stage | None
     #: Pictures done.
     step: int
     #: Percent, 0 to 100.
@@ -86,9 +87,7 @@ Report = Callable[[InferenceRecord], None]
 Publish = Callable[[Path, str], None]
 
 
-def run_inference(
-    plan: InferencePlan, *, report: Report, should_stop: Callable[[], bool], publish: Publish
-) -> InferenceOutcome:
+def run_inference(plan: InferencePlan, *, report: Report, should_stop: Callable[[], bool], publish: Publish) -> InferenceOutcome:
     """Predict every picture of the source, then publish predictions and annotated copies.
 
     Args:
@@ -111,6 +110,7 @@ def run_inference(
     progress = _Progress(report, total=len(sources))
     for warning in config.warnings:
         progress.warn(f"{plan.cfg_path.name}: {warning}")
+    _make_folder(plan.staging_dir)
     progress.note(f"predicting {len(sources)} pictures with {config.model} on {plan.device}")
     run = _Run(plan, sources, predictor, progress)
     if not run.predict_all(should_stop) or should_stop():
@@ -146,8 +146,7 @@ def _list_sources(plan: InferencePlan) -> tuple[_Source, ...]:
     if plan.annotate:
         _refuse_overwriting({base.resolve() / file for file in files}, {output / copy for copy in copies.values()})
     return tuple(
-        _Source(path=picture, file=_as_text(file), copy=copies[file])
-        for picture, file in zip(pictures, files, strict=True)
+        _Source(path=picture, file=_as_text(file), copy=copies[file]) for picture, file in zip(pictures, files, strict=True)
     )
 
 
@@ -155,7 +154,7 @@ def _refuse_overwriting(pictures: set[Path], copies: set[Path]) -> None:
     """Fail where an annotated copy would replace the picture that it was made from, or another."""
     overwritten = sorted(pictures & copies)
     if overwritten:
-        problem = f"the annotated copy would overwrite the picture {overwritten[0]}."
+        problem = f"the annotated copy would overwrite the picture {overwritten[0]}"
         raise OutputError(problem, "Choose a save_path outside the folder of the pictures.")
 
 
@@ -170,9 +169,7 @@ class _Run:
     Invariant: ``predictions`` holds one entry per picture of the batches done, in the order of the sources.
     """
 
-    def __init__(
-        self, plan: InferencePlan, sources: Sequence[_Source], predictor: Predictor, progress: "_Progress"
-    ) -> None:
+    def __init__(self, plan: InferencePlan, sources: Sequence[_Source], predictor: Predictor, progress: "_Progress") -> None:
         self.predictions: list[Prediction] = []
         self._plan = plan
         self._sources = sources
@@ -214,6 +211,7 @@ class _Run:
         batches = [self._sources[start : start + size] for start in range(0, len(self._sources), size)]
         ahead = self._submit(pool, batches[0])
         for batch, following in zip(batches, [*batches[1:], ()], strict=True):
+            # The threads take work in order: what comes next is at hand before the copies of this batch are drawn.
             current, ahead = ahead, self._submit(pool, following)
             yield batch, [future.result() for future in current]
 
@@ -234,9 +232,7 @@ class _Run:
                 answers.append(_to_prediction(source.file, next(rankings)))
         return answers
 
-    def _draw_copies(
-        self, pool: ThreadPoolExecutor, batch: Sequence[_Source], answers: Sequence[Prediction]
-    ) -> list[Future[None]]:
+    def _draw_copies(self, pool: ThreadPoolExecutor, batch: Sequence[_Source], answers: Sequence[Prediction]) -> list[Future[None]]:
         """Start drawing the annotated copies of a batch."""
         if not self._plan.annotate:
             return []
@@ -284,7 +280,7 @@ class _Progress:
         """Report the end of a run whose files are published."""
         unreadable = f", {self.failures} of them unreadable" if self.failures else ""
         message = f"{self._total} pictures done{unreadable}"
-        self._report(InferenceRecord("INFO", message, "completed", self._total, 100))
+        self._report(InferenceRecord("INFO", message, Stage.COMPLETED, self._total, 100))
 
     def _send(self, level: Literal["INFO", "WARNING"], message: str) -> None:
         """Send a record; 100 percent is kept for the end."""
@@ -314,13 +310,18 @@ def _draw_copy(source: Path, target: Path, prediction: Prediction) -> None:
     """Draw one annotated copy; a picture without an answer gets none."""
     if prediction.class_name is None or prediction.confidence is None:
         return
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(target, error) from error
+    _make_folder(target.parent)
     # A picture can vanish after it was decoded; its answer stands, and so does the run.
     with contextlib.suppress(UnreadablePictureError):
         annotate_picture(source, target, prediction.class_name, prediction.confidence)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
 
 
 def _wait(futures: Sequence[Future[None]]) -> None:

@@ -61,7 +61,7 @@ class _Fields:
         """Return a key's value, or fail with the remedy where the key is missing or empty."""
         value = self._values.get(key)
         if value is None:
-            raise self.error(f"the key {key} is missing or empty.", remedy)
+            raise self.error(f"the key {key} is missing or empty", remedy)
         return value
 
     def optional(self, key: str) -> object:
@@ -77,7 +77,7 @@ def load_classify_config(path: Path | str) -> ClassifyConfig:
     """Read and check a classification configuration.
 
     Raises:
-        ConfigError: the file cannot be read, or a key is missing or holds what cannot be meant.
+        ConfigError: The file cannot be read, or a key is missing or holds what cannot be meant.
     """
     fields = _read_fields(Path(path))
     model = _read_model(fields)
@@ -103,26 +103,28 @@ def _read_fields(path: Path) -> _Fields:
     except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ConfigError(f"{path}: this is not valid YAML: {error}", "Correct the line that is named.") from error
     if not isinstance(values, Mapping):
-        problem = f"{path}: expected keys with values, found {_show(values)}."
+        problem = f"{path}: expected keys with values, found {_show(values)}"
         raise ConfigError(problem, "Write lines such as 'model: resnet18'.")
     return _Fields(path, values)
 
 
 def _read_text(path: Path) -> str:
     """Read the file as UTF-8, with or without a byte order mark, if its size is sane."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such file", "Give the path of a YAML file.")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
-        problem = f"{path}: the configuration cannot be read: {error.strerror}."
-        raise ConfigError(problem, "Give the path of a readable YAML file.") from error
+        problem = f"{path}: the configuration cannot be read: {error.strerror}"
+        raise ConfigError(problem, "Check the file's rights.") from error
     if len(content) > MAX_CONFIG_BYTES:
-        problem = f"{path}: larger than {MAX_CONFIG_BYTES} bytes."
+        problem = f"{path}: larger than {MAX_CONFIG_BYTES} bytes"
         raise ConfigError(problem, "Is it a configuration? Give the path of the YAML file.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: this is not UTF-8 text.", "Save the file as UTF-8.") from error
+        raise ConfigError(f"{path}: this is not UTF-8 text", "Save the file as UTF-8.") from error
 
 
 def _refuse_expansion(path: Path, text: str) -> None:
@@ -130,13 +132,13 @@ def _refuse_expansion(path: Path, text: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
-            raise ConfigError(f"{path}: YAML aliases (*{event.anchor}) are not accepted.", "Write the value out.")
+            raise ConfigError(f"{path}: YAML aliases (*{event.anchor}) are not accepted", "Write the value out.")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > MAX_NESTING:
-            raise ConfigError(f"{path}: nested more than {MAX_NESTING} levels deep.", "Is it a configuration?")
+            raise ConfigError(f"{path}: nested more than {MAX_NESTING} levels deep", "Is it a configuration?")
 
 
 def _read_model(fields: _Fields) -> str:
@@ -147,14 +149,14 @@ def _read_model(fields: _Fields) -> str:
         return name
     near = difflib.get_close_matches(name.lower(), SUPPORTED_MODELS, n=3)
     remedy = f"Did you mean {' or '.join(near)}?" if near else f"Supported: {', '.join(SUPPORTED_MODELS)}."
-    raise fields.error(f"unknown model {_show(raw)}.", remedy)
+    raise fields.error(f"unknown model {_show(raw)}", remedy)
 
 
 def _read_num_classes(fields: _Fields, class_names: Sequence[str]) -> int:
     """Return the number of classes, which must be the number of names."""
     raw = fields.required("num_classes", f"Add the line 'num_classes: {len(class_names)}'.")
     if raw not in (len(class_names), str(len(class_names))) or isinstance(raw, bool):
-        problem = f"num_classes is {_show(raw)}, but class_names names {len(class_names)} classes."
+        problem = f"num_classes is {_show(raw)}, but class_names names {len(class_names)} classes"
         raise fields.error(problem, "Make them agree with the classes that the weights were trained on.")
     return len(class_names)
 
@@ -164,12 +166,12 @@ def _read_image_size(fields: _Fields, model: str) -> int:
     raw = fields.required("image_size", "Add the size that the model was trained at, for example 'image_size: 224'.")
     match = _SQUARE.fullmatch(str(raw).strip()) if isinstance(raw, int | str | list) else None
     if match is None or match[2] not in (None, match[1]):
-        raise fields.error(f"image_size {_show(raw)} is not a whole number of pixels.", "Write 'image_size: 224'.")
+        raise fields.error(f"image_size {_show(raw)} is not a whole number of pixels", "Write 'image_size: 224'.")
     size = int(match[1])
     if size > MAX_IMAGE_SIZE:
-        raise fields.error(f"image_size {size} is above {MAX_IMAGE_SIZE}.", "Give the size that it was trained at.")
+        raise fields.error(f"image_size {size} is above {MAX_IMAGE_SIZE}", "Give the size that it was trained at.")
     if (complaint := check_image_size(model, size)) is not None:
-        raise fields.error(f"image_size {size} does not fit: {complaint}.", "Give the size that it was trained at.")
+        raise fields.error(f"image_size {size} does not fit: {complaint}", "Give the size that it was trained at.")
     return size
 
 
@@ -181,23 +183,23 @@ def _read_class_names(fields: _Fields) -> tuple[tuple[str, ...], tuple[str, ...]
         return _order_mapping(fields, raw), ()
     if isinstance(raw, list) and raw:
         return _order_list(fields, raw)
-    raise fields.error(f"class_names is {_show(raw)}, not a list or a mapping of names.", remedy)
+    raise fields.error(f"class_names is {_show(raw)}, not a list or a mapping of names", remedy)
 
 
 def _order_mapping(fields: _Fields, raw: Mapping[object, object]) -> tuple[str, ...]:
     """Order names by their indices, which must be 0 to n - 1, each once."""
     if all(isinstance(key, int) and isinstance(value, str) for key, value in raw.items()):
-        raise fields.error("class_names maps indices to names.", "Turn it round: 'class_names: {name: 0}'.")
+        raise fields.error("class_names maps indices to names", "Turn it round: 'class_names: {name: 0}'.")
     names = [_check_name(fields, name) for name in raw]
     counts = Counter(index for index in raw.values() if type(index) is int)
     if counts != Counter(range(len(names))):
         missing = sorted(set(range(len(names))) - set(counts))
         raise fields.error(
-            f"class_names must give every index from 0 to {len(names) - 1} to one class; nobody has {_show(missing)}.",
+            f"class_names must give every index from 0 to {len(names) - 1} to one class; nobody has {_show(missing)}",
             "Take the mapping from the config.yaml that the training wrote beside the weights.",
         )
-    indices = {name: index for name, index in zip(names, raw.values(), strict=True) if isinstance(index, int)}
-    return tuple(sorted(names, key=indices.__getitem__))
+    by_index = {index: name for name, index in zip(names, raw.values(), strict=True)}
+    return tuple(by_index[index] for index in range(len(names)))
 
 
 def _order_list(fields: _Fields, raw: Sequence[object]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -205,7 +207,7 @@ def _order_list(fields: _Fields, raw: Sequence[object]) -> tuple[tuple[str, ...]
     names, warnings = _drop_stray_prefix([_check_name(fields, name) for name in raw])
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise fields.error(f"class_names holds {_show(repeated[0])} more than once.", "Name every class once.")
+        raise fields.error(f"class_names holds {_show(repeated[0])} more than once", "Name every class once.")
     warnings.append(
         "class_names is a list, so indices were given in ASCII order of the names, as training gives them to folders;"
         " if predictions come out under wrong names, write a mapping from name to index instead."
@@ -226,9 +228,9 @@ def _check_name(fields: _Fields, raw: object) -> str:
     """Return a class name, refusing what YAML did not read as text."""
     if not isinstance(raw, str):
         kind = type(raw).__name__
-        raise fields.error(f"YAML reads the class name {_show(raw)} as {kind}, not as text.", "Put it into quotes.")
+        raise fields.error(f"YAML reads the class name {_show(raw)} as {kind}, not as text", "Put it into quotes.")
     if not raw.strip() or any(unicodedata.category(letter) in _UNPRINTABLE for letter in raw):
-        raise fields.error(f"class name {_show(raw)} is empty or holds control characters.", "Give a readable name.")
+        raise fields.error(f"class name {_show(raw)} is empty or holds control characters", "Give a readable name.")
     return raw
 
 

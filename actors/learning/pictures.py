@@ -101,7 +101,8 @@ def decode_picture(source: Path | bytes, image_size: int) -> NDArray[np.uint8]:
         UnreadablePictureError: As ``open_picture``.
     """
     square = open_picture(source).resize((image_size, image_size), Image.Resampling.BILINEAR)
-    return np.asarray(square, dtype=np.uint8)
+    # A copy of its own, which torch may take over without a warning; Pillow's memory is read-only.
+    return np.array(square, dtype=np.uint8)
 
 
 def _files_below(folder: Path, excluded: Collection[Path]) -> Iterator[Path]:

@@ -62,8 +62,8 @@ def write_predictions(folder: Path, predictions: Iterable[Prediction]) -> tuple[
         The two files, JSON first.
 
     Raises:
-        OutputError: a file cannot be written.
-        DiskFullError: there is no room for it.
+        OutputError: A file cannot be written.
+        DiskFullError: There is no room for it.
     """
     rows = [to_json(prediction) for prediction in predictions]
     json_path, csv_path = folder / PREDICTIONS_JSON, folder / PREDICTIONS_CSV

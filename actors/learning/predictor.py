@@ -6,6 +6,7 @@ other normalisation), and what to do when memory runs out. It knows nothing of p
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from torch import nn
 from actors.learning.classify_config import ClassifyConfig
 from actors.learning.errors import GpuOutOfMemoryError, WeightsError
 from actors.learning.zoo import build_model, load_weights
+
+_MORE_MEMORY: Final = "Give the task more GPU memory, or run it on cpu."
 
 #: Ranked classes with their probabilities, best first.
 Ranking = tuple[tuple[str, float], ...]
@@ -51,9 +54,7 @@ class Predictor:
             outputs = self._model(pixels.to(torch.float32).div_(255.0))
             probabilities: NDArray[np.float32] = torch.softmax(outputs.float(), dim=1).cpu().numpy()
         if not np.isfinite(probabilities).all():
-            raise WeightsError(
-                "the network answers with values that are no numbers.", "Its training diverged: retrain."
-            )
+            raise WeightsError("the network answers with values that are no numbers", "Its training diverged: retrain.")
         return probabilities
 
     def top(self, probabilities: NDArray[np.float32], k: int = 5) -> list[Ranking]:
@@ -109,8 +110,8 @@ class PartedForward:
     def _shrink(self, attempted: int) -> None:
         """Halve the pictures per pass, down to one."""
         if attempted == 1:
-            problem = f"a single picture of {self._predictor.image_size} pixels a side does not fit into the memory."
-            raise GpuOutOfMemoryError(problem, "Give the task more GPU memory, or run it on cpu.")
+            problem = f"a single picture of {self._predictor.image_size} pixels a side does not fit into the memory"
+            raise GpuOutOfMemoryError(problem, _MORE_MEMORY)
         torch.cuda.empty_cache()
         self._limit = attempted // 2
         self._warn(f"{attempted} pictures at once do not fit into the device's memory; going on with {self._limit}")
@@ -127,8 +128,12 @@ def load_predictor(config: ClassifyConfig, weight_path: Path, *, device: str, th
 
     Raises:
         WeightsError: The file is missing or damaged, or of another architecture or number of classes.
+        GpuOutOfMemoryError: The network does not fit into the device's memory.
     """
     torch.set_num_threads(threads)
     model = build_model(config.model, config.num_classes)
     load_weights(model, weight_path, expected_classes=config.num_classes)
-    return Predictor(model, config.class_names, image_size=config.image_size, device=torch.device(device))
+    try:
+        return Predictor(model, config.class_names, image_size=config.image_size, device=torch.device(device))
+    except torch.OutOfMemoryError as error:
+        raise GpuOutOfMemoryError(f"{config.model} does not fit into the memory of {device}", _MORE_MEMORY) from error

@@ -1,5 +1,6 @@
 """Classification configurations are read as they exist in the field, and refused in words that help."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -266,14 +267,15 @@ def test_text_in_another_encoding_is_refused(read):
         read("model: resnet18  # 数据集路径".encode("gbk"))
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
-        load_classify_config(tmp_path / "nowhere.yaml")
-
-
-def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="cannot be read"):
-        load_classify_config(tmp_path)
+@pytest.mark.parametrize("kind", ["missing", "folder", "pipe"])
+def test_what_is_no_file_is_named_and_never_waited_for(tmp_path, kind):
+    path = tmp_path / "config.yaml"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(ConfigError, match=r"config\.yaml: there is no such file"):
+        load_classify_config(path)
 
 
 def test_an_oversized_file_is_refused_before_it_is_parsed(read):
