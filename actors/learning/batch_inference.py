@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.learning.annotate import annotate_picture, annotated_names
-from actors.learning.classify_config import load_classify_config
+from actors.learning.classify_config import contradictions_with_card, load_classify_config
 from actors.learning.errors import DatasetError, OutputError, UnreadablePictureError
 from actors.learning.files import output_error
 from actors.learning.pictures import decode_picture, find_pictures
@@ -108,7 +108,7 @@ def run_inference(plan: InferencePlan, *, report: Report, should_stop: Callable[
     sources = _list_sources(plan)
     predictor = load_predictor(config, plan.weight_path, device=plan.device, threads=plan.threads)
     progress = _Progress(report, total=len(sources))
-    for warning in config.warnings:
+    for warning in (*config.warnings, *contradictions_with_card(config, plan.weight_path)):
         progress.warn(f"{plan.cfg_path.name}: {warning}")
     _make_folder(plan.staging_dir)
     progress.note(f"predicting {len(sources)} pictures with {config.model} on {plan.device}")

@@ -17,7 +17,8 @@ from pathlib import Path
 import yaml
 
 from actors.learning.catalog import SUPPORTED_MODELS, check_image_size
-from actors.learning.errors import ConfigError
+from actors.learning.errors import ConfigError, ModelCardError
+from actors.learning.model_card import CARD_FILE, read_model_card, sha256_of
 
 #: No honest file comes near it: 37 classes take 1 kB.
 MAX_CONFIG_BYTES = 1_000_000
@@ -91,6 +92,31 @@ def load_classify_config(path: Path | str) -> ClassifyConfig:
         weights=weights.strip() if isinstance(weights, str) and not _is_written_none(weights) else None,
         warnings=warnings,
     )
+
+
+def contradictions_with_card(config: ClassifyConfig, weight_path: Path) -> tuple[str, ...]:
+    """Tell where a configuration contradicts the model card that lies beside the weights, if it is about these weights.
+
+    The configuration counts all the same: whoever wrote it may know better. But wrong names for a network's outputs are
+    the commonest reason for bad results, and nothing else would show them.
+    """
+    card_path = weight_path.with_name(CARD_FILE)
+    if not card_path.is_file():
+        return ()
+    try:
+        card = read_model_card(card_path)
+    except ModelCardError as error:
+        return (error.message,)
+    found = [
+        f"{key} differs from {CARD_FILE} beside the weights, which says {_show(said)}"
+        for key, ours, said in (
+            ("class_names", list(config.class_names[: len(card.classes)]), card.classes),
+            ("image_size", config.image_size, card.image_size),
+        )
+        if ours != said
+    ]
+    # Hashed only where it matters: the largest weights take seconds.
+    return tuple(found) if found and sha256_of(weight_path) == card.weights_sha256 else ()
 
 
 def _read_fields(path: Path) -> _Fields:

@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from actors.learning.classify_config import MAX_CONFIG_BYTES, ClassifyConfig, load_classify_config
+from actors.learning.classify_config import (
+    MAX_CONFIG_BYTES,
+    ClassifyConfig,
+    contradictions_with_card,
+    load_classify_config,
+)
 from actors.learning.errors import ConfigError
+from actors.learning.model_card import CARD_FILE, ModelCard, sha256_of, write_model_card
 
 FIVE = ("DJIAVATA2", "DJIFPVCOMBO", "DJIMAVIC3PRO", "DJIMINI3", "DJIMINI4PRO")
 SEVEN = ("DJMAVIC3PRO", "DJMINI3", "DJMINI4PRO", "FLYSKY_FS_I6X", "FutabaT14SG", "Radiolink_AT9S_Pro", "empty")
@@ -299,6 +305,47 @@ def test_complaints_stay_short_for_long_values(read):
     with pytest.raises(ConfigError) as failure:
         read(keys(model="x" * 100_000))
     assert len(failure.value.message) < 500
+
+
+def describe(folder: Path, **changed) -> Path:
+    """Write weights with a card; return the weights."""
+    weights = folder / "best_model.pth"
+    weights.write_bytes(b"weights")
+    facts = {"classes": ["b", "a"], "num_classes": 2, "image_size": 224, "weights_sha256": sha256_of(weights)}
+    write_model_card(folder / CARD_FILE, ModelCard(architecture="resnet18", **(facts | changed)))
+    return weights
+
+
+def test_a_configuration_that_agrees_with_the_card_is_not_remarked_upon(read, tmp_path):
+    assert contradictions_with_card(read(keys()), describe(tmp_path)) == ()
+
+
+def test_weights_without_a_card_contradict_nothing(read, tmp_path):
+    assert contradictions_with_card(read(keys()), tmp_path / "best_model.pth") == ()
+
+
+def test_outputs_that_the_card_does_not_name_contradict_nothing(read, tmp_path):
+    spare = read(keys(num_classes=3, class_names={"b": 0, "a": 1, "unnamed_2": 2}))
+    assert contradictions_with_card(spare, describe(tmp_path, num_classes=3)) == ()
+
+
+@pytest.mark.parametrize(("key", "changed"), [("class_names", {"classes": ["a", "b"]}), ("image_size", {"image_size": 64})])
+def test_a_contradiction_with_the_card_is_told(read, tmp_path, key, changed):
+    (warning,) = contradictions_with_card(read(keys()), describe(tmp_path, **changed))
+    assert warning.startswith(f"{key} differs")
+
+
+def test_a_card_of_other_weights_contradicts_nothing(read, tmp_path):
+    weights = describe(tmp_path, classes=["a", "b"])
+    weights.write_bytes(b"other weights")
+    assert contradictions_with_card(read(keys()), weights) == ()
+
+
+def test_a_damaged_card_is_told(read, tmp_path):
+    weights = describe(tmp_path)
+    (tmp_path / CARD_FILE).write_text("{")
+    (warning,) = contradictions_with_card(read(keys()), weights)
+    assert "model card" in warning
 
 
 def test_reading_a_configuration_needs_no_torch():
