@@ -1,0 +1,129 @@
+"""The command ``rfuav``. Parses, calls one function, prints; what is heavy is imported by the command that needs it."""
+
+import dataclasses
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from configs.settings import Settings, SettingsError, load_settings
+
+#: Exit codes: the service is not up or not healthy; the user's input cannot be used.
+NOT_UP = 1
+BAD_INPUT = 2
+
+app = typer.Typer(
+    help="Train and serve drone-recognition models on a few GPUs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Folder of the store, logs and run files. Default: ./var")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+@app.command()
+def up(  # noqa: PLR0913 (one parameter per option)
+    host: Annotated[str | None, typer.Option(help="Address that HTTP listens on. Default: 127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port that HTTP listens on. Default: 8000")] = None,
+    *,
+    simulate_gpus: Annotated[int | None, typer.Option(help="Logical GPUs that compute on the CPU.")] = None,
+    state_dir: StateDir = None,
+    data_root: Annotated[list[Path] | None, typer.Option(help="Folder that requests may use; repeatable. Default: .")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
+    address: Annotated[str | None, typer.Option(help="host:port of a running Ray to use instead of starting one.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when the service is ready.")] = False,
+) -> None:
+    """Start the service on this machine and stay until Ctrl-C."""
+    overrides = {
+        "host": host,
+        "port": port,
+        "simulate_gpus": simulate_gpus,
+        "state_dir": state_dir,
+        "data_roots": tuple(data_root) if data_root else None,
+    }
+    settings = _settings(config, **overrides)
+    from cluster import local, run_record  # noqa: PLC0415 (keeps `rfuav --help` quick)
+
+    try:
+        local.up(settings, address=address, detach=detach, say=_say)
+    except (SettingsError, local.AlreadyUpError, run_record.StateFolderBusyError) as error:
+        _give_up(error, BAD_INPUT)
+    except local.BringUpError as error:
+        _give_up(error, NOT_UP)
+
+
+@app.command()
+def down(state_dir: StateDir = None) -> None:
+    """End the service and everything that belongs to it."""
+    from cluster import bring_down, local, run_record  # noqa: PLC0415 (keeps `rfuav --help` quick)
+
+    settings = _settings(None, state_dir=state_dir)
+    try:
+        was_up = local.down(settings.state_dir)
+    except (run_record.StateFolderBusyError, bring_down.BringDownError) as error:
+        _give_up(error, NOT_UP)
+    _say("everything has ended" if was_up else f"nothing was up with state folder {settings.state_dir}")
+
+
+@app.command()
+def status(*, state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """Say whether the service is up and how to reach it; exit code 1 when it is not healthy."""
+    from cluster.status import read_status  # noqa: PLC0415 (keeps `rfuav --help` quick)
+
+    found = read_status(_settings(None, state_dir=state_dir).state_dir)
+    fields = dataclasses.asdict(found)
+    if as_json:
+        _say(json.dumps(fields))
+    else:
+        for name, value in fields.items():
+            if value != "":
+                _say(f"{name + ':':15} {value}")
+    raise typer.Exit(0 if found.is_healthy else NOT_UP)
+
+
+@app.command()
+def env(*, state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """Print what a shell needs to use the service and its Ray: eval "$(rfuav env)"."""
+    from cluster.status import as_shell, shell_exports  # noqa: PLC0415 (keeps `rfuav --help` quick)
+
+    folder = _settings(None, state_dir=state_dir).state_dir
+    exports = shell_exports(folder, path=os.environ.get("PATH", ""))
+    if exports is None:
+        _give_up(f"nothing is up with state folder {folder}; start it with `rfuav up`", NOT_UP)
+    _say(json.dumps(dict(exports)) if as_json else as_shell(exports))
+
+
+def main() -> None:
+    """Run the command line."""
+    warnings.showwarning = _show_warning
+    app()
+
+
+def _settings(config: Path | None, **overrides: Any) -> Settings:
+    try:
+        return load_settings(config, overrides=overrides)
+    except SettingsError as error:
+        _give_up(error, BAD_INPUT)
+
+
+def _give_up(error: object, code: int) -> NoReturn:
+    print(f"rfuav: {error}", file=sys.stderr, flush=True)
+    raise typer.Exit(code)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"rfuav: warning: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""What a driver does inside Ray to put the service together and to take it apart: connect, actors, Serve.
+
+Importing this module imports Ray and takes seconds, so callers do it as late as they can. Knows nothing of processes and signals.
+"""
+
+import logging
+import warnings
+from typing import Final
+
+import ray
+from ray import serve
+from ray.serve.schema import ApplicationStatus, LoggingConfig
+
+from actors.names import INGRESS, NAMESPACE
+from actors.system import start_actors, stop_actors
+from cluster.ports import find_free_port
+from configs.settings import Settings
+from serve_app.deployment import build_ingress
+
+#: Ray's namespace and name of Serve's controller.
+_SERVE_CONTROLLER: Final = ("SERVE_CONTROLLER_ACTOR", "serve")
+
+
+class DeployFailedError(Exception):
+    """Serve gave the ingress up. The text is Serve's reason."""
+
+
+def connect(address: str) -> str:
+    """Connect this process to Ray and return the dashboard's URL, "" without one.
+
+    Raises:
+        ConnectionError: nobody answers there, or the token is wrong.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        context = ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    return f"http://{context.dashboard_url}" if context.dashboard_url else ""
+
+
+def disconnect() -> None:
+    """Leave Ray; detached actors and Serve stay."""
+    ray.shutdown()
+
+
+def is_serve_running() -> bool:
+    """Whether this Ray has a Serve already."""
+    name, namespace = _SERVE_CONTROLLER
+    try:
+        ray.get_actor(name, namespace=namespace)
+    except ValueError:
+        return False
+    return True
+
+
+def start_serve(settings: Settings, *, is_direct: bool) -> None:
+    """Start Serve's controller unless it runs.
+
+    Args:
+        settings: where HTTP listens.
+        is_direct: the ingress listens itself. Serve's own proxy starts all the same and gets a port where it is in nobody's way.
+    """
+    port = find_free_port(settings.host) if is_direct else settings.port
+    serve.start(
+        proxy_location="HeadOnly",
+        http_options={"host": settings.host, "port": port},
+        logging_config=LoggingConfig(enable_access_log=False, log_level="WARNING"),
+    )
+
+
+def deploy(settings: Settings) -> None:
+    """Ask Serve for the ingress; ``raise_if_failed`` and HTTP tell what became of it."""
+    target = serve.RunTarget(target=build_ingress(settings), name=INGRESS, route_prefix="/")
+    serve.run_many([target], wait_for_applications_running=False)
+
+
+def raise_if_failed() -> None:
+    """Look whether Serve has given the ingress up.
+
+    Raises:
+        DeployFailedError: it has.
+    """
+    application = serve.status().applications.get(INGRESS)
+    if application is not None and application.status == ApplicationStatus.DEPLOY_FAILED:
+        raise DeployFailedError(application.message.strip())
+
+
+def take_apart(*, started_serve: bool) -> None:
+    """Remove everything of ours from a Ray that belongs to somebody else.
+
+    Args:
+        started_serve: Serve was ours too; otherwise only the ingress is removed from it.
+    """
+    if started_serve:
+        serve.shutdown()
+    elif is_serve_running():
+        serve.delete(INGRESS)
+    stop_actors()
+
+
+__all__ = [
+    "DeployFailedError",
+    "connect",
+    "deploy",
+    "disconnect",
+    "is_serve_running",
+    "raise_if_failed",
+    "start_actors",
+    "start_serve",
+    "take_apart",
+]

@@ -1,0 +1,314 @@
+"""Brings a service up on this machine, keeps it up, and takes it down again.
+
+Owns the order of things and what is said about them. The composition inside Ray is in ``compose``, the end in ``bring_down``.
+"""
+
+import contextlib
+import ipaddress
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from actors import presence
+from actors.presence import Presence
+from cluster import signals
+from cluster.bring_down import UP, bring_down
+from cluster.http_probe import describe_devices, probe_health
+from cluster.ports import can_listen
+from cluster.processes import end_processes, find_presences, find_processes, instance_mark
+from cluster.ray_head import HeadStart, driver_environment, ensure_token, keep_logs, temp_dir_of, token_path
+from cluster.run_record import ServiceRecord, locked, read_record, write_record
+from cluster.watchdog import start_watchdog
+from configs.settings import Settings, SettingsError
+
+_READY_DEADLINE_S: Final = 90.0
+_PROBE_PAUSE_S: Final = 0.1
+_PROBES_PER_LOOK: Final = 20
+#: A foreground ``up`` that is asked to stop ends everything itself; its own bounds add up to less.
+_UP_STOP_DEADLINE_S: Final = 40.0
+
+Say = Callable[[str], None]
+
+
+class BringUpError(Exception):
+    """The service did not come up, or ended by itself.
+
+    Attributes:
+        part: what failed.
+        reason: why, in one line or several.
+        log: where more can be read.
+    """
+
+    def __init__(self, part: str, reason: str, log: Path) -> None:
+        super().__init__(part, reason, log)
+        self.part = part
+        self.reason = reason
+        self.log = log
+
+    def __str__(self) -> str:
+        return f"{self.part}: {self.reason}\nlog: {self.log}"
+
+
+class AlreadyUpError(Exception):
+    """A service of this state folder is up."""
+
+    def __init__(self, url: str, state_dir: Path) -> None:
+        super().__init__(url, state_dir)
+        self.url = url
+        self.state_dir = state_dir
+
+    def __str__(self) -> str:
+        return f"a service with state folder {self.state_dir} is already up at {self.url}; end it with `rfuav down`, or give --state-dir"
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """The Ray that this process is connected to; ``head`` is None when it belongs to somebody else."""
+
+    address: str
+    dashboard_url: str
+    head: Presence | None
+
+
+def up(settings: Settings, *, address: str | None, detach: bool, say: Say) -> None:
+    """Bring the service up and, unless ``detach``, stay until SIGINT or SIGTERM; then bring it down.
+
+    Args:
+        settings: of the service.
+        address: of a Ray to adopt; None starts one of our own.
+        detach: return once the service is ready.
+        say: takes lines for the user.
+
+    Raises:
+        SettingsError: the host is not loopback, the port is taken, or the state folder cannot be written.
+        AlreadyUpError: this state folder's service is up.
+        StateFolderBusyError: another command works on the state folder.
+        BringUpError: something did not start, or Ray ended by itself; everything was ended.
+    """
+    _refuse_open_host(settings.host)
+    _prepare_state_folder(settings.state_dir)
+    with locked(settings.state_dir), signals.stop_as_exception():
+        _refuse_second(settings.state_dir)
+        presence.announce(settings.state_dir, UP)
+        with _nothing_left_behind(settings.state_dir, say):
+            bring_down(settings.state_dir, take_apart=False)
+            record = _bring_up(settings, address, say)
+            for line in describe_devices(record.url):
+                say(line)
+            _note_down(settings.state_dir, record, is_detached=detach)
+            say(f"READY {record.url}")
+            if not detach:
+                _stay(record, settings.state_dir)
+
+
+def down(state_dir: Path) -> bool:
+    """End the service of a state folder, its leftovers included.
+
+    Returns:
+        Whether there was anything to end.
+
+    Raises:
+        StateFolderBusyError: another command works on the state folder.
+        BringDownError: something could not be ended.
+    """
+    if not (state_dir / "run").is_dir():
+        return False
+    found = presence.find(state_dir, UP)
+    foreground = found.process() if found else None
+    if foreground is not None:
+        end_processes([foreground], grace_s=_UP_STOP_DEADLINE_S)
+    with locked(state_dir), signals.deaf():
+        was_up = foreground is not None or read_record(state_dir) is not None or bool(find_processes(instance_mark(state_dir)))
+        bring_down(state_dir)
+    return was_up
+
+
+def page_url(settings: Settings) -> str:
+    """Where the service's page is, with a slash at the end."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}/"
+
+
+def _bring_up(settings: Settings, address: str | None, say: Say) -> ServiceRecord:
+    joined = _start_ray(settings, say) if address is None else _adopt_ray(settings, address, say)
+    started_serve = _start_parts(settings, joined, say)
+    is_own = joined.head is not None
+    record = ServiceRecord(
+        url=page_url(settings),
+        started_at=time.time(),
+        keeper=presence.own_presence(),
+        head=joined.head,
+        ray_address=joined.address,
+        dashboard_url=joined.dashboard_url,
+        token_path=str(token_path(settings.state_dir)) if is_own else "",
+        temp_dir=str(temp_dir_of(settings.state_dir)) if is_own else "",
+        started_serve=started_serve,
+    )
+    write_record(settings.state_dir, record)
+    with _as_failure_of("HTTP", _ray_logs(settings.state_dir)):
+        _wait_until_healthy(record.url)
+    _leave_ray()
+    return record
+
+
+def _start_ray(settings: Settings, say: Say) -> _Joined:
+    _refuse_taken_port(settings)
+    ensure_token(settings.state_dir)
+    environ = driver_environment(os.environ, token_path(settings.state_dir))
+    os.environ.clear()
+    os.environ.update(environ)
+    say(f"starting Ray; its logs are in {temp_dir_of(settings.state_dir)}")
+    with _as_failure_of("Ray", settings.state_dir / "logs" / "ray_start.log"):
+        starting = HeadStart(settings)
+        from cluster import compose  # noqa: PLC0415 (importing Ray takes seconds, in which the head starts)
+
+        head = starting.wait()
+        dashboard_url = compose.connect(head.address)
+        signals.arm()
+    return _Joined(head.address, dashboard_url, head.process)
+
+
+def _adopt_ray(settings: Settings, address: str, say: Say) -> _Joined:
+    say(f"adopting the Ray at {address}; HTTP goes through Serve's own proxy there")
+    with _as_failure_of("Ray", settings.state_dir / "logs"):
+        from cluster import compose  # noqa: PLC0415 (imports Ray)
+
+        dashboard_url = compose.connect(address)
+        signals.arm()
+        if not compose.is_serve_running():
+            _refuse_taken_port(settings)
+    return _Joined(address, dashboard_url, None)
+
+
+def _start_parts(settings: Settings, joined: _Joined, say: Say) -> bool:
+    """Start actors, Serve and the watchdog; returns whether Serve was started by us."""
+    from cluster import compose  # noqa: PLC0415 (imports Ray)
+
+    logs = _ray_logs(settings.state_dir)
+    with _as_failure_of("actors", logs):
+        say("starting the accountant, the supervisor and the log hub")
+        compose.start_actors(settings)
+    with _as_failure_of("HTTP", logs):
+        say("starting HTTP")
+        started_serve = not compose.is_serve_running()
+        compose.start_serve(settings, is_direct=joined.head is not None)
+        compose.deploy(settings)
+    return started_serve
+
+
+def _wait_until_healthy(url: str) -> None:
+    from cluster import compose  # noqa: PLC0415 (imports Ray)
+
+    deadline = time.monotonic() + _READY_DEADLINE_S
+    pause = threading.Event()
+    health = probe_health(url)
+    while not health.is_healthy and time.monotonic() < deadline:
+        # Asking Serve is dear beside asking HTTP, and takes from what is starting.
+        compose.raise_if_failed()
+        for _ in range(_PROBES_PER_LOOK):
+            pause.wait(_PROBE_PAUSE_S)
+            health = probe_health(url)
+            if health.is_healthy:
+                return
+    raise TimeoutError(f"{url}api/v1/health is still {health.status} after {_READY_DEADLINE_S:.0f} s: {health.reason}")
+
+
+def _note_down(state_dir: Path, record: ServiceRecord, *, is_detached: bool) -> None:
+    watchdog = start_watchdog(state_dir)
+    write_record(
+        state_dir,
+        replace(
+            record,
+            keeper=watchdog if is_detached else presence.own_presence(),
+            processes=find_presences(instance_mark(state_dir)),
+        ),
+    )
+
+
+def _stay(record: ServiceRecord, state_dir: Path) -> None:
+    """Wait for a signal (StopRequested), or for the end of our own Ray, which is a failure."""
+    head = record.head.process() if record.head else None
+    if record.head is None:
+        threading.Event().wait()
+    if head is not None:
+        head.wait()
+    raise BringUpError("Ray", "ended by itself", state_dir / "logs" / "ray")
+
+
+@contextlib.contextmanager
+def _nothing_left_behind(state_dir: Path, say: Say) -> Iterator[None]:
+    """End everything when the block is left by an exception; a request to stop ends here, quietly."""
+    try:
+        yield
+    except signals.StopRequested:
+        with signals.deaf():
+            say("stopping")
+            _leave_ray()
+            bring_down(state_dir)
+            say("everything has ended")
+    except BaseException:
+        with signals.deaf():
+            _leave_ray()
+            keep_logs(state_dir)
+            bring_down(state_dir)
+        raise
+
+
+@contextlib.contextmanager
+def _as_failure_of(part: str, log: Path) -> Iterator[None]:
+    try:
+        yield
+    except (SettingsError, BringUpError):
+        raise
+    except Exception as error:
+        raise BringUpError(part, str(error) or type(error).__name__, log) from error
+
+
+def _leave_ray() -> None:
+    # A driver that is still connected when its Ray ends is ended with it.
+    if "ray" in sys.modules and "cluster.compose" in sys.modules:
+        sys.modules["cluster.compose"].disconnect()
+
+
+def _ray_logs(state_dir: Path) -> Path:
+    return state_dir / "logs" / "ray"
+
+
+def _refuse_open_host(host: str) -> None:
+    try:
+        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise SettingsError(
+            f"host: {host!r} is not a loopback address. Without API keys the service listens on loopback only; use 127.0.0.1, "
+            "and an SSH tunnel to reach it from elsewhere"
+        )
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    if not can_listen(settings.host, settings.port):
+        raise SettingsError(
+            f"port: {settings.port} on {settings.host} is in use by another program; end that one, or give another with --port"
+        )
+
+
+def _refuse_second(state_dir: Path) -> None:
+    record = read_record(state_dir)
+    if record is not None and record.is_kept:
+        raise AlreadyUpError(record.url, state_dir)
+
+
+def _prepare_state_folder(state_dir: Path) -> None:
+    try:
+        (state_dir / "logs").mkdir(parents=True, exist_ok=True)
+        (state_dir / "run").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"state_dir: {state_dir}: {error.strerror}; give a folder that can be written with --state-dir"
+        ) from None

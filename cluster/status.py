@@ -1,0 +1,107 @@
+"""Tells whether a service is up, how it is, and how to reach it from a shell. Only reads."""
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors import presence
+from cluster.bring_down import UP
+from cluster.http_probe import probe_health
+from cluster.processes import find_processes, instance_mark
+from cluster.run_record import ServiceRecord, read_record
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """One service as it is now.
+
+    Attributes:
+        state: healthy, degraded or unhealthy as the service says; starting; unreachable; or down.
+        reason: why it is not healthy.
+        url: its page, "" while there is none.
+        ray_address: host:port of Ray's head.
+        dashboard_url: Ray's dashboard, where `ray job submit` goes.
+        http_mode: how HTTP arrives: at the ingress itself, or through Serve's proxy.
+        state_dir: its state folder.
+        processes: how many processes of it live.
+    """
+
+    state: str
+    reason: str
+    url: str
+    ray_address: str
+    dashboard_url: str
+    http_mode: str
+    state_dir: str
+    processes: int
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the service is up and every component answers."""
+        return self.state == "healthy"
+
+
+def read_status(state_dir: Path) -> ServiceStatus:
+    """Look at the service of a state folder."""
+    record = read_record(state_dir)
+    count = len(find_processes(instance_mark(state_dir)))
+    state, reason = _state_of(state_dir, record, count)
+    return ServiceStatus(
+        state=state,
+        reason=reason,
+        url=record.url if record else "",
+        ray_address=record.ray_address if record else "",
+        dashboard_url=record.dashboard_url if record else "",
+        http_mode=_http_mode(record),
+        state_dir=str(state_dir),
+        processes=count,
+    )
+
+
+def shell_exports(state_dir: Path, *, path: str) -> Mapping[str, str] | None:
+    """The variables that a bare shell needs to talk to the service and to its Ray; None when nothing is up.
+
+    Args:
+        state_dir: of the service.
+        path: the shell's PATH.
+    """
+    record = read_record(state_dir)
+    if record is None:
+        return None
+    exports = {"RFUAV_URL": record.url.rstrip("/"), "RFUAV_STATE_DIR": str(state_dir), "RAY_ADDRESS": record.ray_address}
+    if record.dashboard_url:
+        # `ray job submit` prefers this one and would take RAY_ADDRESS for it otherwise.
+        exports["RAY_API_SERVER_ADDRESS"] = record.dashboard_url
+    if record.token_path:
+        exports |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": record.token_path}
+    own_bin = str(Path(sys.executable).parent)
+    exports["PATH"] = os.pathsep.join([own_bin, *(each for each in path.split(os.pathsep) if each and each != own_bin)])
+    return exports
+
+
+def as_shell(exports: Mapping[str, str]) -> str:
+    """The variables as lines for ``eval``."""
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in exports.items())
+
+
+def _state_of(state_dir: Path, record: ServiceRecord | None, count: int) -> tuple[str, str]:
+    found = presence.find(state_dir, UP)
+    if record is None:
+        if found and found.process():
+            return "starting", "`rfuav up` has not got it ready yet"
+        return "down", f"{count} processes of it are left; `rfuav down` ends them" if count else ""
+    if record.head is not None and record.head.process() is None:
+        return "down", "its Ray has ended; `rfuav down` clears up"
+    health = probe_health(record.url)
+    if not record.is_kept:
+        return health.status, "what kept it up was killed; `rfuav down` ends it, `rfuav up` starts it anew"
+    return health.status, health.reason
+
+
+def _http_mode(record: ServiceRecord | None) -> str:
+    if record is None:
+        return ""
+    return "Serve's proxy (adopted Ray)" if record.is_adopted else "direct ingress"

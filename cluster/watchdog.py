@@ -1,0 +1,172 @@
+"""Ends parts of the service that live but do not answer, so that Ray starts them anew.
+
+Ray restarts what dies but never notices what merely hangs. This small process of its own asks the ingress and the three actors again
+and again, and kills by pid what has been silent for too long. It ends when its Ray does. Never imports torch.
+"""
+
+import functools
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from actors import presence
+from actors.names import ACCOUNTANT, INGRESS, LOG_HUB, NAMESPACE, SUPERVISOR
+from actors.presence import Presence
+from cluster.bring_down import WATCHDOG
+from cluster.processes import MARK, instance_mark, presence_of
+from cluster.run_record import ServiceRecord, read_record
+
+_SILENCE_S: Final = 10.0
+#: A new process may take so long until it answers for the first time.
+_START_S: Final = 30.0
+_PAUSE_S: Final = 1.0
+_PING_S: Final = 5.0
+
+_log = logging.getLogger("rfuav.watchdog")
+
+Ping = Callable[[], object]
+
+
+class Watch:
+    """Decides which parts are silent. The caller passes the clock; every instant is in seconds.
+
+    A part is judged by its last answer, or by the start of its process if that is later: then with the longer time for a start. When
+    the watch itself did not look for a while (the machine slept, or was overloaded), nobody is judged by that time.
+    """
+
+    def __init__(self, parts: Iterable[str], *, silence_s: float, start_s: float, now: float) -> None:
+        self._silence_s = silence_s
+        self._start_s = start_s
+        self._looked_at = now
+        self._heard_at = dict.fromkeys(parts, now)
+
+    def heard(self, part: str, *, now: float) -> None:
+        """Note that a part has answered."""
+        self._heard_at[part] = now
+
+    def look(self, started_at: Mapping[str, float], *, now: float) -> list[str]:
+        """Find the silent parts.
+
+        Args:
+            started_at: when the process of each part started; parts without a process are not judged.
+            now: the present instant.
+
+        Returns:
+            The silent parts; each is given the time of a start before it is named again.
+        """
+        if now - self._looked_at > self._silence_s / 2:
+            self._heard_at = dict.fromkeys(self._heard_at, now)
+        self._looked_at = now
+        silent = [part for part, at in started_at.items() if self._is_silent(part, at, now)]
+        for part in silent:
+            self._heard_at[part] = now + self._start_s - self._silence_s
+        return silent
+
+    def _is_silent(self, part: str, started_at: float, now: float) -> bool:
+        heard_at = self._heard_at[part]
+        if started_at > heard_at:
+            return now - started_at > self._start_s
+        return now - heard_at > self._silence_s
+
+
+def start_watchdog(state_dir: Path) -> Presence:
+    """Start the watchdog of a service whose record is written, in a session of its own."""
+    with (state_dir / "logs" / "watchdog.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(state_dir)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {MARK: instance_mark(state_dir)},
+            start_new_session=True,
+        )
+    return presence_of(psutil.Process(process.pid))
+
+
+def watch_service(state_dir: Path, record: ServiceRecord, pings: Mapping[str, Ping]) -> None:
+    """Ask and judge until the service's Ray has ended."""
+    watch = Watch(pings, silence_s=_SILENCE_S, start_s=_START_S, now=time.time())
+    asked: dict[str, Future[object]] = {}
+    pause = threading.Event()
+    with ThreadPoolExecutor(len(pings)) as pool:
+        while record.head is None or record.head.process() is not None:
+            for part, ping in pings.items():
+                if part not in asked:
+                    asked[part] = pool.submit(ping)
+            pause.wait(_PAUSE_S)
+            for part in [part for part, answer in asked.items() if answer.done()]:
+                _take_answer(watch, part, asked.pop(part))
+            _end_silent(watch, state_dir, pings)
+
+
+def _take_answer(watch: Watch, part: str, answer: Future[object]) -> None:
+    error = answer.exception()
+    if error is None:
+        watch.heard(part, now=time.time())
+    else:
+        _log.warning(
+            "%s does not answer: %s", part, str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        )
+
+
+def _end_silent(watch: Watch, state_dir: Path, parts: Iterable[str]) -> None:
+    processes = {part: process for part in parts if (process := _process_of(state_dir, part)) is not None}
+    started_at = {part: process.create_time() for part, process in processes.items()}
+    for part in watch.look(started_at, now=time.time()):
+        _log.error("%s has been silent for %.0f s; ending its process %d", part, _SILENCE_S, processes[part].pid)
+        try:
+            processes[part].kill()
+        except psutil.Error as error:
+            _log.error("%s could not be ended: %s", part, error)
+
+
+def _process_of(state_dir: Path, part: str) -> psutil.Process | None:
+    found = presence.find(state_dir, part)
+    return found.process() if found else None
+
+
+def _ping_actor(name: str) -> object:
+    import ray  # noqa: PLC0415 (the pure part of this module is used without Ray)
+
+    return ray.get(ray.get_actor(name, namespace=NAMESPACE).ping.remote(), timeout=_PING_S)
+
+
+def _ping_ingress(url: str) -> object:
+    import httpx  # noqa: PLC0415 (the pure part of this module is used without it)
+
+    # Any answer will do: what the others do is asked of themselves.
+    return httpx.get(url + "api/v1/info", timeout=_PING_S, trust_env=False).status_code
+
+
+def main() -> None:
+    """Watch the service whose state folder is the only argument."""
+    import ray  # noqa: PLC0415 (see above)
+
+    state_dir = Path(sys.argv[1])
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    presence.announce(state_dir, WATCHDOG)
+    record = read_record(state_dir)
+    if record is None:
+        raise SystemExit(f"{state_dir} has no running service to watch")
+    ray.init(address=record.ray_address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
+    pings: dict[str, Ping] = {name: functools.partial(_ping_actor, name) for name in (ACCOUNTANT, SUPERVISOR, LOG_HUB)}
+    pings[INGRESS] = functools.partial(_ping_ingress, record.url)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray's own handler writes a stack trace into the log.
+    _log.info("watching %s", ", ".join(pings))
+    watch_service(state_dir, record, pings)
+    _log.info("the service has ended")
+
+
+if __name__ == "__main__":
+    main()
