@@ -7,7 +7,7 @@ never executes anything. It knows nothing of what the training does with the sta
 import pickle
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -51,8 +51,8 @@ class ResumeState:
     batch_size: int
     #: Fingerprint of the training pictures.
     dataset: str
-    #: Names of the files written so far.
-    files: list[str]
+    #: Names of the files written so far; known when the state itself is written.
+    files: list[str] = field(default_factory=list)
     format_version: int = FORMAT_VERSION
 
 
@@ -82,7 +82,7 @@ def write_resume_state(path: Path, state: ResumeState) -> None:
     Raises:
         OutputError: As ``write_atomically``.
     """
-    write_tensors(path, {field.name: getattr(state, field.name) for field in fields(state)})
+    write_tensors(path, {item.name: getattr(state, item.name) for item in fields(state)})
 
 
 def read_resume_state(path: Path) -> ResumeState:

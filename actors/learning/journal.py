@@ -3,6 +3,7 @@
 Owns the wording of progress and how often it is told. It writes no file.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from time import monotonic
@@ -26,7 +27,7 @@ class Journal:
         self._plan = plan
         self._report = report
         self._lines = [earlier] if earlier else []
-        self._told_at = monotonic()
+        self._told_at = -math.inf
         self._progress = 0
 
     def text(self) -> str:
@@ -43,12 +44,13 @@ class Journal:
         self._stage(Stage.EPOCH_START, f"Epoch {epoch}/{self._plan.num_epochs} started{start}", epoch)
 
     def learning(self, epoch: int, step: int, steps: int, measure: Callable[[], Mapping[str, float]]) -> None:
-        """Tell about the batches so far, but not more often than listeners can use.
+        """Tell about the first batch, and from then on about the batches so far, no more often than listeners can use.
 
         ``measure`` is called only then: on a GPU it waits for all work handed out before.
         """
         if monotonic() - self._told_at < _PULSE_S:
             return
+        self._told_at = monotonic()
         metrics = measure()
         # The last percent of an epoch's share belongs to its validation and its files.
         self._progress = int(100 * (epoch - 1 + 0.99 * step / steps) / self._plan.num_epochs)
@@ -86,7 +88,6 @@ class Journal:
         metrics: Mapping[str, float] | None = None,
     ) -> None:
         """Tell one record of an epoch."""
-        self._told_at = monotonic()
         self._tell(TrainingRecord("INFO", message, stage, step, self._progress, epoch, self._plan.num_epochs, metrics))
 
     def _tell(self, record: TrainingRecord) -> None:

@@ -93,8 +93,9 @@ class Outputs:
         self._drop_old_weights(epoch)
 
     def write_resume_state(self, state: ResumeState) -> None:
-        """Write the checkpoint that another attempt can continue from."""
-        self._hand_over(RESUME_STATE, lambda path: write_resume_state(path, state))
+        """Write the checkpoint that another attempt can continue from, with the names of the files that it finds."""
+        whole = replace(state, files=[*self._written, RESUME_STATE])
+        self._hand_over(RESUME_STATE, lambda path: write_resume_state(path, whole))
 
     def _hand_over(self, name: str, make: Callable[[Path], None] | None = None) -> None:
         """Make a file in the staging folder, unless it is there, and publish it."""

@@ -229,7 +229,6 @@ class _Attempt:
             threads=self._plan.threads,
             batch_size=self._plan.batch_size,
             dataset=self._dataset.train.fingerprint,
-            files=list(self._outputs.written),
         )
 
     def _identity(self) -> dict[str, Any]:

@@ -148,7 +148,8 @@ def test_batches_are_told_at_most_once_a_second(plan: TrainingPlan) -> None:
     with patch("actors.learning.journal.monotonic", lambda: next(clock) * 0.3):
         _, records = run(plan)
     told = [record for record in records if record.stage is Stage.TRAINING]
-    assert 0 < len(told) < 8
+    assert told[0].step == 1
+    assert 1 < len(told) < 8
     assert all(record.step and record.metrics and record.metrics["train_loss"] > 0 for record in told)
 
 
@@ -263,6 +264,12 @@ def test_a_resume_with_another_model_is_refused(plan: TrainingPlan) -> None:
     run(plan, after(1))
     with pytest.raises(CheckpointError, match="another num_classes"):
         run(replace(plan, num_classes=4, resume_from=plan.output_dir / "last.ckpt"))
+
+
+def test_a_checkpoint_knows_the_files_that_were_written_before_it(plan: TrainingPlan) -> None:
+    run(replace(plan, num_epochs=1))
+    files = set(read_resume_state(plan.output_dir / "last.ckpt").files)
+    assert files == {"config.yaml", "best_model.pth", "model_card.json", "MobileNetV3_epoch_1.pth", "last.ckpt"}
 
 
 def test_checkpoints_are_written_within_an_epoch_too(plan: TrainingPlan) -> None:
