@@ -40,6 +40,25 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class LogDraft:
+    """A line before the hub has numbered it; ``index`` is its number within its source, from 1. Else as ``LogLine``.
+
+    ``is_last`` marks the line after which the task says nothing more; its status is the final state.
+    """
+
+    index: int
+    at: float
+    level: str
+    message: str
+    stage: str | None = None
+    step: int | None = None
+    metrics: Mapping[str, float] | None = None
+    status: str | None = None
+    progress: int | None = None
+    is_last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LogSlice:
     """Lines of one task's log from a position on; ``is_complete`` when the task has ended and no line will follow these."""
 
@@ -126,6 +145,40 @@ class ComponentHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantedLease:
+    """A lease with what is needed to place a process on it: the device, and the placement group of its task share."""
+
+    lease: Lease
+    device: Device
+    group_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The answer "not now": the request waits in line, for this reason."""
+
+    request_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What the accountant has decided since a position.
+
+    Attributes:
+        incarnation: changes when the accountant begins anew; positions and the line start over with it.
+        seq: the position after these decisions.
+        grants: leases granted to waiting requests, oldest first.
+        order: the best-ranked waiting requests, best first.
+    """
+
+    incarnation: str
+    seq: int
+    grants: tuple[GrantedLease, ...]
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptOrder:
     """Everything that the process of one attempt needs to know."""
 
@@ -133,8 +186,8 @@ class AttemptOrder:
     task_id: str
     work: WorkKind
     request: Mapping[str, Any]
-    output_path: str
-    lease: Lease
+    resolved: Mapping[str, str]
+    granted: GrantedLease
     resume: bool = False
 
 

@@ -17,6 +17,7 @@
     |  |- TaskNotEndedError         the task must end first
     |  `- InvalidTransitionError    a state change that the table does not hold
     |- SubmissionError              a request whose field is wrong in a way only this machine can tell
+    |- StoreUnavailableError        the durable store cannot be written or read now (a full disk, say)
     `- StaleTokenError              a holder with an old fencing token wants to write
 
 "Not now" is never an error: a request that has to wait gets a ``Queue`` command. These errors cross Ray, so every class hands its
@@ -30,7 +31,7 @@ class ActorSystemError(Exception):
     code = "internal_error"
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.args == other.args  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.args == other.args
 
     def __hash__(self) -> int:
         return hash((type(self), self.args))
@@ -207,6 +208,19 @@ class SubmissionError(ActorSystemError):
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class StoreUnavailableError(ActorSystemError):
+    """The durable store cannot be used now; nothing was accepted, and asking again later may succeed."""
+
+    code = "store_unavailable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the store cannot be used now: {self.reason}"
 
 
 class StaleTokenError(ActorSystemError):

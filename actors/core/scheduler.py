@@ -191,7 +191,7 @@ class Scheduler:
         known = self._answer_again(request)
         if known is not None:
             return [known]
-        impossible = self._find_impossibility(request)
+        impossible = self.find_impossibility(request)
         if impossible is not None:
             return [ev.Reject(request.request_id, UnsatisfiableRequestError(request.request_id, impossible))]
         entry = self.line.join(request, WaitReason.LIMIT)
@@ -215,7 +215,7 @@ class Scheduler:
             return ev.Grant(lease) if same else _refuse_duplicate(request_id)
         return _refuse_duplicate(request_id) if request_id in self._ended else None
 
-    def _find_impossibility(self, request: LeaseRequest) -> str | None:
+    def find_impossibility(self, request: LeaseRequest) -> str | None:
         """Say why a request could never be granted, whatever ends first; None if it could."""
         if request.selector not in self._selectors:
             devices = ", ".join(self.ledger.accounts) or "none"

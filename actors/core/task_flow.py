@@ -247,6 +247,22 @@ class TaskFlow:
         task_id = self._by_attempt.get(attempt_id)
         return None if task_id is None else self.tasks[task_id]
 
+    def running(self) -> list[Task]:
+        """The tasks whose attempt holds a lease."""
+        return [task for task in self._unfinished() if task.state is TaskState.RUNNING]
+
+    def waiting(self) -> list[Task]:
+        """The tasks whose attempt wants a lease."""
+        return [task for task in self._unfinished() if task.state is not TaskState.RUNNING]
+
+    def discard(self, task_id: str) -> None:
+        """Undo a submission that could not be made durable, before anything followed from it."""
+        task = self.tasks.pop(task_id)
+        del self._by_attempt[task.attempt_id]
+
+    def _unfinished(self) -> list[Task]:
+        return [self.tasks[task_id] for task_id in self._by_attempt.values()]
+
     def lease_request(self, task: Task) -> LeaseRequest:
         """The wish of a task's current attempt; the same each time it is asked for."""
         submission = task.submission

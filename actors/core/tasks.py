@@ -110,6 +110,7 @@ class Submission:
         max_retries: how often a died attempt is repeated.
         output_path: where the user's files go.
         batch_id: the parent, for one source of a batch.
+        resolved: the paths of the request as this machine understood them; not part of what was asked.
     """
 
     task_id: str
@@ -124,6 +125,7 @@ class Submission:
     max_retries: int = 2
     output_path: str = ""
     batch_id: str = ""
+    resolved: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,326 @@
+"""The GPU accountant: who may use which part of which device, and when.
+
+A thin shell over ``core.scheduler``: every message becomes one event, every command that comes back is carried out here. The
+transition itself is synchronous, so no two messages interleave; what follows from it is written to the store, in order, before
+anybody is told. Waiting is data: ``acquire`` answers at once, and ``next_decisions`` hands out grants as they are made.
+"""
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import ray
+
+from actors.clock import Clock, SystemClock
+from actors.core import events as ev
+from actors.core.errors import LimitError, UnsatisfiableRequestError
+from actors.core.events import EndCause
+from actors.core.model import DeviceKind, Lease, LeaseRequest, Policy, WorkKind
+from actors.core.scheduler import Scheduler
+from actors.devices import DeviceGroup, DeviceHouse, remove_groups
+from actors.messages import Decisions, GrantedLease, Queued, ResourceView
+from actors.names import ACCOUNTANT
+from actors.presence import Presence, announce
+from actors.process_watch import ProcessWatch
+from actors.resource_view import DriverWatch, build_view
+from actors.store import Store, StoredLease
+from configs.settings import Settings
+
+_TICK_S = 1.0
+_SURVEY_EVERY_TICKS = 5
+_RELEASE_GRACE_S = 5.0
+_MOST_ORDER = 1_000
+_KEPT_GRANTS = 10_000
+
+
+def build_policy(settings: Settings) -> Policy:
+    """Turn the settings into the scheduler's fixed rules."""
+    limits = {
+        (DeviceKind.GPU, WorkKind.TRAINING): settings.max_training_concurrent_gpu,
+        (DeviceKind.GPU, WorkKind.INFERENCE): settings.max_inference_concurrent_gpu,
+        (DeviceKind.CPU, WorkKind.TRAINING): settings.max_training_concurrent_cpu,
+        (DeviceKind.CPU, WorkKind.INFERENCE): settings.max_inference_concurrent_cpu,
+        (DeviceKind.CPU, WorkKind.PREPROCESSING): settings.max_preprocessing_concurrent_cpu,
+    }
+    return Policy(default_limits=limits, patience_s=settings.patience_s, lease_ttl_s=settings.lease_ttl_s)
+
+
+class GpuAccountant:
+    """Owner of devices, leases and the waiting line.
+
+    Invariant: the scheduler is changed only in ``_apply``; a lease that anybody was told of is in the store; units return to the pool
+    only when the process that bound the lease is gone.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        announce(settings.state_dir, ACCOUNTANT)
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._store = Store(settings.database_url)
+        self._policy = build_policy(settings)
+        self._scheduler = Scheduler(self._policy, next_token=self._store.read_last_token() + 1)
+        self._house = DeviceHouse(self._store, self._policy, simulated=settings.simulate_gpus > 0)
+        self._session = ray.get_runtime_context().get_node_id()
+        self._watch = ProcessWatch(self._session)
+        self._driver = DriverWatch()
+        self._groups: dict[str, str] = {}
+        self._holders: dict[str, StoredLease] = {}  # every open lease, with the process that bound it
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lease-writer")
+        self._incarnation = uuid.uuid4().hex
+        self._grants: deque[tuple[int, GrantedLease]] = deque(maxlen=_KEPT_GRANTS)
+        self._seq = 0
+        self._news = asyncio.Event()
+        self._background: set[asyncio.Task[Any]] = set()
+        self._start: asyncio.Task[None] | None = None
+
+    # --- messages ---
+
+    async def ping(self) -> float:
+        """Answer with the time, once the devices are known."""
+        await self._started()
+        return self._clock.now()
+
+    async def check(self, request: LeaseRequest) -> None:
+        """Say whether a request could ever be granted.
+
+        Raises:
+            UnsatisfiableRequestError: it could not, and why.
+        """
+        await self._started()
+        impossible = self._scheduler.find_impossibility(request)
+        if impossible is not None:
+            raise UnsatisfiableRequestError(request.request_id, impossible)
+
+    async def acquire(self, request: LeaseRequest) -> GrantedLease | Queued:
+        """Ask for a lease; the answer is there at once. Asking again with the same request gets the first answer.
+
+        Raises:
+            UnsatisfiableRequestError, DuplicateRequestError: it will never be granted.
+        """
+        await self._started()
+        for command in await self._apply(ev.LeaseRequested(request)):
+            match command:
+                case ev.Reject(request_id=request.request_id, error=error):
+                    raise error
+                case ev.Grant(lease) if lease.request.request_id == request.request_id:
+                    return self._granted(lease)
+                case ev.Queue(request_id=request.request_id, reason=reason):
+                    return Queued(request.request_id, reason)
+        raise RuntimeError(f"no answer to {request.request_id}")
+
+    async def withdraw(self, request_id: str) -> None:
+        """Take a request out of the line; if it was granted meanwhile, take the lease back."""
+        await self._started()
+        lease = next((each.lease for each in self._holders.values() if each.lease.request.request_id == request_id), None)
+        await self._apply(ev.RequestWithdrawn(request_id) if lease is None else ev.LeaseReleased(lease.lease_id, lease.token))
+
+    async def rerank(self, request_id: str, priority: int) -> None:
+        """Give a waiting request another priority."""
+        await self._started()
+        await self._apply(ev.RequestReranked(request_id, priority))
+
+    async def bind(self, lease_id: str, token: int, node_id: str, presence: Presence) -> float:
+        """Name the process that uses a lease; returns when the lease would end without a renewal.
+
+        Raises:
+            LeaseNotFoundError, LeaseExpiredError: the process must not begin.
+        """
+        expires_at = await self.renew(lease_id, token)
+        stored = self._holders[lease_id]
+        if stored.presence is None:
+            stored = replace(stored, node_id=node_id, presence=presence)
+            self._holders[lease_id] = stored
+            await self._write([stored], [])
+            self._spawn(self._follow(lease_id, node_id, presence))
+        return expires_at
+
+    async def renew(self, lease_id: str, token: int) -> float:
+        """Keep a lease for another time to live; returns its new end.
+
+        Raises:
+            LeaseNotFoundError, LeaseExpiredError: the holder must stop by itself.
+        """
+        await self._started()
+        answer, *_ = await self._apply(ev.LeaseRenewed(lease_id, token))
+        if isinstance(answer, ev.Refuse):
+            raise answer.error
+        assert isinstance(answer, ev.Renew)  # noqa: S101 - the only other answer
+        return answer.expires_at
+
+    async def release(self, lease_id: str, token: int) -> None:
+        """Give a lease back. Its units return when its process is gone. Releasing twice is harmless."""
+        await self._started()
+        await self._apply(ev.LeaseReleased(lease_id, token))
+
+    async def next_decisions(self, incarnation: str, after: int, wait_s: float) -> Decisions:
+        """The grants since a position, and the line as it is; waits up to ``wait_s`` for something new."""
+        await self._started()
+        if incarnation == self._incarnation and after >= self._seq:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), wait_s)
+        known = after if incarnation == self._incarnation else 0
+        grants = tuple(granted for seq, granted in self._grants if seq > known)
+        return Decisions(self._incarnation, self._seq, grants, tuple(self._scheduler.line.first(_MOST_ORDER)))
+
+    async def set_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> ResourceView:
+        """Merge new limits by device id; ``cuda`` and ``cpu`` mean every device of the kind.
+
+        Raises:
+            LimitError: names what is wrong; nothing was changed.
+        """
+        await self._started()
+        expanded: dict[str, dict[WorkKind, int]] = {}
+        for name, by_work in limits.items():
+            for device_id in self._expand(name):
+                expanded.setdefault(device_id, {}).update(by_work)
+        await self._apply(ev.LimitsChanged(expanded))
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._store.write_limits, expanded)
+        return await self.view()
+
+    async def view(self) -> ResourceView:
+        """All devices and the line now."""
+        await self._started()
+        readings = await self._driver.latest(self._clock.now())
+        return build_view(self._scheduler, self._groups, readings, now=self._clock.now())
+
+    # --- the transition and what follows ---
+
+    async def _apply(self, event: ev.Event) -> Sequence[ev.Command]:
+        """Let the scheduler take in an event and carry out its commands."""
+        commands = self._scheduler.handle(event, now=self._clock.now())
+        changed: list[StoredLease] = []
+        closed: list[str] = []
+        for command in commands:
+            match command:
+                case ev.Grant(lease) if lease.lease_id not in self._holders:
+                    self._holders[lease.lease_id] = StoredLease(lease, self._session)
+                    changed.append(self._holders[lease.lease_id])
+                case ev.Reclaim(lease):
+                    self._holders[lease.lease_id] = replace(self._holders[lease.lease_id], is_ending=True)
+                    changed.append(self._holders[lease.lease_id])
+                case ev.Close(lease):
+                    self._holders.pop(lease.lease_id, None)
+                    closed.append(lease.lease_id)
+        if changed or closed:
+            await self._write([each for each in changed if each.lease.lease_id not in closed], closed)
+        self._publish(commands)
+        return commands
+
+    async def _write(self, leases: Sequence[StoredLease], closed: Sequence[str]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._store.write_leases, leases, closed)
+
+    def _publish(self, commands: Iterable[ev.Command]) -> None:
+        """Tell those who wait, now that the store knows."""
+        is_news = False
+        for command in commands:
+            match command:
+                case ev.Grant(lease):
+                    self._seq += 1
+                    self._grants.append((self._seq, self._granted(lease)))
+                    is_news = True
+                case ev.Queue():
+                    self._seq += 1
+                    is_news = True
+                case ev.Reclaim(lease, cause):
+                    self._spawn(self._reclaim(lease, cause))
+        if is_news:
+            self._news.set()
+            self._news = asyncio.Event()
+
+    async def _reclaim(self, lease: Lease, cause: EndCause) -> None:
+        """Make sure that the process of an ended lease goes: give it a moment if it was released, none if it was silent."""
+        stored = self._holders.get(lease.lease_id)
+        if stored is None or stored.presence is None:
+            await self._apply(ev.HolderGone(lease.lease_id))
+            return
+        gone = self._watch.gone(stored.node_id, stored.presence)
+        try:
+            await asyncio.wait_for(gone, _RELEASE_GRACE_S if cause is EndCause.RELEASED else 0.05)
+        except TimeoutError:
+            await self._watch.end(stored.node_id, stored.presence)
+
+    async def _follow(self, lease_id: str, node_id: str, presence: Presence) -> None:
+        """Wait for the end of the process of a lease; that is the moment its units return."""
+        await self._watch.gone(node_id, presence)
+        await self._apply(ev.HolderGone(lease_id))
+
+    def _granted(self, lease: Lease) -> GrantedLease:
+        account = self._scheduler.ledger.accounts[lease.device_id]
+        return GrantedLease(lease, account.device, self._groups[lease.device_id])
+
+    def _expand(self, name: str) -> list[str]:
+        accounts = self._scheduler.ledger.accounts
+        if name not in set(DeviceKind):
+            return [name]
+        found = [device_id for device_id, account in accounts.items() if account.device.kind == name]
+        if not found:
+            raise LimitError(name, f"there is no {name} device here; devices: {', '.join(accounts)}")
+        return found
+
+    # --- life ---
+
+    async def _started(self) -> None:
+        """Finish the start before the first answer; later calls cost nothing."""
+        if self._start is None:
+            self._start = asyncio.create_task(self._begin())
+        await asyncio.shield(self._start)
+
+    async def _begin(self) -> None:
+        """Find the devices, take over the open leases of an earlier life, and begin to tick."""
+        limits = self._store.read_limits()
+        for group in await self._house.discover():
+            await self._add(group, limits)
+        for stored in self._store.read_leases():
+            await self._adopt(stored)
+        self._spawn(self._tick())
+
+    async def _add(self, group: DeviceGroup, limits: Mapping[str, Mapping[WorkKind, int]]) -> None:
+        self._groups[group.device.device_id] = group.group_id
+        await self._apply(ev.DeviceAdded(group.device, limits.get(group.device.device_id)))
+
+    async def _adopt(self, stored: StoredLease) -> None:
+        """Take over a lease: follow its process if it may live; one that never came up in a Ray that is gone is over."""
+        lease_id = stored.lease.lease_id
+        self._holders[lease_id] = stored
+        await self._apply(ev.LeaseAdopted(stored.lease, stored.is_ending))
+        if lease_id not in self._holders:
+            return
+        if stored.presence is not None:
+            node_id = self._session if stored.session != self._session else stored.node_id
+            self._spawn(self._follow(lease_id, node_id, stored.presence))
+        elif stored.session != self._session:
+            await self._apply(ev.HolderGone(lease_id))
+
+    async def _tick(self) -> None:
+        """Let silent leases expire, and notice nodes that come and go."""
+        count = 0
+        while True:
+            await asyncio.sleep(_TICK_S)
+            await self._apply(ev.Ticked())
+            count += 1
+            if count % _SURVEY_EVERY_TICKS == 0:
+                await self._survey()
+
+    async def _survey(self) -> None:
+        nodes = await asyncio.to_thread(ray.nodes)
+        live = {node["NodeID"] for node in nodes if node["Alive"]}
+        accounts = self._scheduler.ledger.accounts.values()
+        lost = [account.device for account in accounts if account.is_present and account.device.node_id not in live]
+        for device in lost:
+            await self._apply(ev.DeviceLost(device.device_id))
+        if lost:
+            await asyncio.to_thread(remove_groups, {device.node_id for device in lost})
+        if live - {account.device.node_id for account in accounts}:
+            limits = self._store.read_limits()
+            for group in await self._house.discover():
+                await self._add(group, limits)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

@@ -1,0 +1,102 @@
+"""What can be known to be wrong with a submission before it waits in line.
+
+Checks paths, data sets and model names against this machine, without torch, and returns the submission with its paths resolved. What
+passes here may still fail later (a picture that cannot be read, weights of another head); what fails here never becomes a task.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from actors.core.errors import SubmissionError
+from actors.core.model import WorkKind
+from actors.core.tasks import Submission
+from actors.learning.catalog import MODELS, check_image_size
+from actors.learning.classify_config import load_classify_config
+from actors.learning.errors import LearningError
+from actors.learning.image_tree import ImageTree, scan_class_folders
+from actors.learning.pictures import find_pictures
+from actors.paths import resolve_existing, resolve_inside
+
+
+class Admission:
+    """The check at the door, with the data roots it allows. Blocking: call it in a thread."""
+
+    def __init__(self, roots: Sequence[Path]) -> None:
+        self._roots = tuple(roots)
+        self._checks: Mapping[WorkKind, Callable[[Mapping[str, Any]], dict[str, str]]] = {
+            WorkKind.TRAINING: self._check_training,
+            WorkKind.INFERENCE: self._check_inference,
+        }
+
+    def check(self, submission: Submission) -> Submission:
+        """Return the submission with every path resolved.
+
+        Raises:
+            SubmissionError: names the field, the value and the remedy.
+        """
+        check = self._checks.get(submission.work)
+        if check is None:
+            raise SubmissionError("unknown_work", "task_type", f"{submission.task_type!r} cannot be run", "see the routes")
+        resolved = check(submission.request)
+        resolved["output"] = str(self._output(submission.output_path))
+        return replace(submission, resolved=resolved)
+
+    def _check_training(self, request: Mapping[str, Any]) -> dict[str, str]:
+        _check_model(request["model"], request["image_size"])
+        train = resolve_existing(request["train_path"], "train_path", self._roots)
+        valid = resolve_existing(request["val_path"], "val_path", self._roots)
+        tree = _scan(train, "train_path")
+        _check_classes(tree, _scan(valid, "val_path"), request["num_classes"])
+        resolved = {"train_path": str(train), "val_path": str(valid), "weight_path": ""}
+        if request.get("weight_path"):
+            resolved["weight_path"] = str(resolve_existing(request["weight_path"], "weight_path", self._roots))
+        return resolved
+
+    def _check_inference(self, request: Mapping[str, Any]) -> dict[str, str]:
+        resolved = {
+            field: resolve_existing(request[field], field, self._roots) for field in ("cfg_path", "weight_path", "source_path")
+        }
+        try:
+            load_classify_config(resolved["cfg_path"])
+            find_pictures(resolved["source_path"])
+        except LearningError as error:
+            field = "cfg_path" if error.code == "config_invalid" else "source_path"
+            raise SubmissionError(error.code, field, error.message, error.hint) from None
+        return {field: str(path) for field, path in resolved.items()}
+
+    def _output(self, output_path: str) -> Path:
+        path = resolve_inside(output_path, "save_path", self._roots)
+        if path.exists() and not path.is_dir():
+            raise SubmissionError("invalid_path", "save_path", f"{output_path!r} is a file", "name a folder")
+        return path
+
+
+def _check_model(model: str, image_size: int) -> None:
+    if model not in MODELS:
+        near = get_close_matches(model, MODELS, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "GET /api/v1/info lists the supported models"
+        raise SubmissionError("unknown_model", "model", f"{model!r} is not a supported model", hint)
+    impossible = check_image_size(model, image_size)
+    if impossible:
+        raise SubmissionError("invalid_image_size", "image_size", impossible, "change image_size or the model")
+
+
+def _scan(root: Path, field: str) -> ImageTree:
+    try:
+        return scan_class_folders(root)
+    except LearningError as error:
+        raise SubmissionError(error.code, field, error.message, error.hint) from None
+
+
+def _check_classes(train: ImageTree, valid: ImageTree, num_classes: int) -> None:
+    found = len(train.classes)
+    if num_classes < found:
+        hint = f"set num_classes to {found}, or remove folders"
+        raise SubmissionError("too_few_classes", "num_classes", f"{num_classes} is fewer than the {found} class folders", hint)
+    try:
+        valid.indexed_as(train.classes)
+    except LearningError as error:
+        raise SubmissionError(error.code, "val_path", error.message, error.hint) from None

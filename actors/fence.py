@@ -1,0 +1,77 @@
+"""Putting an attempt's files in place, so that an attempt that lost its lease can write nothing.
+
+Every grant has a larger fencing token than all before it. An attempt writes into its own staging folder and hands each finished file
+over with ``publish``, which renames it into the output folder only if no newer token has published there. The newest token is kept in
+a file of the output folder, under a lock for the moment of the rename.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from actors.core.errors import StaleTokenError
+
+_FENCE_NAME = ".fence"
+
+
+class FencedFolder:
+    """The output folder of a task, as one attempt may use it.
+
+    Invariant: files appear under their final names whole or not at all, and only while this attempt's token is the newest.
+    """
+
+    def __init__(self, folder: Path, token: int) -> None:
+        """Create the output and the staging folder if need be, and take the fence.
+
+        Raises:
+            StaleTokenError: a newer attempt has been here.
+            OSError: the folder cannot be written.
+        """
+        self.folder = folder
+        self.token = token
+        self.staging = folder / f".attempt-{token}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with self._fence():
+            self._sweep()
+            self.staging.mkdir(exist_ok=True)
+
+    def publish(self, staged: Path, name: str) -> None:
+        """Rename a finished file of the staging folder to its place ``name`` (relative, sub-folders allowed).
+
+        Raises:
+            StaleTokenError: a newer attempt owns the folder; the file stays in staging.
+        """
+        target = self.folder / name
+        if not target.resolve().is_relative_to(self.folder.resolve()):
+            raise ValueError(f"{name!r} leads out of the output folder")
+        with self._fence():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staged.replace(target)
+
+    def close(self) -> None:
+        """Remove the staging folder and what is left in it."""
+        shutil.rmtree(self.staging, ignore_errors=True)
+
+    @contextmanager
+    def _fence(self) -> Iterator[None]:
+        """Hold the folder's lock, with the proof that no newer token has held it."""
+        descriptor = os.open(self.folder / _FENCE_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            newest = int(os.pread(descriptor, 32, 0) or b"0")
+            if newest > self.token:
+                raise StaleTokenError(self.token, newest)
+            if newest < self.token:
+                os.pwrite(descriptor, str(self.token).encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _sweep(self) -> None:
+        """Remove what older attempts left in their staging folders; they cannot publish any more."""
+        for old in self.folder.glob(".attempt-*"):
+            if old != self.staging:
+                shutil.rmtree(old, ignore_errors=True)

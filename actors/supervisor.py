@@ -1,0 +1,304 @@
+"""The task supervisor: the only writer of task records.
+
+A thin shell over ``core.task_flow``: every message becomes one event, every command that comes back is carried out here. It asks the
+accountant for leases, brings up attempts on them, writes the last word into each log, and answers for every task. Its truth is in
+the store: after a restart it adopts the attempts that live and asks again for the rest.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from dataclasses import replace
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from actors.admission import Admission
+from actors.attempts import AttemptRunner
+from actors.clock import Clock, SystemClock
+from actors.core import task_flow as tf
+from actors.core.errors import (
+    ActorSystemError,
+    DuplicateRequestError,
+    LeaseError,
+    LineFullError,
+    RequestError,
+    UnsatisfiableRequestError,
+)
+from actors.core.model import Lease, LeaseRequest
+from actors.core.tasks import EndMode, Progress, Submission, Task, TaskState
+from actors.messages import AttemptOrder, GrantedLease, Queued, TaskPage, TaskQuery
+from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
+from actors.presence import announce
+from actors.store import Store
+from actors.store_writer import StoreWriter
+from actors.task_index import TaskIndex
+from actors.task_log import TaskLogWriter
+from configs.settings import Settings
+
+_POLL_S = 30.0
+_PAUSE_S = 0.5
+_ANSWER_S = 20.0
+
+
+class TaskSupervisor:
+    """Owner of all tasks.
+
+    Invariant: the flow is changed only in ``_apply``; nobody is told "accepted" before the record is on disk.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        announce(settings.state_dir, SUPERVISOR)
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._store = Store(settings.database_url)
+        self._writer = StoreWriter(self._store)
+        self._admission = Admission(settings.data_roots)
+        self._runner = AttemptRunner(settings)
+        self._flow = tf.TaskFlow()
+        self._index = TaskIndex()
+        self._logs = TaskLogWriter(self._clock)
+        self._accepting: dict[str, asyncio.Future[None]] = {}
+        self._granted: dict[str, GrantedLease] = {}
+        self._positions: dict[str, int] = {}
+        self._background: set[asyncio.Task[Any]] = set()
+        self._start: asyncio.Task[None] | None = None
+
+    # --- messages ---
+
+    async def ping(self) -> float:
+        """Answer with the time, once the tasks are known."""
+        await self._started()
+        return self._clock.now()
+
+    async def store_ping(self) -> float:
+        """How long the store takes to answer, in milliseconds. Raises StoreUnavailableError."""
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        await asyncio.to_thread(self._store.ping)
+        return (loop.time() - begin) * 1000
+
+    async def submit(self, submission: Submission) -> Task:
+        """Accept a task: checked, and on disk when this returns. Repeating it returns the first task.
+
+        Raises:
+            DuplicateRequestError, LineFullError, SubmissionError, UnsatisfiableRequestError, StoreUnavailableError.
+        """
+        await self._started()
+        known = self._flow.tasks.get(submission.task_id)
+        if known is None:
+            submission = await self._admit(submission)
+        commands = self._apply(tf.TaskSubmitted(submission))
+        if commands:
+            await self._accept(submission.task_id, commands)
+        elif submission.task_id in self._accepting:
+            await asyncio.shield(self._accepting[submission.task_id])
+        return self._view(self._flow.get(submission.task_id))
+
+    async def get(self, task_id: str) -> Task:
+        """One task. Raises TaskNotFoundError."""
+        await self._started()
+        return self._view(self._flow.get(task_id))
+
+    async def list_page(self, query: TaskQuery) -> TaskPage:
+        """Tasks, newest first."""
+        await self._started()
+        page = self._index.page(query, self._flow.tasks)
+        return TaskPage(tuple(self._view(task) for task in page.tasks), page.next_cursor)
+
+    async def end(self, task_id: str, mode: EndMode) -> Task:
+        """Ask for the end of a task. Raises TaskNotFoundError, TaskEndedError."""
+        await self._started()
+        self._carry_out(self._apply(tf.EndRequested(task_id, mode)))
+        return self._view(self._flow.get(task_id))
+
+    async def delete(self, task_id: str) -> None:
+        """Forget an ended task and its log. Raises TaskNotFoundError, TaskNotEndedError."""
+        await self._started()
+        self._carry_out(self._apply(tf.TaskDeleted(task_id)))
+
+    async def report_progress(self, attempt_id: str, progress: Progress) -> None:
+        """An attempt tells how far it is."""
+        await self._started()
+        self._carry_out(self._apply(tf.AttemptProgressed(attempt_id, progress)))
+
+    # --- acceptance ---
+
+    async def _admit(self, submission: Submission) -> Submission:
+        """Check what can be known now; returns the submission with its paths resolved."""
+        waiting = len(self._flow.waiting())
+        if waiting >= self._settings.task_queue_size:
+            reason = f"{waiting} tasks are waiting, which is the most that TASK_QUEUE_SIZE allows; try again later"
+            raise LineFullError(submission.task_id, reason)
+        checked = await asyncio.to_thread(self._admission.check, submission)
+        draft = Task(checked, TaskState.PENDING, self._clock.now(), self._clock.now(), attempt_id=checked.task_id)
+        try:
+            await self._ask(ACCOUNTANT, "check", self._flow.lease_request(draft))
+        except UnsatisfiableRequestError:
+            if self._settings.gpu_fallback != "cpu" or not checked.device.startswith("cuda"):
+                raise
+            return replace(checked, device="cpu")
+        return checked
+
+    async def _accept(self, task_id: str, commands: list[tf.TaskCommand]) -> None:
+        """Make a new task durable, then let it begin; forget it where the store refuses."""
+        task = self._flow.get(task_id)
+        durable = asyncio.wrap_future(self._writer.accept(task))
+        self._accepting[task_id] = durable
+        try:
+            await durable
+        except ActorSystemError:
+            self._flow.discard(task_id)
+            raise
+        finally:
+            del self._accepting[task_id]
+        self._index.add(task)
+        self._carry_out(command for command in commands if not isinstance(command, tf.SaveTask))
+
+    # --- the transition and what follows ---
+
+    def _apply(self, event: tf.TaskEvent) -> list[tf.TaskCommand]:
+        return self._flow.handle(event, now=self._clock.now())
+
+    def _carry_out(self, commands: Iterable[tf.TaskCommand]) -> None:
+        for command in commands:
+            match command:
+                case tf.SaveTask(task):
+                    self._writer.save(task)
+                case tf.ForgetTask(task_id):
+                    self._forget(task_id)
+                case tf.RequestLease(request):
+                    self._spawn(self._request_lease(request))
+                case tf.WithdrawRequest(attempt_id):
+                    self._spawn(self._insist(ACCOUNTANT, "withdraw", attempt_id))
+                case tf.StartAttempt(task, lease, resume):
+                    self._spawn(self._run_attempt(task, lease, resume=resume))
+                case tf.StopAttempt(attempt_id, at_once):
+                    self._stop_attempt(attempt_id, at_once=at_once)
+                case tf.FinishAttempt(attempt_id, lease_id, token):
+                    self._runner.kill(attempt_id)
+                    self._granted.pop(attempt_id, None)
+                    self._spawn(self._insist(ACCOUNTANT, "release", lease_id, token))
+                case tf.Announce():
+                    self._logs.put(command)
+
+    def _forget(self, task_id: str) -> None:
+        self._index.remove(task_id)
+        self._writer.forget(task_id)
+        self._spawn(self._insist(LOG_HUB, "forget", task_id))
+
+    def _stop_attempt(self, attempt_id: str, *, at_once: bool) -> None:
+        if at_once:
+            self._runner.kill(attempt_id)
+        else:
+            self._spawn(self._runner.stop(attempt_id))
+
+    async def _request_lease(self, request: LeaseRequest) -> None:
+        """Ask the accountant until it answers, and let the flow take in the answer."""
+        try:
+            answer = await self._insist(ACCOUNTANT, "acquire", request)
+        except RequestError as error:
+            self._carry_out(self._apply(tf.LeaseRejected(request.request_id, error)))
+            return
+        if isinstance(answer, Queued):
+            self._carry_out(self._apply(tf.LeaseQueued(answer.request_id, answer.reason)))
+        else:
+            self._take_grant(answer)
+
+    def _take_grant(self, granted: GrantedLease) -> None:
+        self._granted[granted.lease.request.request_id] = granted
+        self._carry_out(self._apply(tf.LeaseGranted(granted.lease)))
+
+    async def _run_attempt(self, task: Task, lease: Lease, *, resume: bool) -> None:
+        submission = task.submission
+        order = AttemptOrder(
+            attempt_id=task.attempt_id,
+            task_id=task.task_id,
+            work=submission.work,
+            request=submission.request,
+            resolved=submission.resolved,
+            granted=self._granted[lease.request.request_id],
+            resume=resume,
+        )
+        self._carry_out(self._apply(await self._runner.run(order)))
+
+    async def _follow_decisions(self) -> None:
+        """Take in grants as the accountant makes them; after its restart, ask again for everything that waits."""
+        incarnation, seq = "", 0
+        while True:
+            try:
+                news = await self._ask(ACCOUNTANT, "next_decisions", incarnation, seq, _POLL_S, deadline_s=_POLL_S + _ANSWER_S)
+            except (RayError, TimeoutError, ValueError):
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            if news.incarnation != incarnation and incarnation:
+                self._ask_again()
+            incarnation, seq = news.incarnation, news.seq
+            self._positions = {request_id: place for place, request_id in enumerate(news.order, start=1)}
+            for granted in news.grants:
+                self._take_grant(granted)
+
+    def _ask_again(self) -> None:
+        """Repeat the request of every task that waits; what is known already gets its first answer."""
+        for task in self._flow.waiting():
+            self._spawn(self._request_lease(self._flow.lease_request(task)))
+
+    # --- life ---
+
+    async def _started(self) -> None:
+        """Finish the start before the first answer; later calls cost nothing."""
+        if self._start is None:
+            self._start = asyncio.create_task(self._begin())
+        await asyncio.shield(self._start)
+
+    async def _begin(self) -> None:
+        """Read the tasks, adopt the attempts that live, and ask again for the leases of the rest."""
+        for task in await asyncio.to_thread(self._store.read_tasks):
+            self._flow.restore(task)
+            self._index.add(task)
+        for task in self._flow.running():
+            self._spawn(self._adopt(task.attempt_id))
+        self._ask_again()
+        self._spawn(self._follow_decisions())
+        self._spawn(self._speak())
+
+    async def _speak(self) -> None:
+        """Send the supervisor's own log lines, one after the other."""
+        while True:
+            said = await self._logs.next_line()
+            await self._insist(LOG_HUB, "append", *said)
+
+    async def _adopt(self, attempt_id: str) -> None:
+        self._carry_out(self._apply(await self._runner.adopt(attempt_id)))
+
+    def _view(self, task: Task) -> Task:
+        """The record with its place in the line, which the accountant knows."""
+        position = self._positions.get(task.attempt_id)
+        if position is None or task.state not in (TaskState.PENDING, TaskState.QUEUED):
+            return task
+        return replace(task, queue_position=position)
+
+    async def _ask(self, name: str, method: str, *args: Any, deadline_s: float = _ANSWER_S) -> Any:
+        """Send one message to another actor and wait for the answer; its domain errors come out as they are."""
+        actor = ray.get_actor(name, namespace=NAMESPACE)
+        try:
+            return await asyncio.wait_for(getattr(actor, method).remote(*args), deadline_s)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, ActorSystemError):
+                raise error.cause from None
+            raise
+
+    async def _insist(self, name: str, method: str, *args: Any) -> Any:
+        """Send a message until it is answered. Only for messages that may be repeated."""
+        while True:
+            try:
+                return await self._ask(name, method, *args)
+            except (DuplicateRequestError, UnsatisfiableRequestError, LeaseError):
+                raise
+            except (RayError, TimeoutError, ValueError):
+                await asyncio.sleep(_PAUSE_S)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

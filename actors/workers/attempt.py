@@ -1,0 +1,118 @@
+"""One attempt of one task, in a process of its own.
+
+The process binds its lease before anything else, keeps it alive from a thread of normal urgency, does the work in a thread of the
+lowest, and ends with a result that the supervisor fetches. It stops by itself when its lease is lost.
+"""
+
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from actors.core.errors import ActorSystemError
+from actors.core.model import WorkKind
+from actors.core.tasks import TaskFault
+from actors.fence import FencedFolder
+from actors.learning.errors import LearningError
+from actors.lease_client import LeaseKeeper
+from actors.messages import AttemptOrder, AttemptResult
+from actors.workers.process import blank_gpus_for_cpu_work, set_thread_count, yield_to_serving
+from actors.workers.reporter import Reporter
+from actors.workers.tools import Tools
+from configs.settings import Settings
+
+#: The exit status of a process that ended because its lease was lost.
+LEASE_LOST_STATUS = 70
+
+
+class AttemptActor:
+    """The process of one attempt. ``outcome`` may be asked for any number of times, by whoever supervises now."""
+
+    def __init__(self, order: AttemptOrder, settings: Settings) -> None:
+        self._order = order
+        self._settings = settings
+        self._stop = threading.Event()
+        self._ended = threading.Event()
+        self._result: AttemptResult | None = None
+        self._keeper = LeaseKeeper(
+            order.granted.lease,
+            every_s=settings.heartbeat_s,
+            ttl_s=settings.lease_ttl_s,
+            on_lost=_end_at_once,
+        )
+        self._reporter = Reporter(order.task_id, order.attempt_id)
+        threading.Thread(target=self._run, name="work", daemon=True).start()
+
+    def ready(self) -> int:
+        """Answer with the process's pid once it is up."""
+        return os.getpid()
+
+    def outcome(self) -> AttemptResult:
+        """Wait for the end of the attempt and say how it ended."""
+        self._ended.wait()
+        assert self._result is not None  # noqa: S101 - set before the event
+        return self._result
+
+    def stop(self) -> None:
+        """Ask the work to stop at the next batch."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        try:
+            self._keeper.begin()
+            self._result = self._work()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
+            traceback.print_exc()
+            self._result = _explain(error, self._reporter)
+        self._reporter.close()
+        self._keeper.end()
+        self._ended.set()
+
+    def _work(self) -> AttemptResult:
+        order, settings = self._order, self._settings
+        threads = settings.torch_threads or order.granted.device.cores or os.cpu_count() or 1
+        blank_gpus_for_cpu_work(order.granted)
+        set_thread_count(threads)
+        yield_to_serving()
+        run = _find_work(order.work)
+        folder = FencedFolder(Path(order.resolved["output"]), order.granted.lease.token)
+        tools = Tools(order, settings, folder, self._reporter, threads, self._stop.is_set)
+        try:
+            return run(tools)
+        finally:
+            folder.close()
+
+
+def _find_work(work: WorkKind) -> Callable[[Tools], AttemptResult]:
+    """The function that does a kind of work. Imported here: it brings torch, which must come after the thread's priority is set."""
+    if work is WorkKind.TRAINING:
+        from actors.workers.training import run_training  # noqa: PLC0415
+
+        return run_training
+    from actors.workers.inference import run_inference_job  # noqa: PLC0415
+
+    return run_inference_job
+
+
+def _explain(error: BaseException, reporter: Reporter) -> AttemptResult:
+    """Turn what the work raised into a result: the user's mistakes in plain words, ours with a hint where to look."""
+    if isinstance(error, LearningError):
+        fault = TaskFault(error.code, error.message, error.hint)
+    elif isinstance(error, ActorSystemError):
+        fault = TaskFault(error.code, str(error), "the attempt lost its right to go on; the task's history says why")
+    elif isinstance(error, OSError):
+        fault = TaskFault(
+            "output_not_writable", f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), "check the folder"
+        )
+    else:
+        hint = "this is a defect of the service; its traceback is in the worker's log"
+        fault = TaskFault("internal_error", f"{type(error).__name__}: {error}", hint)
+    reporter.line("ERROR", f"{fault.message} ({fault.hint})" if fault.hint else fault.message)
+    return AttemptResult("failed", fault.message, fault, progress=reporter.progress)
+
+
+def _end_at_once(reason: str) -> None:
+    print(f"lease lost, ending: {reason}", file=sys.stderr, flush=True)  # noqa: T201 - the worker's own log
+    os._exit(LEASE_LOST_STATUS)

@@ -1,0 +1,55 @@
+"""The work of an inference attempt: a configured classifier over a folder of pictures."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from actors.learning.batch_inference import InferencePlan, InferenceRecord, run_inference
+from actors.messages import AttemptResult
+from actors.workers.process import cap_gpu_memory, torch_device
+from actors.workers.tools import Tools
+
+
+def run_inference_job(tools: Tools) -> AttemptResult:
+    """Predict every picture of the source as ordered.
+
+    Raises:
+        LearningError: what the user can put right.
+        StaleTokenError: a newer attempt has the output folder.
+    """
+    plan = build_plan(tools)
+    if plan.device != "cpu":
+        tools.reporter.line("INFO", cap_gpu_memory(tools.order.granted.lease.portions[0].memory_bytes))
+    outcome = run_inference(
+        plan,
+        report=lambda record: _report(tools, record),
+        should_stop=tools.should_stop,
+        publish=tools.folder.publish,
+    )
+    if outcome.status == "stopped":
+        return AttemptResult(
+            "stopped", f"stopped after {outcome.done} of {outcome.total} pictures", progress=tools.reporter.progress
+        )
+    message = f"{outcome.total - outcome.failed} of {outcome.total} pictures predicted"
+    progress = replace(tools.reporter.progress, percent=100, message=message)
+    return AttemptResult("completed", message, progress=progress)
+
+
+def build_plan(tools: Tools) -> InferencePlan:
+    """Turn the checked request into a plan in which nothing is left to look up."""
+    resolved = tools.order.resolved
+    return InferencePlan(
+        cfg_path=Path(resolved["cfg_path"]),
+        weight_path=Path(resolved["weight_path"]),
+        source_path=Path(resolved["source_path"]),
+        output_dir=tools.folder.folder,
+        staging_dir=tools.folder.staging,
+        device=torch_device(tools.order.granted),
+        threads=tools.threads,
+    )
+
+
+def _report(tools: Tools, record: InferenceRecord) -> None:
+    tools.reporter.line(
+        record.level, record.message, stage=record.stage, step=record.step, status="running", progress=record.progress
+    )
+    tools.reporter.advance(record.progress, record.message)

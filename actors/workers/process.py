@@ -1,0 +1,58 @@
+"""Making a worker process fit for its lease: what it sees, how urgent it is, how much GPU memory it may take."""
+
+import os
+from contextlib import suppress
+
+from actors.core.model import DeviceKind
+from actors.messages import GrantedLease
+
+#: The largest nice value: everything else on the machine goes first.
+_NICEST = 19
+
+
+def blank_gpus_for_cpu_work(granted: GrantedLease) -> None:
+    """Hide the node's GPUs from a process whose lease is on a CPU. Call it before torch is imported."""
+    if granted.device.kind is DeviceKind.CPU or granted.device.simulated:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def set_thread_count(threads: int) -> None:
+    """Tell the numeric libraries how many threads to make. Call it before they are imported: Ray sets 1."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)
+
+
+def yield_to_serving() -> None:
+    """Let the calling thread, and every thread it will make, run only where nothing more urgent wants the processor.
+
+    Must come before torch makes its pools. The thread that keeps the lease alive is made earlier and stays as it was.
+    """
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        return
+    with suppress(OSError):
+        os.nice(_NICEST)
+
+
+def cap_gpu_memory(budget_bytes: int) -> str:
+    """Limit what this process may take of its GPU to its budget; returns a line for the log, "" without a GPU.
+
+    The CUDA context is part of the budget: it is measured, and the rest is what torch may allocate.
+    """
+    import torch  # noqa: PLC0415 - only workers that compute import torch
+
+    if not torch.cuda.is_available() or budget_bytes <= 0:
+        return ""
+    before, total = torch.cuda.mem_get_info()
+    torch.zeros(1, device="cuda")
+    after, _ = torch.cuda.mem_get_info()
+    context = max(0, before - after)
+    usable = max(budget_bytes - context, budget_bytes // 2)
+    torch.cuda.set_per_process_memory_fraction(min(1.0, usable / total))
+    return f"GPU memory capped at {budget_bytes / 2**30:.2f} GiB, of which the CUDA context takes {context / 2**30:.2f}"
+
+
+def torch_device(granted: GrantedLease) -> str:
+    """The torch device of a lease: the one GPU that the process sees, else the CPU (simulated GPUs compute there)."""
+    is_gpu = granted.device.kind is DeviceKind.GPU and not granted.device.simulated
+    return "cuda:0" if is_gpu else "cpu"

@@ -1,0 +1,107 @@
+"""The work of a training attempt: from the order to a plan, from records to log lines, from the outcome to a result."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from actors.core.tasks import Progress
+from actors.learning.outputs import RESUME_STATE
+from actors.learning.plan import TrainingOutcome, TrainingPlan, TrainingRecord
+from actors.learning.training import train
+from actors.messages import AttemptResult
+from actors.workers.process import cap_gpu_memory, torch_device
+from actors.workers.tools import Tools
+
+_CHECKPOINT_EVERY_S = 180.0
+
+
+def run_training(tools: Tools) -> AttemptResult:
+    """Train as ordered, on the lease's device, from the last checkpoint where an earlier attempt left one.
+
+    Raises:
+        LearningError: what the user can put right.
+        StaleTokenError: a newer attempt has the output folder.
+    """
+    plan = build_plan(tools)
+    _say_where(tools, plan)
+    outcome = train(
+        plan,
+        report=lambda record: _report(tools, record),
+        should_stop=tools.should_stop,
+        publish=tools.folder.publish,
+        checkpoint_every_s=_CHECKPOINT_EVERY_S,
+    )
+    return _conclude(tools, outcome)
+
+
+def build_plan(tools: Tools) -> TrainingPlan:
+    """Turn the checked request into a plan in which nothing is left to look up."""
+    request, resolved = tools.order.request, tools.order.resolved
+    last = tools.folder.folder / RESUME_STATE
+    keep = request.get("keep_checkpoints", "all")
+    return TrainingPlan(
+        model=request["model"],
+        num_classes=request["num_classes"],
+        train_path=Path(resolved["train_path"]),
+        val_path=Path(resolved["val_path"]),
+        output_dir=tools.folder.folder,
+        staging_dir=tools.folder.staging,
+        batch_size=request["batch_size"],
+        num_epochs=request["num_epochs"],
+        learning_rate=request["learning_rate"],
+        image_size=request["image_size"],
+        weight_path=resolved["weight_path"] or None,
+        pretrained=request["pretrained"],
+        shuffle=request["shuffle"],
+        seed=request.get("seed") or 0,
+        device=torch_device(tools.order.granted),
+        threads=tools.threads,
+        keep_checkpoints=None if keep == "all" else keep,
+        early_stopping_patience=request.get("early_stopping_patience"),
+        amp=_wants_mixed_precision(request.get("amp", "auto")),
+        class_weights=bool(request.get("class_weights", False)),
+        picture_cache_bytes=tools.settings.picture_cache_mb << 20,
+        task_id=tools.order.task_id,
+        project_version=tools.settings.version,
+        resume_from=last if tools.order.resume and last.is_file() else None,
+    )
+
+
+def _wants_mixed_precision(amp: Any) -> bool:
+    """``auto`` means: where it helps, which is on a GPU; the plan ignores it on a CPU."""
+    return amp == "auto" or bool(amp)
+
+
+def _say_where(tools: Tools, plan: TrainingPlan) -> None:
+    device = tools.order.granted.device
+    simulated = ", simulated: it computes on the CPU" if device.simulated else ""
+    tools.reporter.line("INFO", f"training on {device.device_id} ({device.name}{simulated}) with {plan.threads} threads")
+    cap = cap_gpu_memory(tools.order.granted.lease.portions[0].memory_bytes) if plan.device != "cpu" else ""
+    if cap:
+        tools.reporter.line("INFO", cap)
+    if plan.resume_from:
+        tools.reporter.line("INFO", "an earlier attempt left a checkpoint; going on from it")
+
+
+def _report(tools: Tools, record: TrainingRecord) -> None:
+    tools.reporter.line(
+        record.level,
+        record.message,
+        stage=record.stage,
+        step=record.step,
+        metrics=record.metrics,
+        status="running",
+        progress=record.progress,
+    )
+    tools.reporter.advance(
+        record.progress, record.message, epoch=record.epoch, total_epochs=record.total_epochs, metrics=record.metrics
+    )
+
+
+def _conclude(tools: Tools, outcome: TrainingOutcome) -> AttemptResult:
+    if outcome.status == "stopped":
+        message = f"stopped after {outcome.epochs_done} epochs; {RESUME_STATE} holds the state"
+        return AttemptResult("stopped", message, progress=tools.reporter.progress)
+    message = f"trained {outcome.epochs_done} epochs, best validation accuracy {outcome.best_acc:.2f} %"
+    fields = asdict(tools.reporter.progress) | {"percent": 100, "message": message, "metrics": dict(outcome.metrics)}
+    return AttemptResult("completed", message, progress=Progress(**fields))
