@@ -402,6 +402,7 @@ def test_measured_statistics_are_those_of_the_training_pictures() -> None:
     source = BatchSource(PictureSet(pixels, torch.zeros(64, dtype=torch.int64), ""), 16, torch.device("cpu"))
     layer = nn.BatchNorm2d(3, momentum=0.01)
     model = nn.Sequential(layer, nn.Dropout(0.5))
+    model(torch.full((4, 3, 4, 4), 9.0))
     assert remeasure_statistics(model, source, 0, never)
     assert torch.allclose(layer.running_mean, (pixels / 255).mean(dim=(0, 1, 2)), atol=1e-6)
     assert (layer.momentum, layer.training, model.training) == (0.01, False, False)
