@@ -1,0 +1,102 @@
+"""JSON in, JSON out: what a request body must be before any route sees it, and how answers are written.
+
+Owns media types, the size limit and the strict reading of JSON. A route that takes other bodies is an ordinary ``APIRoute`` and
+checks for itself.
+"""
+
+import json
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, NoReturn
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from serve_app.http_errors import RequestRefusedError
+
+MOST_BODY_BYTES = 1_000_000
+JSON_TYPE = "application/json"
+
+
+class JsonAnswer(Response):
+    """An answer written in one pass; the route's ``response_model`` is for the OpenAPI document only. Not finite means null."""
+
+    media_type = JSON_TYPE
+
+    def __init__(self, answer: BaseModel | Mapping[str, Any]) -> None:
+        super().__init__(to_json(answer, inf_nan_mode="null"))
+
+
+class JsonRequest(Request):
+    """A request whose body is read up to the limit, and as JSON in the strict sense."""
+
+    async def body(self) -> bytes:
+        """The body. Raises RequestRefusedError (413) as soon as it is known to be too large."""
+        if not hasattr(self, "_body"):
+            received = bytearray()
+            async for chunk in self.stream():
+                received += chunk
+                _check_size(len(received))
+            self._body = bytes(received)
+        return self._body
+
+    async def json(self) -> Any:
+        """The body's value. Raises RequestRefusedError (400) where it is no JSON."""
+        try:
+            return json.loads((await self.body()).decode("utf-8-sig"), parse_constant=_refuse_constant)
+        except UnicodeDecodeError as error:
+            raise _not_json(f"it is not UTF-8 text (byte {error.start})") from None
+        except RecursionError:
+            raise _not_json("it is nested too deeply") from None
+        except ValueError as error:
+            raise _not_json(str(error)) from None
+
+
+class JsonRoute(APIRoute):
+    """A route that takes JSON bodies or none."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, behind the checks of the body."""
+        handle = super().get_route_handler()
+
+        async def handle_json(request: Request) -> Response:
+            if request.method in ("GET", "HEAD") and not _has_body(request):
+                return await handle(request)
+            _check_media_type(request)
+            _check_size(_announced_size(request))
+            return await handle(JsonRequest(request.scope, request.receive))
+
+        return handle_json
+
+
+def _has_body(request: Request) -> bool:
+    headers = request.headers
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
+def _check_media_type(request: Request) -> None:
+    if not _has_body(request):
+        return
+    given = request.headers.get("content-type", "")
+    if given.partition(";")[0].strip().lower() != JSON_TYPE:
+        shown = repr(given[:100]) if given else "no Content-Type"
+        raise RequestRefusedError(415, "unsupported_media_type", f"the body must be {JSON_TYPE}, not {shown}")
+
+
+def _announced_size(request: Request) -> int:
+    text = request.headers.get("content-length", "0")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+
+
+def _check_size(size: int) -> None:
+    if size > MOST_BODY_BYTES:
+        raise RequestRefusedError(413, "body_too_large", f"the body may take {MOST_BODY_BYTES} bytes")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _not_json(reason: str) -> RequestRefusedError:
+    return RequestRefusedError(400, "invalid_json", f"the body is not JSON: {reason}")

@@ -1,0 +1,39 @@
+"""What every route may use: the ports, the settings, and the little that lives in this process."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from configs.settings import Settings
+from serve_app.cpu_meter import CpuMeter
+from serve_app.log_feed import LogFeed
+from serve_app.ports import HealthPort, LogsPort, ResourcesPort, TasksPort
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The rest of the system, as the routes see it."""
+
+    tasks: TasksPort
+    logs: LogsPort
+    resources: ResourcesPort
+    health: HealthPort
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One running application; made once by ``create_app``."""
+
+    ports: Ports
+    settings: Settings
+    feed: LogFeed
+    cpu: CpuMeter
+
+
+async def service_of(request: Request) -> Service:
+    """The service that a request came to. Async, since FastAPI would send a plain function through a thread."""
+    return cast("Service", request.app.state.service)
+
+
+ServiceDep = Annotated[Service, Depends(service_of)]

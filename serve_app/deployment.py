@@ -1,0 +1,46 @@
+"""The Serve application that answers HTTP. The only file with Serve's decorators and ``.bind()``."""
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve import Application
+
+from actors.names import INGRESS
+from actors.presence import announce
+from configs.settings import Settings
+from serve_app.app import create_app
+from serve_app.ray_ports import build_ray_ports
+
+#: Open log streams count as requests; hundreds of viewers must not keep others out.
+MOST_ONGOING_REQUESTS = 5_000
+#: How long the end of the service waits for open streams, which would never end by themselves.
+SHUTDOWN_WAIT_S = 1.0
+
+
+@serve.ingress()
+class Ingress:
+    """The replica's process: announces itself, then builds the application with its ports."""
+
+    def __init__(self, settings: Settings) -> None:
+        announce(settings.state_dir, INGRESS)
+        self._settings = settings
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Build the application in the replica, so that nothing of it is ever pickled."""
+        app = create_app(build_ray_ports(), self._settings)
+        app.openapi()  # kept by the application; made here, it delays no request
+        return app
+
+
+def build_ingress(settings: Settings) -> Application:
+    """The HTTP application: one replica, which needs no CPU of its own in Ray's books."""
+    deployment = serve.deployment(
+        Ingress,
+        name=INGRESS,
+        num_replicas=1,
+        max_ongoing_requests=MOST_ONGOING_REQUESTS,
+        ray_actor_options={"num_cpus": 0},
+        graceful_shutdown_wait_loop_s=SHUTDOWN_WAIT_S,
+        graceful_shutdown_timeout_s=2 * SHUTDOWN_WAIT_S,
+        logging_config={"enable_access_log": False},
+    )
+    return deployment.bind(settings)

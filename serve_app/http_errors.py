@@ -1,0 +1,181 @@
+"""How errors become HTTP answers: one table from domain errors to statuses, one body for all.
+
+Owns statuses, codes and the error body. Whatever a client sends ends here as a 4xx; a 500 is always a fault of ours, and its text
+tells nothing of the inside.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+from math import isfinite
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from actors.core.errors import (
+    ActorSystemError,
+    DuplicateRequestError,
+    InvalidSelectorError,
+    InvalidTransitionError,
+    InvalidUnitsError,
+    LimitError,
+    LineFullError,
+    StoreUnavailableError,
+    SubmissionError,
+    TaskEndedError,
+    TaskNotEndedError,
+    TaskNotFoundError,
+    UnsatisfiableRequestError,
+)
+from serve_app.ports import NotReadyError
+from serve_app.schemas.tasks import ErrorResponse
+
+#: The status of each domain error; a subclass has its base's unless it is named itself.
+STATUS_OF: Mapping[type[Exception], int] = {
+    TaskNotFoundError: 404,
+    TaskEndedError: 404,  # as the origin answers
+    TaskNotEndedError: 404,  # as the origin answers
+    InvalidTransitionError: 409,
+    DuplicateRequestError: 409,
+    UnsatisfiableRequestError: 409,
+    LineFullError: 429,
+    LimitError: 422,
+    InvalidSelectorError: 422,
+    InvalidUnitsError: 422,
+    SubmissionError: 422,
+    StoreUnavailableError: 503,
+    NotReadyError: 503,
+}
+#: Submission errors that are about more than the field's value.
+STATUS_OF_SUBMISSION: Mapping[str, int] = {"path_not_found": 404, "path_forbidden": 403}
+CODE_OF_STATUS: Mapping[int, str] = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+}
+#: When asking again is worth while: a place in the line takes minutes rather than seconds, a full disk a person.
+RETRY_AFTER_S: Mapping[type[Exception], int] = {LineFullError: 30, StoreUnavailableError: 30}
+MOST_FIELD_ERRORS = 100
+MOST_ECHOED_CHARACTERS = 200
+
+
+class RequestRefusedError(HTTPException):
+    """A request that is refused for its form, before anything is done for it."""
+
+    def __init__(self, status_code: int, code: str, message: str) -> None:
+        super().__init__(status_code, message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class HttpFault:
+    """An error as HTTP tells it; ``detail`` is the list of wrong fields, or empty where the message says all."""
+
+    status: int
+    code: str
+    message: str
+    detail: Sequence[Mapping[str, Any]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def body(self) -> dict[str, Any]:
+        """The error body of the contract."""
+        return {
+            "status": "error",
+            "code": self.code,
+            "message": self.message,
+            "detail": list(self.detail) or self.message,
+            "timestamp": datetime.now(UTC).isoformat(),
+        }
+
+    def response(self) -> Response:
+        """The whole answer. Escaped to ASCII, since what a client sent may hold half characters."""
+        return Response(json.dumps(self.body()), self.status, self.headers, "application/json")
+
+
+def describe_error(error: Exception) -> HttpFault:
+    """Find the HTTP form of any error; what the table does not hold is a fault of ours."""
+    if isinstance(error, RequestValidationError):
+        return _describe_invalid_fields(error.errors())
+    if isinstance(error, HTTPException):
+        code = error.code if isinstance(error, RequestRefusedError) else CODE_OF_STATUS.get(error.status_code, "http_error")
+        return HttpFault(error.status_code, code, str(error.detail), headers=error.headers or {})
+    if isinstance(error, NotReadyError):
+        return HttpFault(503, "not_ready", str(error), headers={"Retry-After": str(error.retry_after_s)})
+    if isinstance(error, ActorSystemError):
+        return _describe_domain_error(error)
+    return HttpFault(500, "internal_error", "an error inside the service; its log tells more")
+
+
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI entries of the errors that a route may answer with."""
+    return {status: {"model": ErrorResponse, "description": HTTPStatus(status).phrase} for status in statuses}
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make every error of the application leave in the one body."""
+
+    async def on_error(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and not isinstance(error, RequestRefusedError):
+            error = _name_the_route(request, error)
+        return describe_error(error).response()
+
+    for kind in (ActorSystemError, NotReadyError, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, on_error)
+
+
+def _name_the_route(request: Request, error: HTTPException) -> HTTPException:
+    """Say which route does not exist, where the router says only that it does not."""
+    texts = {404: "does not exist; / lists all routes", 405: "does not take this method; / lists all routes"}
+    if error.status_code not in texts:
+        return error
+    path = request.url.path[:MOST_ECHOED_CHARACTERS]
+    return HTTPException(error.status_code, f"{request.method} {path} {texts[error.status_code]}", error.headers)
+
+
+def _describe_domain_error(error: ActorSystemError) -> HttpFault:
+    status = next((STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF), 500)
+    if isinstance(error, SubmissionError):
+        status = STATUS_OF_SUBMISSION.get(error.code, status)
+        message = f"{error.message} ({error.hint})" if error.hint else error.message
+        return HttpFault(status, error.code, str(error), [_field_error(["body", error.field], message, error.code)])
+    if isinstance(error, LimitError):
+        return HttpFault(status, error.code, str(error), [_field_error(["body", error.field], error.reason, error.code)])
+    retry_after_s = RETRY_AFTER_S.get(type(error))
+    headers = {"Retry-After": str(retry_after_s)} if retry_after_s else {}
+    return HttpFault(status, error.code, str(error), headers=headers)
+
+
+def _describe_invalid_fields(errors: Sequence[Mapping[str, Any]]) -> HttpFault:
+    """List what is wrong with each field; never echo more than short plain values."""
+    detail = [_describe_field(error) for error in errors[:MOST_FIELD_ERRORS]]
+    shown = [f"{'.'.join(map(str, each['loc'][1:])) or each['loc'][0]}: {each['msg']}" for each in detail[:3]]
+    more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
+    return HttpFault(422, "invalid_field", "; ".join(shown) + more, detail)
+
+
+def _describe_field(error: Mapping[str, Any]) -> dict[str, Any]:
+    loc = [each if isinstance(each, int) else each[:MOST_ECHOED_CHARACTERS] for each in error["loc"]]
+    described = _field_error(loc, error["msg"].removeprefix("Value error, "), error["type"])
+    given = error.get("input")
+    return described | {"input": given} if _is_plain(given) else described
+
+
+def _field_error(loc: list[str | int], message: str, kind: str) -> dict[str, Any]:
+    return {"loc": loc, "msg": message, "type": kind}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is short and safe to send back as JSON."""
+    if isinstance(value, str):
+        return len(value) <= MOST_ECHOED_CHARACTERS
+    if isinstance(value, float):
+        return isfinite(value)
+    return value is None or (isinstance(value, int) and abs(value) < 2**63)

@@ -1,0 +1,196 @@
+"""The ports over the named actors, and the only place where Ray's errors become the domain's.
+
+Owns time limits, the finding of actors and the one quick retry that hides an actor's restart (about a second). No route ever sees a
+Ray exception: what an actor raised comes out as it was raised, a silent or dead actor as ``NotReadyError``.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from actors.core.model import WorkKind
+from actors.core.tasks import EndMode, Submission, Task
+from actors.messages import ComponentHealth, LogSlice, ResourceView, TaskPage, TaskQuery
+from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
+from serve_app.context import Ports
+from serve_app.ports import NotReadyError
+
+#: An actor answers in milliseconds; beyond this it hangs.
+ANSWER_S = 10.0
+#: Checking a submission may read through large folders.
+SUBMIT_S = 60.0
+PING_S = 2.0
+#: An actor that was killed is back after about this time.
+RESTART_PAUSE_S = 1.0
+
+
+class NamedActor:
+    """An actor found by its name. The handle is kept until the actor dies for good; it may be found anew then."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._handle: ActorHandle | None = None
+
+    async def ask(self, method: str, *args: Any, timeout_s: float = ANSWER_S, is_repeatable: bool = True) -> Any:
+        """Call a method and wait for its answer.
+
+        Args:
+            method: of the actor.
+            args: of the method.
+            timeout_s: for one try.
+            is_repeatable: whether a second call does no harm where the first may have been carried out.
+
+        Raises:
+            NotReadyError: the actor is not there, died or did not answer in time.
+            Exception: whatever the method raised.
+        """
+        try:
+            return await self._ask_once(method, args, timeout_s)
+        except NotReadyError as error:
+            if not is_repeatable or isinstance(error.__cause__, TimeoutError):
+                raise
+        await asyncio.sleep(RESTART_PAUSE_S)
+        return await self._ask_once(method, args, timeout_s)
+
+    async def _ask_once(self, method: str, args: tuple[Any, ...], timeout_s: float) -> Any:
+        try:
+            async with asyncio.timeout(timeout_s):
+                handle = await self._find()
+                return await getattr(handle, method).remote(*args)
+        except RayTaskError as error:
+            raise self._raised_inside(error) from None
+        except RayActorError as error:
+            self._handle = None
+            raise NotReadyError(self._name) from error
+        except (RayError, TimeoutError) as error:
+            raise NotReadyError(self._name) from error
+
+    async def _find(self) -> ActorHandle:
+        if self._handle is None:
+            try:
+                # In a thread: it is a blocking call to Ray's head.
+                self._handle = await asyncio.to_thread(ray.get_actor, self._name, NAMESPACE)
+            except ValueError as error:
+                raise NotReadyError(self._name) from error
+        return self._handle
+
+    def _raised_inside(self, error: RayTaskError) -> Exception:
+        """What the method raised; where it only passed on that another actor is away, that."""
+        cause = error.cause
+        if isinstance(cause, RayError | TimeoutError):
+            return NotReadyError(self._name)
+        return cast("Exception", cause)
+
+
+class RayTasks:
+    """``TasksPort`` over the supervisor."""
+
+    def __init__(self, supervisor: NamedActor) -> None:
+        self._supervisor = supervisor
+
+    async def submit(self, submission: Submission) -> Task:
+        """See TasksPort. May be repeated: the id makes the second call return the first task."""
+        return cast("Task", await self._supervisor.ask("submit", submission, timeout_s=SUBMIT_S))
+
+    async def get(self, task_id: str) -> Task:
+        """See TasksPort."""
+        return cast("Task", await self._supervisor.ask("get", task_id))
+
+    async def list_page(self, query: TaskQuery) -> TaskPage:
+        """See TasksPort."""
+        return cast("TaskPage", await self._supervisor.ask("list_page", query))
+
+    async def end(self, task_id: str, mode: EndMode) -> Task:
+        """See TasksPort."""
+        return cast("Task", await self._supervisor.ask("end", task_id, mode, is_repeatable=False))
+
+    async def delete(self, task_id: str) -> None:
+        """See TasksPort."""
+        await self._supervisor.ask("delete", task_id, is_repeatable=False)
+
+
+class RayLogs:
+    """``LogsPort`` over the log hub."""
+
+    def __init__(self, log_hub: NamedActor) -> None:
+        self._log_hub = log_hub
+
+    async def read(self, task_id: str, *, after: int, limit: int = 1000, wait_s: float = 0.0) -> LogSlice:
+        """See LogsPort."""
+        answer = await self._log_hub.ask("read", task_id, after, limit, wait_s, timeout_s=wait_s + ANSWER_S)
+        return cast("LogSlice", answer)
+
+
+class RayResources:
+    """``ResourcesPort`` over the accountant."""
+
+    def __init__(self, accountant: NamedActor) -> None:
+        self._accountant = accountant
+
+    async def view(self) -> ResourceView:
+        """See ResourcesPort."""
+        return cast("ResourceView", await self._accountant.ask("view"))
+
+    async def set_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> ResourceView:
+        """See ResourcesPort. May be repeated: the limits are absolute."""
+        return cast("ResourceView", await self._accountant.ask("set_limits", limits))
+
+
+class RayHealth:
+    """``HealthPort`` over pings. Remembers since when each component has been in its state."""
+
+    def __init__(self, accountant: NamedActor, supervisor: NamedActor, log_hub: NamedActor) -> None:
+        self._probes: dict[str, Callable[[], Awaitable[float]]] = {
+            "accountant": lambda: _ping(accountant),
+            "supervisor": lambda: _ping(supervisor),
+            "log_hub": lambda: _ping(log_hub),
+            "store": lambda: _store_ping(supervisor),
+        }
+        now = time.time()
+        self._last = {name: ComponentHealth("starting", 0.0, now) for name in self._probes}
+        self._predictor = ComponentHealth("not_deployed", 0.0, now)
+
+    async def components(self) -> Mapping[str, ComponentHealth]:
+        """See HealthPort."""
+        names = list(self._probes)
+        answers = await asyncio.gather(*(self._probes[name]() for name in names), return_exceptions=True)
+        self._last |= {name: self._judge(name, answer) for name, answer in zip(names, answers, strict=True)}
+        return {**self._last, "predictor": self._predictor}
+
+    def _judge(self, name: str, answer: float | BaseException) -> ComponentHealth:
+        """The new state of a component; one that has never answered is starting."""
+        last = self._last[name]
+        if isinstance(answer, BaseException):
+            state, latency_ms, detail = "starting" if last.state == "starting" else "unhealthy", 0.0, str(answer)
+        else:
+            state, latency_ms, detail = "healthy", answer, ""
+        since = last.since if state == last.state else time.time()
+        return ComponentHealth(state, latency_ms, since, detail)
+
+
+async def _ping(actor: NamedActor) -> float:
+    """The milliseconds that an answer took."""
+    began = time.perf_counter()
+    await actor.ask("ping", timeout_s=PING_S, is_repeatable=False)
+    return (time.perf_counter() - began) * 1000
+
+
+async def _store_ping(supervisor: NamedActor) -> float:
+    """The milliseconds that the store took, as the supervisor measured them."""
+    return float(await supervisor.ask("store_ping", timeout_s=PING_S, is_repeatable=False))
+
+
+def build_ray_ports() -> Ports:
+    """The ports of a process that is connected to the service's Ray."""
+    accountant, supervisor, log_hub = NamedActor(ACCOUNTANT), NamedActor(SUPERVISOR), NamedActor(LOG_HUB)
+    return Ports(
+        tasks=RayTasks(supervisor),
+        logs=RayLogs(log_hub),
+        resources=RayResources(accountant),
+        health=RayHealth(accountant, supervisor, log_hub),
+    )

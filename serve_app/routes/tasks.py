@@ -1,0 +1,78 @@
+"""Tasks of every kind: list, look, follow, cancel, forget."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import StringConstraints
+from starlette.responses import Response
+
+from actors.core.tasks import EndMode, TaskState
+from actors.messages import TaskQuery
+from serve_app.bodies import JsonAnswer, JsonRoute
+from serve_app.context import ServiceDep
+from serve_app.http_errors import error_responses
+from serve_app.routes.logs import LOG_RESPONSES, LogWishDep, answer_log
+from serve_app.routes.lookup import find_task, require_task_id
+from serve_app.schemas.fields import EmptyMeansNone
+from serve_app.schemas.tasks import TaskActionResponse, TaskListResponse, TaskResponse
+from serve_app.shape import action_response, task_list_response, task_response
+
+router = APIRouter(route_class=JsonRoute, tags=["tasks"])
+TASK_ERRORS = error_responses(400, 404, 415, 422, 503)
+
+Cursor = Annotated[str, StringConstraints(max_length=300)]
+
+
+class TaskType(StrEnum):
+    """What a list of tasks can be narrowed to."""
+
+    TRAINING = "training"
+    INFERENCE = "inference"
+    DATASET_SPLIT = "dataset_split"
+    DATA_AUGMENTATION = "data_augmentation"
+    IMAGE_CROP = "image_crop"
+    SPECTROGRAM = "spectrogram"
+
+
+@router.get("/api/v2/tasks", response_model=TaskListResponse, responses=error_responses(400, 404, 422, 503))
+async def list_tasks(
+    service: ServiceDep,
+    status: Annotated[TaskState | None, EmptyMeansNone, Query()] = None,
+    task_type: Annotated[TaskType | None, EmptyMeansNone, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Annotated[Cursor | None, EmptyMeansNone, Query(description="next_cursor of the page before")] = None,
+) -> Response:
+    """Tasks, newest first."""
+    page = await service.ports.tasks.list_page(TaskQuery(status, task_type and task_type.value, limit, cursor))
+    return JsonAnswer(task_list_response(page))
+
+
+@router.get("/api/v2/tasks/{task_id}", response_model=TaskResponse, responses=TASK_ERRORS)
+@router.get("/api/v1/tasks/{task_id}", response_model=TaskResponse, responses=TASK_ERRORS, deprecated=True)
+async def get_task(task_id: str, service: ServiceDep) -> Response:
+    """One task."""
+    return JsonAnswer(task_response(await find_task(service, task_id)))
+
+
+@router.get("/api/v2/tasks/{task_id}/logs", response_class=Response, responses=LOG_RESPONSES)
+async def follow_task(task_id: str, wish: LogWishDep, service: ServiceDep) -> Response:
+    """The log of a task, as it comes."""
+    await find_task(service, task_id)
+    return await answer_log(service, task_id, wish)
+
+
+@router.post("/api/v2/tasks/{task_id}/cancel", response_model=TaskActionResponse, responses=TASK_ERRORS)
+async def cancel_task(task_id: str, service: ServiceDep) -> Response:
+    """Take a waiting task out of the line, or stop a running one."""
+    require_task_id(task_id)
+    task = await service.ports.tasks.end(task_id, EndMode.CANCEL)
+    return JsonAnswer(action_response(task_id, "task cancelled" if task.state.is_final else "task is being stopped"))
+
+
+@router.delete("/api/v2/tasks/{task_id}", response_model=TaskActionResponse, responses=TASK_ERRORS)
+async def delete_task(task_id: str, service: ServiceDep) -> Response:
+    """Forget an ended task and its log; the files it wrote stay."""
+    require_task_id(task_id)
+    await service.ports.tasks.delete(task_id)
+    return JsonAnswer(action_response(task_id, "task and log deleted"))

@@ -1,0 +1,65 @@
+"""The bodies of inference submissions."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from serve_app.schemas.fields import (
+    MOST_PATH_LENGTH,
+    DeviceName,
+    EmptyMeansNone,
+    PathText,
+    PlainName,
+    Priority,
+    RequestModel,
+    ResponseModel,
+    TaskId,
+)
+
+#: Leaves room for the sub-folder of a source.
+BasePathText = Annotated[PathText, StringConstraints(max_length=MOST_PATH_LENGTH - 8)]
+
+
+class InferenceRequest(RequestModel):
+    """Which model predicts which file or folder."""
+
+    cfg_path: PathText = Field(description="classification YAML of the model")
+    weight_path: PathText = Field(description=".pth or .safetensors file of the weights")
+    source_path: PathText = Field(description="a picture, or a folder of them")
+    save_path: Annotated[PathText | None, EmptyMeansNone] = Field(
+        None, description="folder of the results; by default results/<task_id> in the first data root"
+    )
+    name: Annotated[PlainName | None, EmptyMeansNone] = Field(None, description="sub-folder of save_path")
+    device: DeviceName = Field("cuda", description="cpu, cuda (the least loaded GPU) or cuda:N")
+    task_id: Annotated[TaskId | None, EmptyMeansNone] = Field(None, description="the caller's own id; made here if absent")
+    priority: Priority = 3
+
+
+class LegacyInferenceRequest(InferenceRequest):
+    """The same at the routes of V2.1 and V2.2, whose clients send fields that never had an effect."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class BatchInferenceRequest(RequestModel):
+    """One inference for each source, all with the same model."""
+
+    cfg_path: PathText = Field(description="classification YAML of the model")
+    weight_path: PathText = Field(description=".pth or .safetensors file of the weights")
+    source_paths: list[PathText] = Field(min_length=1, max_length=1000)
+    save_base_path: Annotated[BasePathText | None, EmptyMeansNone] = Field(
+        None,
+        description="results of the sources go to its sub-folders 0, 1, ...; by default results/<batch_id>",
+    )
+    device: DeviceName = Field("cuda", description="cpu, cuda (the least loaded GPU) or cuda:N")
+    priority: Priority = 3
+
+
+class BatchResponse(ResponseModel):
+    """The tasks of a batch, in the order of its sources."""
+
+    status: str
+    message: str
+    task_ids: list[str]
+    total: int
+    batch_id: str

@@ -1,0 +1,116 @@
+"""Tasks and their logs as answers, and the error body.
+
+Tasks are typed dictionaries: a page of a hundred is made on every look at a list, and an instance of a model for each costs as much
+again as writing the page.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from actors.core.tasks import TaskState
+from serve_app.schemas.fields import ResponseModel, Timestamp
+
+EXACT = ConfigDict(extra="forbid")
+
+
+@with_config(EXACT)
+class FaultBody(TypedDict):
+    """Why a task failed, and what to do about it."""
+
+    code: str
+    message: str
+    hint: str
+
+
+@with_config(EXACT)
+class LeaseBody(TypedDict):
+    """What a running task holds."""
+
+    device: str
+    gpu_fraction: Annotated[float, Field(description="the fraction of the device, a CPU's too")]
+    memory_gb: float
+    granted_at: Timestamp
+
+
+@with_config(EXACT)
+class TaskResponse(TypedDict):
+    """One task."""
+
+    task_id: str
+    task_type: str
+    status: TaskState
+    message: str
+    progress: Annotated[int, Field(ge=0, le=100)]
+    device: Annotated[str, Field(description="the real one once leased, the requested one before")]
+    priority: int
+    created_at: Timestamp
+    updated_at: Timestamp
+    current_epoch: int | None
+    total_epochs: int | None
+    latest_metrics: Annotated[Mapping[str, float | None] | None, Field(description="null for a figure that is not finite")]
+    name: str | None
+    model: str | None
+    description: str
+    queue_position: Annotated[int | None, Field(description="1 for the next in line")]
+    attempts: int
+    error: FaultBody | None
+    lease: LeaseBody | None
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+    output_path: str
+
+
+@with_config(EXACT)
+class TaskListResponse(TypedDict):
+    """One page of tasks, newest first; the totals count this page."""
+
+    training_tasks: list[TaskResponse]
+    inference_tasks: list[TaskResponse]
+    preprocessing_tasks: list[TaskResponse]
+    total_training: int
+    total_inference: int
+    total_preprocessing: int
+    next_cursor: str | None
+
+
+class TaskActionResponse(ResponseModel):
+    """What became of a wish."""
+
+    status: str
+    message: str
+    task_id: str
+
+
+class LogRecord(ResponseModel):
+    """One line of a task's log; what has no value is left out."""
+
+    timestamp: Timestamp
+    level: str
+    message: str
+    stage: Literal["epoch_start", "training", "validation", "epoch_end", "completed"] | None = None
+    step: int | None = None
+    metrics: Mapping[str, float | None] | None = None
+    status: TaskState | None = None
+    progress: int | None = None
+
+
+class FieldError(ResponseModel):
+    """One wrong field of a request."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+    input: Any = Field(None, description="what was sent, where it is a plain value")
+
+
+class ErrorResponse(ResponseModel):
+    """The body of every error."""
+
+    status: Literal["error"]
+    code: str
+    message: str
+    detail: str | list[FieldError]
+    timestamp: Timestamp

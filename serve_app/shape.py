@@ -1,0 +1,140 @@
+"""Domain records in the words of the HTTP contract: tasks, logs and their parts.
+
+Pure functions. Owns how seconds, bytes and units turn into text and floats; resources have a file of their own (``shape_resources``).
+"""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from actors.core.model import GIB, DeviceKind, WorkKind
+from actors.core.tasks import LeaseView, Task, TaskFault, TaskState
+from actors.core.units import fraction_from_units
+from actors.messages import LogLine, TaskPage
+from serve_app.schemas.tasks import FaultBody, LeaseBody, LogRecord, TaskActionResponse, TaskListResponse, TaskResponse
+
+_STAGES = frozenset({"epoch_start", "training", "validation", "epoch_end", "completed"})
+_WAITING_MESSAGES = {TaskState.PENDING: "accepted", TaskState.QUEUED: "waiting for a device"}
+
+
+@lru_cache(maxsize=8192)
+def timestamp(seconds: float) -> str:
+    """Seconds since the epoch as ISO 8601 with offset. Remembered: lists show the same instants again and again."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def gigabytes(size_bytes: int) -> float:
+    """Bytes in GB as torch and drivers count them (2**30), to the megabyte."""
+    return round(size_bytes / GIB, 3)
+
+
+def clean_text(text: str) -> str:
+    """The text, with what no UTF-8 can carry (undecodable bytes of a file's name) replaced."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text
+
+
+def task_response(task: Task) -> TaskResponse:
+    """One task."""
+    submission, progress, request = task.submission, task.progress, task.submission.request
+    return TaskResponse(
+        task_id=task.task_id,
+        task_type=submission.task_type,
+        status=task.state,
+        message=task_message(task),
+        progress=min(100, max(0, progress.percent)),
+        device=shown_device(task),
+        priority=submission.priority,
+        created_at=timestamp(task.submitted_at),
+        updated_at=timestamp(task.updated_at),
+        current_epoch=progress.epoch,
+        total_epochs=progress.total_epochs or request.get("num_epochs"),
+        latest_metrics=progress.metrics,
+        name=request.get("name"),
+        model=request.get("model"),
+        description=request.get("description") or "",
+        queue_position=task.queue_position,
+        attempts=task.attempts,
+        error=_fault_body(task.fault),
+        lease=_lease_body(task.lease),
+        started_at=_optional_timestamp(task.started_at),
+        finished_at=_optional_timestamp(task.finished_at),
+        output_path=clean_text(submission.output_path),
+    )
+
+
+def task_list_response(page: TaskPage) -> TaskListResponse:
+    """One page of tasks by kind of work, in the page's order."""
+    by_work: dict[WorkKind, list[TaskResponse]] = {work: [] for work in WorkKind}
+    for task in page.tasks:
+        by_work[task.submission.work].append(task_response(task))
+    training, inference, preprocessing = (by_work[work] for work in (WorkKind.TRAINING, WorkKind.INFERENCE, WorkKind.PREPROCESSING))
+    return TaskListResponse(
+        training_tasks=training,
+        inference_tasks=inference,
+        preprocessing_tasks=preprocessing,
+        total_training=len(training),
+        total_inference=len(inference),
+        total_preprocessing=len(preprocessing),
+        next_cursor=page.next_cursor,
+    )
+
+
+def action_response(task_id: str, message: str) -> TaskActionResponse:
+    """The answer to a wish that was taken up."""
+    return TaskActionResponse(status="success", message=message, task_id=task_id)
+
+
+def task_message(task: Task) -> str:
+    """One line for people on how the task stands."""
+    if task.fault is not None and task.state is TaskState.FAILED:
+        return clean_text(task.fault.message)
+    if task.queue_position is not None and task.state is TaskState.QUEUED:
+        return f"waiting in line, position {task.queue_position}"
+    return clean_text(task.progress.message) or _WAITING_MESSAGES.get(task.state, task.state.value)
+
+
+def shown_device(task: Task) -> str:
+    """The device of the lease, else the one asked for; ``cpu`` stays ``cpu``, which is how users know the only one there is."""
+    asked = task.submission.device
+    if task.lease is None or asked == DeviceKind.CPU:
+        return asked
+    return task.lease.device_id
+
+
+def log_json(line: LogLine) -> bytes:
+    """One log line as JSON; what has no value is left out."""
+    record = LogRecord(
+        timestamp=timestamp(line.at),
+        level=line.level,
+        message=clean_text(line.message),
+        stage=line.stage if line.stage in _STAGES else None,
+        step=line.step,
+        metrics=line.metrics,
+        status=TaskState(line.status) if line.status else None,
+        progress=line.progress,
+    )
+    return record.model_dump_json(exclude_none=True).encode()
+
+
+def _fault_body(fault: TaskFault | None) -> FaultBody | None:
+    if fault is None:
+        return None
+    return FaultBody(code=fault.code, message=clean_text(fault.message), hint=clean_text(fault.hint))
+
+
+def _lease_body(lease: LeaseView | None) -> LeaseBody | None:
+    if lease is None:
+        return None
+    return LeaseBody(
+        device=lease.device_id,
+        gpu_fraction=fraction_from_units(lease.units),
+        memory_gb=gigabytes(lease.memory_bytes),
+        granted_at=timestamp(lease.granted_at),
+    )
+
+
+def _optional_timestamp(seconds: float | None) -> str | None:
+    return None if seconds is None else timestamp(seconds)

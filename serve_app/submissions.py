@@ -1,0 +1,82 @@
+"""From a checked request body to the submission that the supervisor takes. Pure, but for the ids made at the door.
+
+What depends on this machine (whether a path exists, lies in a data root, holds enough classes) is the supervisor's to check.
+"""
+
+from typing import Any
+from uuid import uuid4
+
+from pydantic import BaseModel
+
+from actors.core.model import GIB, DeviceKind, WorkKind
+from actors.core.tasks import Submission
+from configs.settings import Settings
+from serve_app.schemas.inference import BatchInferenceRequest, InferenceRequest
+from serve_app.schemas.training import TrainingRequest
+
+TRAINING_TYPE = "training"
+INFERENCE_TYPE = "inference"
+
+
+def training_submission(request: TrainingRequest, settings: Settings) -> Submission:
+    """Turn a training request into a submission."""
+    return Submission(
+        task_id=request.task_id or str(uuid4()),
+        work=WorkKind.TRAINING,
+        task_type=TRAINING_TYPE,
+        request=_plain(request),
+        device=choose_selector(request.device, settings),
+        priority=_priority(request, request.priority, settings.default_train_priority),
+        memory_bytes=None if request.gpu_memory_gb is None else round(request.gpu_memory_gb * GIB),
+        device_count=request.num_gpus,
+        preemptible=request.preemptible,
+        max_retries=request.max_retries,
+        output_path=join_name(request.save_path, request.name),
+    )
+
+
+def inference_submission(request: InferenceRequest, settings: Settings, *, batch_id: str = "") -> Submission:
+    """Turn an inference request into a submission."""
+    task_id = request.task_id or str(uuid4())
+    return Submission(
+        task_id=task_id,
+        work=WorkKind.INFERENCE,
+        task_type=INFERENCE_TYPE,
+        request=_plain(request),
+        device=choose_selector(request.device, settings),
+        priority=_priority(request, request.priority, settings.default_inference_priority),
+        output_path=join_name(request.save_path or f"results/{task_id}", request.name),
+        batch_id=batch_id,
+    )
+
+
+def batch_submissions(request: BatchInferenceRequest, settings: Settings) -> tuple[str, list[Submission]]:
+    """Turn a batch into its id and one submission for each source, in their order."""
+    batch_id = str(uuid4())
+    base = (request.save_base_path or f"results/{batch_id}").rstrip("/")
+    shared = request.model_dump(exclude={"source_paths", "save_base_path"}, exclude_unset=True)
+    singles = (
+        InferenceRequest(source_path=source, save_path=f"{base}/{index}", **shared)
+        for index, source in enumerate(request.source_paths)
+    )
+    return batch_id, [inference_submission(single, settings, batch_id=batch_id) for single in singles]
+
+
+def choose_selector(device: str, settings: Settings) -> str:
+    """The device to ask for: where users may not choose among the GPUs, any will do."""
+    is_gpu = device.partition(":")[0] == DeviceKind.GPU
+    return DeviceKind.GPU.value if is_gpu and not settings.enable_gpu_selection else device
+
+
+def join_name(save_path: str, name: str | None) -> str:
+    """The folder that a task's files go to, as the user wrote it."""
+    return f"{save_path.rstrip('/')}/{name}" if name else save_path
+
+
+def _priority(request: BaseModel, given: int, default: int) -> int:
+    return given if "priority" in request.model_fields_set else default
+
+
+def _plain(request: BaseModel) -> dict[str, Any]:
+    """The body as JSON values with its defaults; the task's id stands beside it."""
+    return request.model_dump(mode="json", exclude={"task_id"})

@@ -1,0 +1,225 @@
+"""The rest of the system, in memory: what the routes' ports do, with the domain's own state machines and no process.
+
+Tests move the world by hand (``grant``, ``progress``, ``finish``, ``write``) and then look at what HTTP says.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+from actors.core.errors import ActorSystemError, LimitError
+from actors.core.model import GIB, Device, DeviceKind, Lease, LeaseRequest, Portion, WorkKind
+from actors.core.task_flow import (
+    AttemptEnded,
+    AttemptProgressed,
+    EndRequested,
+    LeaseGranted,
+    LeaseQueued,
+    TaskDeleted,
+    TaskFlow,
+    TaskSubmitted,
+)
+from actors.core.tasks import EndMode, Progress, Submission, Task, TaskFault
+from actors.messages import ComponentHealth, DeviceView, LogLine, LogSlice, ResourceView, TaskPage, TaskQuery
+from serve_app.ports import NotReadyError
+
+START = 1_750_000_000.0
+
+
+class FakeTasks:
+    """``TasksPort`` over the task state machine; every call moves its clock by one second."""
+
+    def __init__(self) -> None:
+        self.flow = TaskFlow()
+        self.now = START
+        #: Raised by the next submissions, one each; None lets one pass.
+        self.refusals: list[ActorSystemError | NotReadyError | None] = []
+        self.submissions: list[Submission] = []
+        self.queries: list[TaskQuery] = []
+        self.is_ready = True
+
+    async def submit(self, submission: Submission) -> Task:
+        self._check_ready()
+        refusal = self.refusals.pop(0) if self.refusals else None
+        if refusal is not None:
+            raise refusal
+        self.submissions.append(submission)
+        self.flow.handle(TaskSubmitted(submission), now=self._tick())
+        return self.flow.get(submission.task_id)
+
+    async def get(self, task_id: str) -> Task:
+        self._check_ready()
+        return self.flow.get(task_id)
+
+    async def list_page(self, query: TaskQuery) -> TaskPage:
+        self._check_ready()
+        self.queries.append(query)
+        newest_first = sorted(self.flow.tasks.values(), key=lambda task: task.submitted_at, reverse=True)
+        wanted = [
+            task
+            for task in newest_first
+            if query.state in (None, task.state) and query.task_type in (None, task.submission.task_type)
+        ]
+        ids = [task.task_id for task in wanted]
+        start = ids.index(query.cursor) + 1 if query.cursor else 0
+        page = wanted[start : start + query.limit]
+        has_more = start + query.limit < len(wanted)
+        return TaskPage(tuple(page), page[-1].task_id if has_more else None)
+
+    async def end(self, task_id: str, mode: EndMode) -> Task:
+        self._check_ready()
+        self.flow.handle(EndRequested(task_id, mode), now=self._tick())
+        return self.flow.get(task_id)
+
+    async def delete(self, task_id: str) -> None:
+        self._check_ready()
+        self.flow.handle(TaskDeleted(task_id), now=self._tick())
+
+    def queue(self, task_id: str, position: int | None = None) -> None:
+        """Put a task into the line."""
+        self.flow.handle(LeaseQueued(self.flow.get(task_id).attempt_id, "limit"), now=self._tick())
+        self.flow.tasks[task_id] = replace(self.flow.get(task_id), queue_position=position)
+
+    def grant(self, task_id: str, device_id: str, units: int = 1_500, memory_bytes: int = 2 * GIB) -> Lease:
+        """Let a task run on a device."""
+        lease = make_lease(self.flow.lease_request(self.flow.get(task_id)), device_id, units=units, memory_bytes=memory_bytes)
+        self.flow.handle(LeaseGranted(lease), now=self._tick())
+        return lease
+
+    def progress(self, task_id: str, progress: Progress) -> None:
+        """Let a running task tell how far it is."""
+        self.flow.handle(AttemptProgressed(self.flow.get(task_id).attempt_id, progress), now=self._tick())
+
+    def finish(self, task_id: str, outcome: str = "completed", message: str = "done", fault: TaskFault | None = None) -> None:
+        """Let a running task end."""
+        attempt_id = self.flow.get(task_id).attempt_id
+        self.flow.handle(AttemptEnded(attempt_id, outcome, message, fault), now=self._tick())
+
+    def _tick(self) -> float:
+        self.now += 1.0
+        return self.now
+
+    def _check_ready(self) -> None:
+        if not self.is_ready:
+            raise NotReadyError("supervisor")
+
+
+class FakeLogs:
+    """``LogsPort`` over lists. ``calls`` lists every read, ``waiting`` counts the long-polls that wait now."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, list[LogLine]] = {}
+        self._complete: set[str] = set()
+        self._change = asyncio.Condition()
+        self.calls: list[tuple[str, int]] = []
+        self.waiting = 0
+        #: Raised by the next reads, one each.
+        self.failures: list[Exception] = []
+
+    async def read(self, task_id: str, *, after: int, limit: int = 1000, wait_s: float = 0.0) -> LogSlice:
+        self.calls.append((task_id, after))
+        if self.failures:
+            raise self.failures.pop(0)
+        if wait_s:
+            await self._wait(task_id, after, wait_s)
+        lines = tuple(line for line in self._lines.get(task_id, []) if line.seq > after)
+        return LogSlice(lines[:limit], task_id in self._complete and len(lines) <= limit)
+
+    async def write(self, task_id: str, *lines: LogLine, is_last: bool = False) -> None:
+        """Append lines, which get their numbers here; ``is_last`` when no other will follow."""
+        async with self._change:
+            log = self._lines.setdefault(task_id, [])
+            log += [replace(line, seq=len(log) + number) for number, line in enumerate(lines, 1)]
+            if is_last:
+                self._complete.add(task_id)
+            self._change.notify_all()
+
+    async def _wait(self, task_id: str, after: int, wait_s: float) -> None:
+        def is_there() -> bool:
+            return task_id in self._complete or len(self._lines.get(task_id, [])) > after
+
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(wait_s), self._change:
+                self._change.notify_all()
+                await self._change.wait_for(is_there)
+        except TimeoutError:
+            pass
+        finally:
+            self.waiting -= 1
+
+
+class FakeResources:
+    """``ResourcesPort`` over a view that tests replace."""
+
+    def __init__(self, *devices: DeviceView) -> None:
+        self.current = ResourceView(START, devices or (make_device_view("cpu:0"),), waiting=0, oldest_wait_s=0.0)
+        self.is_ready = True
+
+    async def view(self) -> ResourceView:
+        if not self.is_ready:
+            raise NotReadyError("accountant", retry_after_s=3)
+        return self.current
+
+    async def set_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> ResourceView:
+        if not self.is_ready:
+            raise NotReadyError("accountant", retry_after_s=3)
+        names = {each.device.device_id for each in self.current.devices} | set(DeviceKind)
+        for name in limits:
+            if name not in names:
+                raise LimitError(name, "no such device")
+        devices = tuple(self._with_limits(each, limits) for each in self.current.devices)
+        self.current = replace(self.current, devices=devices)
+        return self.current
+
+    @staticmethod
+    def _with_limits(view: DeviceView, limits: Mapping[str, Mapping[WorkKind, int]]) -> DeviceView:
+        merged = dict(view.limits)
+        for name in (view.device.kind.value, view.device.device_id):
+            merged |= limits.get(name, {})
+        return replace(view, limits=merged)
+
+
+class FakeHealth:
+    """``HealthPort`` whose states tests set."""
+
+    def __init__(self) -> None:
+        self.states = dict.fromkeys(("accountant", "supervisor", "log_hub", "store"), "healthy") | {"predictor": "not_deployed"}
+
+    async def components(self) -> Mapping[str, ComponentHealth]:
+        return {name: ComponentHealth(state, 1.25, START) for name, state in self.states.items()}
+
+
+def make_line(message: str, **parts: object) -> LogLine:
+    """A log line; ``FakeLogs.write`` numbers it."""
+    return LogLine(0, START, str(parts.pop("level", "INFO")), message, **parts)  # type: ignore[arg-type]
+
+
+def make_lease(request: LeaseRequest, device_id: str, *, units: int = 1_500, memory_bytes: int = 2 * GIB) -> Lease:
+    """A lease of one device."""
+    return Lease(f"lease-{request.request_id}", 1, request, (Portion(device_id, units, memory_bytes),), START)
+
+
+def make_device_view(device_id: str, *, simulated: bool = False, leases: tuple[Lease, ...] = (), **parts: object) -> DeviceView:
+    """One device with the default limits and shares."""
+    kind, _, number = device_id.partition(":")
+    is_gpu = kind == DeviceKind.GPU
+    device = Device(
+        device_id,
+        DeviceKind(kind),
+        "node-1",
+        int(number),
+        (24 if is_gpu else 16) * GIB,
+        name="Some GPU" if is_gpu else "Some CPU",
+        cores=0 if is_gpu else 4,
+        simulated=simulated,
+    )
+    limits = (
+        {WorkKind.TRAINING: 1, WorkKind.INFERENCE: 3}
+        if is_gpu
+        else {WorkKind.TRAINING: 2, WorkKind.INFERENCE: 4, WorkKind.PREPROCESSING: 2}
+    )
+    counts = {work: sum(lease.request.work is work for lease in leases) for work in limits}
+    held = sum(portion.units for lease in leases for portion in lease.portions)
+    view = DeviceView(device, True, limits, counts, 7_500 if is_gpu else 8_000, held, 2, leases, "group")
+    return replace(view, **parts)  # type: ignore[arg-type]

@@ -1,0 +1,148 @@
+"""The table from errors to answers, the Host check, and what only the framework knows of."""
+
+from typing import ClassVar
+
+import httpx
+import pytest
+
+from actors.core import errors
+from actors.core.errors import ActorSystemError, SubmissionError
+from serve_app.app import create_app
+from serve_app.context import Ports
+from serve_app.http_errors import describe_error
+from serve_app.ports import NotReadyError
+from serve_app.schemas.tasks import ErrorResponse
+from serve_app.security import host_name, is_loopback
+from tests.fakes import FakeHealth, FakeLogs, FakeResources, FakeTasks
+from tests.http import bodies
+
+pytestmark = pytest.mark.anyio
+
+TABLE = [
+    (errors.TaskNotFoundError("t"), 404, "task_not_found"),
+    (errors.TaskEndedError("t"), 404, "task_already_ended"),
+    (errors.TaskNotEndedError("t"), 404, "task_not_ended"),
+    (errors.DuplicateRequestError("t", "in use"), 409, "duplicate_id"),
+    (errors.UnsatisfiableRequestError("t", "no GPU here; use device cpu"), 409, "impossible_device"),
+    (errors.InvalidTransitionError("t", "running", ("pending",)), 409, "invalid_transition"),
+    (errors.LineFullError("t", "full"), 429, "queue_full"),
+    (errors.LimitError("cuda:9", "no such device"), 422, "invalid_limit"),
+    (errors.InvalidSelectorError("gpu"), 422, "invalid_device"),
+    (errors.InvalidUnitsError("x"), 422, "invalid_fraction"),
+    (errors.StoreUnavailableError("disk full"), 503, "store_unavailable"),
+    (SubmissionError("path_not_found", "train_path", "'x' does not exist"), 404, "path_not_found"),
+    (SubmissionError("path_forbidden", "train_path", "outside"), 403, "path_forbidden"),
+    (SubmissionError("too_few_classes", "num_classes", "2 is fewer than 3 folders", "raise it"), 422, "too_few_classes"),
+    (NotReadyError("accountant", 7), 503, "not_ready"),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "code"), TABLE, ids=lambda value: getattr(value, "code", None) or str(value))
+async def test_every_error_of_the_domain_has_its_answer(client, tasks, error, status, code):
+    tasks.refusals = [error]
+    answer = await client.post("/api/v2/training/start", json=bodies.training())
+    body = ErrorResponse(**answer.json())
+    assert (answer.status_code, body.code, body.message) == (status, code, str(error))
+    assert body.detail
+
+
+async def test_every_error_that_users_can_cause_is_in_the_table():
+    inside = {"LeaseNotFoundError", "LeaseExpiredError", "LeaseError", "StaleTokenError", "ActorSystemError"}
+    bases = {"RequestError", "TaskError"}
+    kinds = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ActorSystemError)}
+    assert kinds - inside - bases == {type(error).__name__ for error, *_ in TABLE} - {"NotReadyError"}
+
+
+async def test_field_errors_of_a_submission_are_listed_like_all_others(client, tasks):
+    tasks.refusals = [SubmissionError("too_few_classes", "num_classes", "2 is fewer than 3 folders", "raise it")]
+    answer = await client.post("/api/v2/training/start", json=bodies.training())
+    wanted = {"loc": ["body", "num_classes"], "msg": "2 is fewer than 3 folders (raise it)", "type": "too_few_classes"}
+    assert answer.json()["detail"] == [wanted]
+
+
+async def test_who_may_try_again_is_told_when(client, tasks):
+    tasks.refusals = [errors.LineFullError("t", "full"), errors.StoreUnavailableError("disk full"), NotReadyError("supervisor", 7)]
+    answers = [await client.post("/api/v2/training/start", json=bodies.training()) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [429, 503, 503]
+    assert [answer.headers["retry-after"] for answer in answers] == ["30", "30", "7"]
+
+
+async def test_a_fault_of_ours_tells_nothing_of_the_inside(client, tasks):
+    tasks.refusals = [ZeroDivisionError("secret")]
+    answer = await client.post("/api/v2/training/start", json=bodies.training())
+    assert (answer.status_code, ErrorResponse(**answer.json()).code) == (500, "internal_error")
+    assert "secret" not in answer.text
+
+
+async def test_errors_of_leases_are_never_the_clients_fault():
+    assert describe_error(errors.LeaseNotFoundError("l")).status == 500
+
+
+async def test_an_unknown_route_is_not_found(client):
+    answer = await client.get("/api/v9/nothing")
+    assert (answer.status_code, ErrorResponse(**answer.json()).code) == (404, "not_found")
+
+
+async def test_a_wrong_method_is_told_with_the_right_ones(client):
+    answer = await client.put("/api/v2/tasks")
+    assert (answer.status_code, ErrorResponse(**answer.json()).code) == (405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET"
+
+
+class TestHost:
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "localhost",
+            "LOCALHOST:8000",
+            "127.0.0.1",
+            "127.0.0.1:8000",
+            "127.8.8.8",
+            "[::1]",
+            "[::1]:8000",
+            "x.localhost",
+            "localhost.",
+        ],
+    )
+    async def test_loopback_names_are_let_in(self, client, host):
+        assert (await client.get("/api/v1/info", headers={"host": host})).status_code == 200
+
+    @pytest.mark.parametrize(
+        "host",
+        ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.7", "0.0.0.0", "", "[::2]", "[", "\xff"],
+    )
+    async def test_other_names_are_refused_before_any_effect(self, client, tasks, host):
+        headers = {"host": host.encode("latin-1")}
+        answer = await client.post("/api/v2/training/start", json=bodies.training(), headers=headers)
+        assert (answer.status_code, ErrorResponse(**answer.json()).code) == (400, "host_not_allowed")
+        assert not tasks.submissions
+
+    async def test_a_configured_host_is_let_in_but_never_the_wildcard_address(self, settings):
+        for host, status in (("lab.example", 200), ("0.0.0.0", 400)):
+            async with make_client(settings.model_copy(update={"host": host})) as client:
+                assert (await client.get("/api/v1/info", headers={"host": f"{host}:8000"})).status_code == status
+
+    async def test_host_headers_are_read_as_browsers_write_them(self):
+        assert [host_name(text) for text in ("A:1", "[::1]:80", " a. ")] == ["a", "::1", "a"]
+        assert not is_loopback("127.0.0.1.nip.io")
+
+
+class TestCors:
+    ASK: ClassVar = {"origin": "http://page.example", "access-control-request-method": "POST"}
+
+    async def test_no_other_page_may_call_by_default(self, client):
+        answer = await client.get("/api/v1/info", headers={"origin": "http://page.example"})
+        assert "access-control-allow-origin" not in answer.headers
+
+    async def test_configured_origins_may_call(self, settings):
+        async with make_client(settings.model_copy(update={"cors_origins": ("http://page.example",)})) as client:
+            asked = await client.options("/api/v2/training/start", headers=self.ASK)
+            stranger = await client.options("/api/v2/training/start", headers=self.ASK | {"origin": "http://other.example"})
+        assert asked.headers["access-control-allow-origin"] == "http://page.example"
+        assert stranger.status_code == 400
+
+
+def make_client(settings):
+    """A client of an application with its own settings."""
+    app = create_app(Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth()), settings)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")

@@ -1,0 +1,289 @@
+"""Trainings, inference jobs and tasks as the contract has them."""
+
+from datetime import datetime
+
+import pytest
+from pydantic import TypeAdapter
+
+from actors.core.model import GIB
+from actors.core.tasks import EndMode, Progress, TaskFault, TaskState
+from serve_app.schemas.inference import BatchResponse
+from serve_app.schemas.tasks import TaskActionResponse, TaskListResponse, TaskResponse
+from tests.http import bodies
+
+pytestmark = pytest.mark.anyio
+
+TASK = TypeAdapter(TaskResponse)
+LIST = TypeAdapter(TaskListResponse)
+METRICS = {
+    "epoch": 3,
+    "total_epochs": 10,
+    "train_loss": 0.5,
+    "val_acc": 91.5,
+    "mAP": 0.9,
+    "f1_score": 0.88,
+    "val_loss": float("inf"),
+}
+
+
+async def submit_training(client, **changes):
+    answer = await client.post("/api/v2/training/start", json=bodies.training(**changes))
+    assert answer.status_code == 200, answer.text
+    return TASK.validate_python(answer.json())
+
+
+async def submit_inference(client, **changes):
+    answer = await client.post("/api/v2/inference/start", json=bodies.inference(**changes))
+    assert answer.status_code == 200, answer.text
+    return TASK.validate_python(answer.json())
+
+
+class TestTraining:
+    async def test_a_start_answers_the_pending_task(self, client):
+        task = await submit_training(client, task_id="t1", name="run 1", description="first", device="cuda:1")
+        assert task["task_id"] == "t1"
+        assert (task["task_type"], task["status"], task["progress"], task["priority"]) == ("training", "pending", 0, 5)
+        assert (task["device"], task["model"], task["name"], task["description"]) == ("cuda:1", "resnet18", "run 1", "first")
+        assert (task["current_epoch"], task["total_epochs"], task["latest_metrics"]) == (None, 100, None)
+        assert task["output_path"] == "out/run 1"
+
+    async def test_times_are_iso_8601_with_offset(self, client):
+        task = await submit_training(client)
+        assert datetime.fromisoformat(task["created_at"]).utcoffset() is not None
+
+    async def test_an_id_is_made_where_the_caller_has_none(self, client):
+        first, second = await submit_training(client), await submit_training(client, task_id="")
+        assert len({first["task_id"], second["task_id"], ""}) == 3
+
+    async def test_repeating_a_submission_answers_the_first_task(self, client, tasks):
+        first = await submit_training(client, task_id="t1")
+        assert await submit_training(client, task_id="t1") == first
+        assert len(tasks.flow.tasks) == 1
+
+    async def test_the_same_id_for_another_request_is_a_conflict(self, client):
+        await submit_training(client, task_id="t1")
+        answer = await client.post("/api/v2/training/start", json=bodies.training(task_id="t1", num_epochs=7))
+        assert (answer.status_code, answer.json()["code"]) == (409, "duplicate_id")
+
+    async def test_a_running_training_shows_epoch_metrics_and_lease(self, client, tasks):
+        await submit_training(client, task_id="t1")
+        tasks.grant("t1", "cuda:0", units=1_500, memory_bytes=2 * GIB)
+        tasks.progress("t1", Progress(25, "epoch 3 of 10", 3, 10, METRICS))
+        task = TASK.validate_python((await client.get("/api/v2/training/t1")).json())
+        assert (task["status"], task["progress"], task["message"]) == ("running", 25, "epoch 3 of 10")
+        assert (task["device"], task["current_epoch"], task["total_epochs"]) == ("cuda:0", 3, 10)
+        assert task["lease"] | {"granted_at": None} == {
+            "device": "cuda:0",
+            "gpu_fraction": 0.15,
+            "memory_gb": 2.0,
+            "granted_at": None,
+        }
+        assert task["latest_metrics"] == METRICS | {"val_loss": None}
+        assert task["started_at"] is not None
+
+    async def test_a_failed_training_tells_code_message_and_hint(self, client, tasks):
+        await submit_training(client, task_id="t1")
+        tasks.grant("t1", "cuda:0")
+        tasks.finish("t1", "failed", "no", TaskFault("disk_full", "no space left", "free some"))
+        task = TASK.validate_python((await client.get("/api/v2/training/t1")).json())
+        assert (task["status"], task["message"]) == ("failed", "no space left")
+        assert task["error"] == {"code": "disk_full", "message": "no space left", "hint": "free some"}
+        assert task["finished_at"] is not None
+
+    async def test_a_stop_asks_for_a_checkpoint_first(self, client, tasks):
+        await submit_training(client, task_id="t1")
+        tasks.grant("t1", "cuda:0")
+        answer = await client.post("/api/v2/training/t1/stop")
+        assert TaskActionResponse(**answer.json()).task_id == "t1"
+        assert tasks.flow.get("t1").ending is EndMode.STOP
+
+    @pytest.mark.parametrize("path", ["", "/stop", "/logs"])
+    async def test_an_inference_is_not_found_among_trainings(self, client, path):
+        await submit_inference(client, task_id="i1")
+        method = "POST" if path == "/stop" else "GET"
+        answer = await client.request(method, f"/api/v2/training/i1{path}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "task_not_found")
+
+    @pytest.mark.parametrize("path", ["/api/v2/train", "/api/v1/train"])
+    async def test_old_routes_take_the_same_body_and_ignore_unknown_fields(self, client, tasks, path):
+        answer = await client.post(path, json=bodies.training(task_id="t1", gpus="all"))
+        assert TASK.validate_python(answer.json())["task_id"] == "t1"
+        assert "gpus" not in tasks.submissions[0].request
+
+
+class TestSubmission:
+    async def test_defaults_are_those_of_the_contract(self, client, tasks):
+        await submit_training(client)
+        submission = tasks.submissions[0]
+        wanted = {"batch_size": 8, "num_epochs": 100, "learning_rate": 1e-4, "image_size": 224, "device": "cuda", "weight_path": ""}
+        wanted |= {"pretrained": True, "shuffle": True, "priority": 5, "description": "", "preemptible": False, "max_retries": 2}
+        wanted |= {"keep_checkpoints": "all", "amp": "auto", "class_weights": False, "num_gpus": 1}
+        assert wanted.items() <= submission.request.items()
+        assert (submission.priority, submission.max_retries, submission.device_count) == (5, 2, 1)
+        assert submission.memory_bytes is None
+
+    async def test_what_the_caller_asks_for_is_carried(self, client, tasks):
+        await submit_training(client, gpu_memory_gb=1.5, preemptible=True, max_retries=0, seed=7, priority=1, keep_checkpoints=3)
+        submission = tasks.submissions[0]
+        assert (submission.memory_bytes, submission.preemptible) == (3 * GIB // 2, True)
+        assert (submission.max_retries, submission.priority) == (0, 1)
+        assert (submission.request["seed"], submission.request["keep_checkpoints"]) == (7, 3)
+
+    async def test_null_stands_for_what_is_left_open(self, client):
+        await submit_training(client, name=None, weight_path=None, description=None, task_id=None, seed=None)
+
+
+class TestInference:
+    async def test_results_go_to_a_folder_of_the_task_by_default(self, client, tasks):
+        task = await submit_inference(client, task_id="i1")
+        assert (task["task_type"], task["priority"], task["output_path"]) == ("inference", 3, "results/i1")
+        assert tasks.submissions[0].output_path == "results/i1"
+
+    async def test_a_name_is_a_folder_below(self, client):
+        assert (await submit_inference(client, save_path="out/", name="n"))["output_path"] == "out/n"
+
+    async def test_a_training_is_not_found_among_inferences(self, client):
+        await submit_training(client, task_id="t1")
+        assert (await client.get("/api/v2/inference/t1")).status_code == 404
+
+    async def test_an_inference_is_found(self, client):
+        await submit_inference(client, task_id="i1")
+        assert TASK.validate_python((await client.get("/api/v2/inference/i1")).json())["task_id"] == "i1"
+
+    @pytest.mark.parametrize("path", ["/api/v2/inference", "/api/v1/inference"])
+    async def test_old_routes_take_the_same_body_and_ignore_unknown_fields(self, client, path):
+        answer = await client.post(path, json=bodies.inference(task_id="i1", threshold=0.5))
+        assert TASK.validate_python(answer.json())["task_id"] == "i1"
+
+
+class TestBatch:
+    async def test_each_source_is_a_task_with_a_folder_of_its_own(self, client, tasks):
+        answer = BatchResponse(**(await client.post("/api/v2/inference/batch", json=bodies.batch(20))).json())
+        assert (answer.total, len(set(answer.task_ids))) == (20, 20)
+        assert [each.task_id for each in tasks.submissions] == answer.task_ids
+        assert [each.output_path for each in tasks.submissions] == [f"b/{number}" for number in range(20)]
+        assert {each.batch_id for each in tasks.submissions} == {answer.batch_id}
+        assert {each.priority for each in tasks.submissions} == {3}
+
+    async def test_without_a_folder_results_go_below_the_batch(self, client, tasks):
+        answer = await client.post("/api/v2/inference/batch", json=bodies.batch(2, save_base_path=None))
+        assert tasks.submissions[1].output_path == f"results/{answer.json()['batch_id']}/1"
+
+    async def test_one_refused_source_leaves_nothing_of_the_batch(self, client, tasks, path_not_found):
+        tasks.refusals = [None] * 9 + [path_not_found]
+        answer = await client.post("/api/v2/inference/batch", json=bodies.batch(30))
+        assert (answer.status_code, answer.json()["code"]) == (404, "path_not_found")
+        assert "source_paths[9]" in answer.json()["message"]
+        assert not tasks.flow.tasks
+
+    async def test_a_full_line_names_the_source_that_found_it_full(self, client, tasks, line_full):
+        tasks.refusals = [None, line_full]
+        answer = await client.post("/api/v2/inference/batch", json=bodies.batch(3))
+        assert answer.status_code == 429
+        assert "source_paths[1]" in answer.json()["message"]
+        assert not tasks.flow.tasks
+
+
+class TestTasks:
+    async def test_a_list_is_sorted_by_kind_newest_first(self, client):
+        for number in range(3):
+            await submit_training(client, task_id=f"t{number}")
+        await submit_inference(client, task_id="i0")
+        page = LIST.validate_python((await client.get("/api/v2/tasks")).json())
+        assert [task["task_id"] for task in page["training_tasks"]] == ["t2", "t1", "t0"]
+        assert [task["task_id"] for task in page["inference_tasks"]] == ["i0"]
+        assert (page["total_training"], page["total_inference"], page["total_preprocessing"]) == (3, 1, 0)
+        assert page["next_cursor"] is None
+
+    async def test_pages_follow_each_other_by_cursor(self, client):
+        for number in range(5):
+            await submit_training(client, task_id=f"t{number}")
+        first = (await client.get("/api/v2/tasks?limit=2")).json()
+        second = (await client.get(f"/api/v2/tasks?limit=3&cursor={first['next_cursor']}")).json()
+        assert [task["task_id"] for task in second["training_tasks"]] == ["t2", "t1", "t0"]
+        assert second["next_cursor"] is None
+
+    async def test_filters_reach_the_supervisor_and_empty_ones_are_none(self, client, tasks):
+        await client.get("/api/v2/tasks?status=running&task_type=inference&limit=7")
+        await client.get("/api/v2/tasks?status=&task_type=&cursor=")
+        narrow, wide = tasks.queries
+        assert (narrow.state, narrow.task_type, narrow.limit) == (TaskState.RUNNING, "inference", 7)
+        assert (wide.state, wide.task_type, wide.limit, wide.cursor) == (None, None, 100, None)
+
+    @pytest.mark.parametrize("path", ["/api/v2/tasks/t1", "/api/v1/tasks/t1"])
+    async def test_one_task_is_found_by_old_and_new_route(self, client, path):
+        await submit_training(client, task_id="t1")
+        assert TASK.validate_python((await client.get(path)).json())["task_id"] == "t1"
+
+    async def test_a_queued_task_tells_its_position(self, client, tasks):
+        await submit_training(client, task_id="t1")
+        tasks.queue("t1", position=4)
+        task = (await client.get("/api/v2/tasks/t1")).json()
+        assert (task["status"], task["queue_position"], task["message"]) == ("queued", 4, "waiting in line, position 4")
+
+    async def test_on_the_cpu_the_device_stays_cpu_unless_one_was_named(self, client, tasks):
+        for task_id, device in (("any", "cpu"), ("pinned", "cpu:0")):
+            await submit_training(client, task_id=task_id, device=device)
+            tasks.grant(task_id, "cpu:0", memory_bytes=0)
+        answers = {task_id: (await client.get(f"/api/v2/tasks/{task_id}")).json() for task_id in ("any", "pinned")}
+        assert {task_id: task["device"] for task_id, task in answers.items()} == {"any": "cpu", "pinned": "cpu:0"}
+        assert answers["any"]["lease"]["device"] == "cpu:0"
+
+    async def test_cancelling_a_waiting_task_ends_it(self, client):
+        await submit_training(client, task_id="t1")
+        answer = await client.post("/api/v2/tasks/t1/cancel")
+        assert TaskActionResponse(**answer.json()).message == "task cancelled"
+        assert (await client.get("/api/v2/tasks/t1")).json()["status"] == "cancelled"
+
+    async def test_cancelling_an_ended_task_is_not_found_with_its_own_code(self, client):
+        await submit_training(client, task_id="t1")
+        await client.post("/api/v2/tasks/t1/cancel")
+        answer = await client.post("/api/v2/tasks/t1/cancel")
+        assert (answer.status_code, answer.json()["code"]) == (404, "task_already_ended")
+
+    async def test_only_ended_tasks_are_deleted(self, client):
+        await submit_training(client, task_id="t1")
+        early = await client.delete("/api/v2/tasks/t1")
+        assert (early.status_code, early.json()["code"]) == (404, "task_not_ended")
+        await client.post("/api/v2/tasks/t1/cancel")
+        late = await client.delete("/api/v2/tasks/t1")
+        assert TaskActionResponse(**late.json()).status == "success"
+        assert (await client.get("/api/v2/tasks/t1")).status_code == 404
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/api/v2/tasks/{}"),
+            ("GET", "/api/v2/tasks/{}/logs"),
+            ("POST", "/api/v2/tasks/{}/cancel"),
+            ("DELETE", "/api/v2/tasks/{}"),
+            ("GET", "/api/v2/training/{}"),
+            ("POST", "/api/v2/training/{}/stop"),
+            ("GET", "/api/v1/train/{}/logs"),
+            ("GET", "/api/v2/inference/{}"),
+        ],
+    )
+    @pytest.mark.parametrize("task_id", ["nobody", "..", "a%20b", "%00", "%FF", "x" * 500])
+    async def test_a_task_that_is_not_there_is_not_found(self, client, method, path, task_id):
+        answer = await client.request(method, path.format(task_id))
+        assert answer.status_code == 404
+
+
+class TestGpuSelection:
+    @pytest.fixture
+    def settings(self, settings):
+        return settings.model_copy(
+            update={"enable_gpu_selection": False, "default_train_priority": 8, "default_inference_priority": 9}
+        )
+
+    async def test_where_users_may_not_choose_a_gpu_any_will_do(self, client, tasks):
+        for device in ("cuda:1", "cuda", "cpu"):
+            await submit_training(client, device=device)
+        assert [each.device for each in tasks.submissions] == ["cuda", "cuda", "cpu"]
+
+    async def test_default_priorities_are_settings(self, client, tasks):
+        await submit_training(client)
+        await submit_inference(client)
+        await submit_training(client, priority=5)
+        await client.post("/api/v2/inference/batch", json=bodies.batch(1))
+        assert [each.priority for each in tasks.submissions] == [8, 9, 5, 9]
