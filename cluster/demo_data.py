@@ -10,7 +10,7 @@ Every recording is 10 ms of a 15.36 MHz wide band. The four classes and what var
 - ``wideband_video``: a video downlink. OFDM blocks of 600 carriers 15 kHz apart (9 MHz) with QPSK and a short cyclic
   prefix, centred within 2 MHz of the middle, in a time-division frame of 2 to 4 ms of which 60 to 85 % are sent.
 - ``fsk_telemetry``: a narrow two-way link. Smoothed 2-FSK at 125 kbit/s (deviation 90 kHz) on one frequency, in
-  packets of 1 to 2 ms with pauses of 0.4 to 1.2 ms.
+  packets of 1.5 to 3 ms with pauses of 0.3 to 0.8 ms.
 - ``noise``: nothing but the receiver, in a quarter of the pictures with one or two of the weak constant carriers that
   receivers make themselves.
 
@@ -137,12 +137,12 @@ def _fsk_telemetry(rng: np.random.Generator) -> tuple[Signal, float]:
     """Synthesise long packets on one frequency."""
     signal = np.zeros(_SAMPLES, np.complex64)
     centre_hz = rng.uniform(-6.5e6, 6.5e6)
-    start_s = -rng.uniform(0.0, 2e-3)
+    start_s = -rng.uniform(0.0, 3e-3)
     while start_s < DURATION_S:
-        packet_s = rng.uniform(1e-3, 2e-3)
+        packet_s = rng.uniform(1.5e-3, 3e-3)
         packet = _fsk(rng, packet_s, bit_rate=125e3, deviation_hz=90e3)
         _add(signal, _shift(packet, centre_hz), start_s)
-        start_s += packet_s + rng.uniform(0.4e-3, 1.2e-3)
+        start_s += packet_s + rng.uniform(0.3e-3, 0.8e-3)
     return signal, 300e3
 
 
