@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -186,18 +187,20 @@ def _adopt_ray(settings: Settings, address: str, say: Say) -> _Joined:
 
 
 def _start_parts(settings: Settings, joined: _Joined, say: Say) -> bool:
-    """Start actors, Serve and the watchdog; returns whether Serve was started by us."""
+    """Start actors and Serve, and deploy the ingress; returns whether Serve was started by us."""
     from cluster import compose  # noqa: PLC0415 (imports Ray)
 
     logs = _ray_logs(settings.state_dir)
-    with _as_failure_of("actors", logs):
-        say("starting the accountant, the supervisor and the log hub")
-        compose.start_actors(settings)
-    with _as_failure_of("HTTP", logs):
-        say("starting HTTP")
-        started_serve = not compose.is_serve_running()
-        compose.start_serve(settings, is_direct=joined.head is not None)
-        compose.deploy(settings)
+    say("starting the accountant, the supervisor, the log hub and HTTP")
+    started_serve = not compose.is_serve_running()
+    # Both wait for processes that import for seconds, mostly on one core.
+    with ThreadPoolExecutor(1) as beside:
+        serving = beside.submit(compose.start_serve, settings, is_direct=joined.head is not None)
+        with _as_failure_of("actors", logs):
+            compose.start_actors(settings)
+        with _as_failure_of("HTTP", logs):
+            serving.result()
+            compose.deploy(settings)
     return started_serve
 
 

@@ -51,10 +51,11 @@ def find_processes(mark: str, noted: Iterable[Presence] = ()) -> list[psutil.Pro
     found = set(marked)
     found.update(process for process in everyone if _session_of(process.pid) in sessions)
     found.update(process for each in noted if (process := each.process()) is not None)
-    for process in tuple(found):
-        found.update(_descendants(process))
     own = psutil.Process()
-    return sorted(found - {own, *own.parents()}, key=lambda process: process.pid)
+    kin = {own, *own.parents()}
+    for process in found - kin:
+        found.update(_descendants(process))
+    return sorted(found - kin, key=lambda process: process.pid)
 
 
 def find_presences(mark: str) -> tuple[Presence, ...]:

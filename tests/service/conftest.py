@@ -1,0 +1,38 @@
+"""A service that was really started, by the command line that users have."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.ports import find_free_port
+from cluster.processes import find_processes, instance_mark
+from tests.service.driving import Service, run_cli, what_is_left
+
+
+@pytest.fixture(scope="session")
+def test_data_root() -> Path | None:
+    """The folder of real test data, where there is one."""
+    found = Path(os.environ.get("RFUAV_TEST_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
+    return found.resolve() if found.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory, test_data_root: Path | None) -> Iterator[Service]:
+    """One service for all tests, with two simulated GPUs; when it ends, nothing of it may be left."""
+    folder = tmp_path_factory.mktemp("service")
+    data_root = folder / "data"
+    data_root.mkdir()
+    port, state_dir = find_free_port(), folder / "state"
+    roots = ["--data-root", data_root]
+    if test_data_root:
+        roots += ["--data-root", test_data_root]
+    begun = run_cli("up", "--detach", "--port", port, "--state-dir", state_dir, "--simulate-gpus", 2, *roots, cwd=folder)
+    assert begun.returncode == 0, begun.stdout + begun.stderr
+    assert f"READY http://127.0.0.1:{port}/" in begun.stdout
+    yield Service(f"http://127.0.0.1:{port}", port, state_dir, data_root, test_data_root)
+    known = find_processes(instance_mark(state_dir))
+    ended = run_cli("down", "--state-dir", state_dir, cwd=folder)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert what_is_left(state_dir, port, known) == []

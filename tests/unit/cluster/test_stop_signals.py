@@ -1,0 +1,29 @@
+"""Signals that mean "stop" arrive as one exception."""
+
+import signal
+
+import pytest
+
+from cluster.signals import StopRequested, deaf, stop_as_exception
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_every_stop_signal_becomes_the_same_request(number):
+    former = signal.getsignal(number)
+    with pytest.raises(StopRequested), stop_as_exception():
+        signal.raise_signal(number)
+    assert signal.getsignal(number) is former
+
+
+def test_nothing_interrupts_what_runs_deaf():
+    with stop_as_exception(), deaf():
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_hangup_that_nohup_ignores_stays_ignored():
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_as_exception():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, former)

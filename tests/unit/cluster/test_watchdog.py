@@ -1,0 +1,57 @@
+"""Which silent part the watchdog ends, on a clock that the test owns."""
+
+import pytest
+
+from cluster.watchdog import Watch
+
+BORN = 0.0
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch(["hub", "ingress"], silence_s=10, start_s=30, now=100)
+
+
+def look_each_second(watch: Watch, begin: int, end: int, started_at: dict[str, float]) -> list[tuple[int, str]]:
+    """Look at every second after ``begin`` up to ``end``; who was found silent, and when."""
+    return [(now, part) for now in range(begin + 1, end + 1) for part in watch.look(started_at, now=now)]
+
+
+def test_a_part_that_answers_is_left_alone(watch):
+    for now in range(101, 200):
+        watch.heard("hub", now=now)
+        assert watch.look({"hub": BORN}, now=now) == []
+
+
+def test_a_silent_part_is_named_after_its_time_and_the_other_is_not(watch):
+    for now in range(101, 111):
+        watch.heard("ingress", now=now)
+        assert watch.look({"hub": BORN, "ingress": BORN}, now=now) == []
+    watch.heard("ingress", now=111)
+    assert watch.look({"hub": BORN, "ingress": BORN}, now=111) == ["hub"]
+
+
+def test_a_part_without_a_process_is_not_judged(watch):
+    assert look_each_second(watch, 100, 200, {}) == []
+
+
+def test_a_new_process_has_the_longer_time_of_a_start(watch):
+    assert look_each_second(watch, 100, 150, {"hub": 105}) == [(136, "hub")]
+
+
+def test_a_new_process_that_has_answered_is_judged_by_its_answers(watch):
+    assert look_each_second(watch, 100, 110, {"hub": 105}) == []
+    watch.heard("hub", now=110)
+    assert look_each_second(watch, 110, 130, {"hub": 105}) == [(121, "hub")]
+
+
+def test_an_ended_part_is_not_named_again_while_it_starts(watch):
+    assert look_each_second(watch, 100, 141, {"hub": BORN}) == [(111, "hub")]
+    assert look_each_second(watch, 141, 142, {"hub": BORN}) == [(142, "hub")]
+
+
+def test_time_in_which_the_watch_itself_slept_counts_against_nobody(watch):
+    watch.heard("hub", now=101)
+    assert watch.look({"hub": BORN}, now=101) == []
+    assert watch.look({"hub": BORN}, now=4000) == []
+    assert look_each_second(watch, 4000, 4020, {"hub": BORN}) == [(4011, "hub")]
