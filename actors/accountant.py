@@ -6,6 +6,7 @@ anybody is told. Waiting is data: ``acquire`` answers at once, and ``next_decisi
 """
 
 import asyncio
+import os
 import uuid
 from collections import deque
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ from actors.clock import Clock, SystemClock
 from actors.core import events as ev
 from actors.core.errors import LimitError, UnsatisfiableRequestError
 from actors.core.events import EndCause
-from actors.core.model import DeviceKind, Lease, LeaseRequest, Policy, WorkKind
+from actors.core.model import DeviceKind, HolderKind, Lease, LeaseRequest, Policy, WorkKind
 from actors.core.scheduler import Scheduler
 from actors.devices import DeviceGroup, DeviceHouse, remove_groups
 from actors.messages import Decisions, GrantedLease, Queued, ResourceView
@@ -84,6 +85,10 @@ class GpuAccountant:
         """Answer with the time, once the devices are known."""
         await self._started()
         return self._clock.now()
+
+    async def pid(self) -> int:
+        """The process that the accountant lives in now."""
+        return os.getpid()
 
     async def check(self, request: LeaseRequest) -> None:
         """Say whether a request could ever be granted.
@@ -157,14 +162,16 @@ class GpuAccountant:
         await self._started()
         await self._apply(ev.LeaseReleased(lease_id, token))
 
-    async def next_decisions(self, incarnation: str, after: int, wait_s: float) -> Decisions:
-        """The grants since a position, and the line as it is; waits up to ``wait_s`` for something new."""
+    async def next_decisions(
+        self, incarnation: str, after: int, wait_s: float, holder: HolderKind = HolderKind.ATTEMPT
+    ) -> Decisions:
+        """The grants to one kind of holder since a position, and the line as it is; waits up to ``wait_s`` for something new."""
         await self._started()
         if incarnation == self._incarnation and after >= self._seq:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), wait_s)
         known = after if incarnation == self._incarnation else 0
-        grants = tuple(granted for seq, granted in self._grants if seq > known)
+        grants = tuple(granted for seq, granted in self._grants if seq > known and granted.lease.request.holder is holder)
         return Decisions(self._incarnation, self._seq, grants, tuple(self._scheduler.line.first(_MOST_ORDER)))
 
     async def set_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> ResourceView:

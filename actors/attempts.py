@@ -5,6 +5,7 @@ into the placement group of the leased device, with the lease's fraction, so Ray
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import ray
@@ -12,7 +13,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayError
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from actors.core.model import DeviceKind
+from actors.core.model import DeviceKind, Lease
 from actors.core.task_flow import AttemptDied, AttemptEnded
 from actors.core.units import fraction_from_units
 from actors.devices import find_group
@@ -53,11 +54,16 @@ class AttemptRunner:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def run(self, order: AttemptOrder) -> AttemptEnded | AttemptDied:
-        """Bring up the process of an attempt and wait for its end."""
+    async def run(self, order: AttemptOrder, renew: Callable[[Lease], Awaitable[None]]) -> AttemptEnded | AttemptDied:
+        """Bring up the process of an attempt and wait for its end.
+
+        Args:
+            order: what the process is to do, on which lease.
+            renew: keeps the lease alive until the process is up and does so itself.
+        """
         try:
             handle = ray.remote(AttemptActor).options(**actor_options(order)).remote(order, self._settings)
-            await asyncio.wait_for(handle.ready.remote(), self._settings.start_deadline_s)
+            await self._await_start(handle, order.granted.lease, renew)
         except TimeoutError:
             self.kill(order.attempt_id)
             return AttemptDied(order.attempt_id, f"it did not start within {self._settings.start_deadline_s:.0f} s")
@@ -89,6 +95,14 @@ class AttemptRunner:
         if handle is not None:
             ray.kill(handle, no_restart=True)
 
+    async def _await_start(self, handle: ActorHandle, lease: Lease, renew: Callable[[Lease], Awaitable[None]]) -> None:
+        """Wait until the process is up, renewing its lease meanwhile. Raises TimeoutError after the deadline."""
+        ready = asyncio.ensure_future(_answer(handle.ready.remote()))
+        async with asyncio.timeout(self._settings.start_deadline_s):
+            while not (await asyncio.wait({ready}, timeout=self._settings.heartbeat_s))[0]:
+                await renew(lease)
+            await ready
+
     async def _await_outcome(self, attempt_id: str, handle: ActorHandle) -> AttemptEnded | AttemptDied:
         try:
             result: AttemptResult = await handle.outcome.remote()
@@ -98,6 +112,10 @@ class AttemptRunner:
             self.kill(attempt_id)
             return AttemptDied(attempt_id, _first_line(error))
         return AttemptEnded(attempt_id, result.outcome, result.message, result.fault, result.is_retryable, result.progress)
+
+
+async def _answer(ref: Awaitable[int]) -> int:
+    return await ref
 
 
 def find_attempt(attempt_id: str) -> ActorHandle | None:

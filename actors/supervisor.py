@@ -7,6 +7,7 @@ the store: after a restart it adopts the attempts that live and asks again for t
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -220,7 +221,12 @@ class TaskSupervisor:
             granted=self._granted[lease.request.request_id],
             resume=resume,
         )
-        self._carry_out(self._apply(await self._runner.run(order)))
+        self._carry_out(self._apply(await self._runner.run(order, self._renew)))
+
+    async def _renew(self, lease: Lease) -> None:
+        """Keep the lease of an attempt whose process is still coming up."""
+        with suppress(LeaseError, RayError, TimeoutError, ValueError):
+            await self._ask(ACCOUNTANT, "renew", lease.lease_id, lease.token)
 
     async def _follow_decisions(self) -> None:
         """Take in grants as the accountant makes them; after its restart, ask again for everything that waits."""

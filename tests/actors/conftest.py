@@ -28,3 +28,39 @@ def cluster():
     yield ray
     ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def service(cluster, tmp_path_factory):
+    """The three actors with 2 simulated GPUs and quick leases; yields their settings."""
+    from actors.system import start_actors, stop_actors
+    from configs.settings import Settings
+
+    root = tmp_path_factory.mktemp("service")
+    settings = Settings(
+        state_dir=root / "state",
+        data_roots=(root,),
+        simulate_gpus=2,
+        lease_ttl_s=8,
+        heartbeat_s=0.5,
+        stop_grace_s=20,
+        torch_threads=1,
+    )
+    start_actors(settings)
+    yield settings
+    stop_actors()
+
+
+@pytest.fixture
+def accountant(service):
+    return ray.get_actor("accountant", namespace=NAMESPACE)
+
+
+@pytest.fixture
+def supervisor(service):
+    return ray.get_actor("supervisor", namespace=NAMESPACE)
+
+
+@pytest.fixture
+def log_hub(service):
+    return ray.get_actor("log_hub", namespace=NAMESPACE)

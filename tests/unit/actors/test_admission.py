@@ -1,0 +1,106 @@
+from dataclasses import replace
+
+import pytest
+import yaml
+from PIL import Image
+
+from actors.admission import Admission
+from actors.core.errors import SubmissionError
+from actors.core.model import WorkKind
+from actors.core.tasks import Submission
+
+
+@pytest.fixture
+def root(tmp_path):
+    for part in ("train", "valid"):
+        for name in ("a", "b"):
+            folder = tmp_path / "data" / part / name
+            folder.mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(folder / "1.png")
+    (tmp_path / "w.pth").write_bytes(b"weights")
+    config = {"model": "resnet18", "num_classes": 2, "class_names": {"a": 0, "b": 1}, "image_size": 64}
+    (tmp_path / "cfg.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path
+
+
+def training(**changes):
+    request = {"model": "resnet18", "num_classes": 2, "train_path": "data/train", "val_path": "data/valid", "image_size": 64}
+    request |= changes
+    return Submission("t", WorkKind.TRAINING, "training", request, "cpu", 5, output_path="out")
+
+
+def inference(**changes):
+    request = {"cfg_path": "cfg.yaml", "weight_path": "w.pth", "source_path": "data/valid"} | changes
+    return Submission("t", WorkKind.INFERENCE, "inference", request, "cpu", 3, output_path="out")
+
+
+def refusal(root, submission):
+    with pytest.raises(SubmissionError) as caught:
+        Admission([root]).check(submission)
+    return caught.value.code, caught.value.field
+
+
+def test_a_sound_submission_comes_back_with_its_paths_resolved(root):
+    checked = Admission([root]).check(training())
+    assert checked.resolved["train_path"] == str(root / "data/train")
+    assert checked.resolved["output"] == str(root / "out")
+    assert checked == training(), "what was asked for stays as it was"
+    assert Admission([root]).check(inference()).resolved["cfg_path"] == str(root / "cfg.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"model": "resnet19"}, ("unknown_model", "model")),
+        ({"model": "vit_b_16", "image_size": 64}, ("invalid_image_size", "image_size")),
+        ({"num_classes": 1}, ("too_few_classes", "num_classes")),
+        ({"train_path": "nowhere"}, ("path_not_found", "train_path")),
+        ({"val_path": "../.."}, ("path_forbidden", "val_path")),
+        ({"train_path": "data/train/a"}, ("dataset_invalid", "train_path")),
+        ({"weight_path": "none.pth"}, ("path_not_found", "weight_path")),
+    ],
+)
+def test_what_can_be_known_to_be_wrong_with_a_training_is_refused(root, changes, expected):
+    assert refusal(root, training(**changes)) == expected
+
+
+def test_an_unknown_model_comes_with_its_nearest_neighbours(root):
+    with pytest.raises(SubmissionError, match="resnet18"):
+        Admission([root]).check(training(model="resnet19"))
+
+
+def test_an_empty_class_folder_is_refused_by_name(root):
+    (root / "data/train/c").mkdir()
+    with pytest.raises(SubmissionError, match=r"train_path: .*c"):
+        Admission([root]).check(training(num_classes=3))
+
+
+def test_a_class_that_only_validation_has_is_refused(root):
+    (root / "data/valid/a").rename(root / "data/valid/x")
+    assert refusal(root, training()) == ("dataset_invalid", "val_path")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"cfg_path": "none.yaml"}, ("path_not_found", "cfg_path")),
+        ({"weight_path": "none.pth"}, ("path_not_found", "weight_path")),
+        ({"source_path": "/etc"}, ("path_forbidden", "source_path")),
+        ({"cfg_path": "w.pth"}, ("config_invalid", "cfg_path")),
+        ({"source_path": "w.pth"}, ("dataset_invalid", "source_path")),
+    ],
+)
+def test_what_can_be_known_to_be_wrong_with_an_inference_is_refused(root, changes, expected):
+    code, field = refusal(root, inference(**changes))
+    assert field == expected[1]
+    if expected[0] != "dataset_invalid":
+        assert code == expected[0]
+
+
+def test_an_output_that_is_a_file_or_outside_is_refused(root):
+    assert refusal(root, replace(training(), output_path="w.pth")) == ("invalid_path", "save_path")
+    assert refusal(root, replace(training(), output_path="/tmp/elsewhere")) == ("path_forbidden", "save_path")
+
+
+def test_work_that_nobody_can_do_is_refused(root):
+    assert refusal(root, replace(training(), work=WorkKind.PREPROCESSING))[0] == "unknown_work"

@@ -1,0 +1,44 @@
+import pytest
+
+from actors.core.errors import StaleTokenError
+from actors.fence import FencedFolder
+
+
+def stage(folder, name, text):
+    path = folder.staging / name
+    path.write_text(text)
+    return path
+
+
+def test_a_published_file_is_in_its_place_and_not_in_staging(tmp_path):
+    folder = FencedFolder(tmp_path / "out", 1)
+    folder.publish(stage(folder, "a", "x"), "sub/a.txt")
+    assert (tmp_path / "out/sub/a.txt").read_text() == "x"
+    folder.close()
+    assert not folder.staging.exists()
+
+
+def test_an_older_attempt_can_write_nothing_once_a_newer_one_has_begun(tmp_path):
+    old = FencedFolder(tmp_path, 1)
+    late = stage(old, "a", "old")
+    new = FencedFolder(tmp_path, 2)
+    new.publish(stage(new, "a", "new"), "a")
+    with pytest.raises(StaleTokenError, match="token 1 is older than 2"):
+        old.publish(late, "a")
+    with pytest.raises(StaleTokenError):
+        FencedFolder(tmp_path, 1)
+    assert (tmp_path / "a").read_text() == "new"
+
+
+def test_what_an_older_attempt_left_in_staging_is_swept_away(tmp_path):
+    old = FencedFolder(tmp_path, 1)
+    stage(old, "half", "x")
+    FencedFolder(tmp_path, 2)
+    assert not old.staging.exists()
+
+
+def test_a_name_may_not_lead_out_of_the_folder(tmp_path):
+    folder = FencedFolder(tmp_path / "out", 1)
+    with pytest.raises(ValueError, match="leads out"):
+        folder.publish(stage(folder, "a", "x"), "../a")
+    assert not (tmp_path / "a").exists()

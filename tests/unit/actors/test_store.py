@@ -1,0 +1,147 @@
+import sqlite3
+from concurrent.futures import wait
+
+import pytest
+
+from actors.core import task_flow as tf
+from actors.core.errors import StoreUnavailableError
+from actors.core.model import DeviceKind, WorkKind
+from actors.core.tasks import EndMode, Progress, TaskState
+from actors.presence import Presence
+from actors.store import Store, StoredDevice, StoredLease
+from actors.store_writer import StoreWriter
+from tests.unit.core.factories import make_request, make_scheduler, must_grant
+from tests.unit.core.test_task_flow import lease_for, make_submission
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path}/state/store.sqlite"
+
+
+@pytest.fixture
+def store(url):
+    store = Store(url)
+    yield store
+    store.close()
+
+
+def make_task(task_id="t", *, now=1.0):
+    flow = tf.TaskFlow()
+    flow.handle(tf.TaskSubmitted(make_submission(task_id, resolved={"output": "/x"})), now=now)
+    return flow.get(task_id)
+
+
+def make_rich_task():
+    flow = tf.TaskFlow()
+    flow.handle(tf.TaskSubmitted(make_submission(resolved={"output": "/x"})), now=1)
+    flow.handle(tf.LeaseGranted(lease_for(flow)), now=2)
+    flow.handle(tf.AttemptProgressed("t.1", Progress(50, "half", 3, 6, {"val_acc": 91.25})), now=3)
+    flow.handle(tf.EndRequested("t", EndMode.STOP), now=4)
+    return flow.get("t")
+
+
+def test_a_task_comes_back_as_it_was_written(store, url):
+    task = make_rich_task()
+    store.write_tasks([task])
+    (read,) = Store(url).read_tasks()
+    assert read == task
+    assert read.submission.resolved == {"output": "/x"}
+
+
+def test_tasks_come_back_in_the_order_of_submission_in_their_last_version(store):
+    first, second = make_task("b", now=1.0), make_task("a", now=2.0)
+    store.write_tasks([second, first])
+    store.write_tasks([first], forgotten=["a"])
+    assert [task.task_id for task in store.read_tasks()] == ["b"]
+
+
+def test_a_lease_comes_back_with_its_holder_and_its_token_counts_as_used(store, url):
+    lease = must_grant(make_scheduler(), make_request())
+    stored = StoredLease(lease, "session", True, "node", Presence(12, 34.5))
+    store.write_leases([StoredLease(lease, "session")])
+    store.write_leases([stored])
+    again = Store(url)
+    assert again.read_leases() == [stored]
+    again.write_leases([], closed=[lease.lease_id])
+    assert again.read_leases() == []
+    assert again.read_last_token() == lease.token
+
+
+def test_devices_limits_and_notes_are_kept(store, url):
+    device = StoredDevice("cuda:0", DeviceKind.GPU, "host", "node", 3)
+    store.write_device(device)
+    store.write_limits({"cuda:0": {WorkKind.INFERENCE: 5, WorkKind.TRAINING: 2}})
+    store.write_limits({"cuda:0": {WorkKind.INFERENCE: 6}})
+    store.write_note("a", "b")
+    again = Store(url)
+    assert again.read_devices() == [device]
+    assert again.read_limits() == {"cuda:0": {WorkKind.INFERENCE: 6, WorkKind.TRAINING: 2}}
+    assert (again.read_note("a"), again.read_note("none")) == ("b", None)
+
+
+def test_every_commit_is_synced_and_readers_do_not_block_the_writer(store, tmp_path):
+    with store._engine.connect() as connection:
+        modes = [connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("journal_mode", "synchronous")]
+    assert modes == ["wal", 2]
+
+
+def test_a_store_of_a_newer_version_is_refused(store, url, tmp_path):
+    with sqlite3.connect(tmp_path / "state/store.sqlite") as connection:
+        connection.execute("UPDATE meta SET value = '99' WHERE name = 'schema_version'")
+    with pytest.raises(StoreUnavailableError, match="newer version"):
+        Store(url)
+
+
+def test_a_store_that_is_no_database_is_refused_in_plain_words(tmp_path):
+    (tmp_path / "store.sqlite").write_bytes(b"this is no database" * 100)
+    with pytest.raises(StoreUnavailableError, match="not a database"):
+        Store(f"sqlite:///{tmp_path}/store.sqlite")
+
+
+class TestWriter:
+    def test_what_comes_together_is_committed_together_and_the_last_version_stays(self, store, monkeypatch):
+        commits = []
+        real = store.write_tasks
+        monkeypatch.setattr(store, "write_tasks", lambda tasks, gone: (commits.append(1), real(tasks, gone)))
+        writer = StoreWriter(store)
+        versions = [make_task(f"t{number}", now=float(number)) for number in range(200)]
+        wait([writer.save(task) for task in versions], timeout=30)
+        writer.close()
+        assert len(store.read_tasks()) == 200
+        assert len(commits) < 200
+
+    def test_an_acceptance_that_cannot_be_durable_is_told_and_not_tried_again(self, store, monkeypatch):
+        real, fails = store.write_tasks, [True]
+
+        def write(tasks, gone):
+            if fails[0]:
+                raise StoreUnavailableError("disk full")
+            real(tasks, gone)
+
+        monkeypatch.setattr(store, "write_tasks", write)
+        writer = StoreWriter(store)
+        kept = writer.save(make_task("running"))
+        with pytest.raises(StoreUnavailableError, match="disk full"):
+            writer.accept(make_task("new")).result(timeout=30)
+        fails[0] = False
+        kept.result(timeout=30)
+        writer.close()
+        assert [task.task_id for task in store.read_tasks()] == ["running"]
+
+    def test_a_deletion_follows_the_versions_before_it(self, store):
+        writer = StoreWriter(store)
+        writer.accept(make_task())
+        writer.forget("t").result(timeout=30)
+        writer.close()
+        assert store.read_tasks() == []
+
+
+def test_a_restored_flow_equals_the_one_that_was_saved(store):
+    task = make_rich_task()
+    store.write_tasks([task])
+    flow = tf.TaskFlow()
+    for read in store.read_tasks():
+        flow.restore(read)
+    flow.handle(tf.AttemptEnded("t.1", "stopped", "stopped"), now=9)
+    assert flow.get("t").state is TaskState.CANCELLED
