@@ -12,6 +12,8 @@ from serve_app.ray_ports import build_ray_ports
 
 #: Open log streams count as requests; hundreds of viewers must not keep others out.
 MOST_ONGOING_REQUESTS = 5_000
+#: How soon Serve sees that the replica's process is gone, and starts another.
+LOOK_EVERY_S = 1.0
 #: How long the end of the service waits for open streams, which would never end by themselves.
 SHUTDOWN_WAIT_S = 1.0
 
@@ -39,6 +41,7 @@ def build_ingress(settings: Settings) -> Application:
         num_replicas=1,
         max_ongoing_requests=MOST_ONGOING_REQUESTS,
         ray_actor_options={"num_cpus": 0},
+        health_check_period_s=LOOK_EVERY_S,
         graceful_shutdown_wait_loop_s=SHUTDOWN_WAIT_S,
         graceful_shutdown_timeout_s=2 * SHUTDOWN_WAIT_S,
         logging_config={"enable_access_log": False},

@@ -63,6 +63,7 @@ CODE_OF_STATUS: Mapping[int, str] = {
 }
 #: When asking again is worth while: a place in the line takes minutes rather than seconds, a full disk a person.
 RETRY_AFTER_S: Mapping[type[Exception], int] = {LineFullError: 30, StoreUnavailableError: 30}
+INVALID = HTTPStatus.UNPROCESSABLE_ENTITY
 MOST_FIELD_ERRORS = 100
 MOST_ECHOED_CHARACTERS = 200
 
@@ -144,13 +145,19 @@ def _describe_domain_error(error: ActorSystemError) -> HttpFault:
     status = next((STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF), 500)
     if isinstance(error, SubmissionError):
         status = STATUS_OF_SUBMISSION.get(error.code, status)
-        message = f"{error.message} ({error.hint})" if error.hint else error.message
-        return HttpFault(status, error.code, str(error), [_field_error(["body", error.field], message, error.code)])
-    if isinstance(error, LimitError):
-        return HttpFault(status, error.code, str(error), [_field_error(["body", error.field], error.reason, error.code)])
     retry_after_s = RETRY_AFTER_S.get(type(error))
     headers = {"Retry-After": str(retry_after_s)} if retry_after_s else {}
-    return HttpFault(status, error.code, str(error), headers=headers)
+    return HttpFault(status, error.code, str(error), _wrong_field(error) if status == INVALID else (), headers)
+
+
+def _wrong_field(error: ActorSystemError) -> list[dict[str, Any]]:
+    """The field that an error of the domain names, in the form of all field errors; none where it names none."""
+    if isinstance(error, SubmissionError):
+        message = f"{error.message} ({error.hint})" if error.hint else error.message
+        return [_field_error(["body", error.field], message, error.code)]
+    if isinstance(error, LimitError):
+        return [_field_error(["body", "max_concurrent", error.field], error.reason, error.code)]
+    return []
 
 
 def _describe_invalid_fields(errors: Sequence[Mapping[str, Any]]) -> HttpFault:
@@ -158,7 +165,7 @@ def _describe_invalid_fields(errors: Sequence[Mapping[str, Any]]) -> HttpFault:
     detail = [_describe_field(error) for error in errors[:MOST_FIELD_ERRORS]]
     shown = [f"{'.'.join(map(str, each['loc'][1:])) or each['loc'][0]}: {each['msg']}" for each in detail[:3]]
     more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
-    return HttpFault(422, "invalid_field", "; ".join(shown) + more, detail)
+    return HttpFault(INVALID, "invalid_field", "; ".join(shown) + more, detail)
 
 
 def _describe_field(error: Mapping[str, Any]) -> dict[str, Any]:

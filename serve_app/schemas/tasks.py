@@ -50,7 +50,7 @@ class TaskResponse(TypedDict):
     updated_at: Timestamp
     current_epoch: int | None
     total_epochs: int | None
-    latest_metrics: Annotated[Mapping[str, float | None] | None, Field(description="null for a figure that is not finite")]
+    latest_metrics: Annotated[Mapping[str, int | float | None] | None, Field(description="null for a figure that is not finite")]
     name: str | None
     model: str | None
     description: str
@@ -92,7 +92,7 @@ class LogRecord(ResponseModel):
     message: str
     stage: Literal["epoch_start", "training", "validation", "epoch_end", "completed"] | None = None
     step: int | None = None
-    metrics: Mapping[str, float | None] | None = None
+    metrics: Mapping[str, int | float | None] | None = None
     status: TaskState | None = None
     progress: int | None = None
 

@@ -175,7 +175,7 @@ async def test_wrong_limits_are_refused(client, limits):
 
 async def test_a_limit_for_a_device_that_is_not_there_is_refused(client):
     error = check(await client.post(CONFIG, json={"max_concurrent": {"cuda:7": {"training": 1}}}), 422, "invalid_limit")
-    assert error.detail[0].loc == ["body", "cuda:7"]
+    assert error.detail[0].loc == ["body", "max_concurrent", "cuda:7"]
 
 
 BROKEN_BODIES = {
