@@ -229,6 +229,13 @@ class TestTasks:
         assert {task_id: task["device"] for task_id, task in answers.items()} == {"any": "cpu", "pinned": "cpu:0"}
         assert answers["any"]["lease"]["device"] == "cpu:0"
 
+    async def test_an_ended_task_still_tells_where_it_ran(self, client, tasks):
+        await submit_training(client, task_id="t1", device="cuda")
+        tasks.grant("t1", "cuda:1")
+        tasks.finish("t1")
+        task = (await client.get("/api/v2/tasks/t1")).json()
+        assert (task["device"], task["lease"], task["progress"]) == ("cuda:1", None, 100)
+
     async def test_cancelling_a_waiting_task_ends_it(self, client):
         await submit_training(client, task_id="t1")
         answer = await client.post("/api/v2/tasks/t1/cancel")
