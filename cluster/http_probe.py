@@ -1,9 +1,12 @@
 """The few questions that bring-up, status and watchdog ask the service over HTTP. Knows nothing of Ray."""
 
+import contextlib
+import json
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from typing import Any, Final
-
-import httpx
+from urllib.parse import urlsplit
 
 _TIMEOUT_S: Final = 5.0
 
@@ -21,25 +24,39 @@ class Health:
         return self.status == "healthy"
 
 
+class NoAnswerError(Exception):
+    """Nobody answers, or not with JSON."""
+
+
 def get_json(url: str, path: str, *, timeout_s: float = _TIMEOUT_S) -> Any:
     """Read a JSON answer. ``url`` ends with a slash, ``path`` begins without.
 
     Raises:
-        httpx.HTTPError: nobody answers, or with an error status.
-        ValueError: the answer is not JSON.
+        NoAnswerError: nobody answers, or with an error status, or with something else than JSON.
     """
-    # The service is on this machine; a proxy named in the environment is not for it.
-    answer = httpx.get(url + path, timeout=timeout_s, trust_env=False)
-    answer.raise_for_status()
-    return answer.json()
+    parts = urlsplit(url)
+    # http.client knows no proxies (the service is on this machine) and costs a hundredth of what httpx takes to begin.
+    with contextlib.closing(HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)) as connection:
+        try:
+            connection.request("GET", parts.path + path)
+            answer = connection.getresponse()
+            content = answer.read()
+        except (OSError, HTTPException) as error:
+            raise NoAnswerError(str(error) or type(error).__name__) from error
+    if answer.status >= HTTPStatus.BAD_REQUEST:
+        raise NoAnswerError(f"{url}{path} answers {answer.status}")
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise NoAnswerError(f"{url}{path} does not answer with JSON") from error
 
 
 def probe_health(url: str) -> Health:
     """Ask for the service's health; never raises."""
     try:
         answer = get_json(url, "api/v1/health")
-    except (httpx.HTTPError, ValueError) as error:
-        return Health("unreachable", str(error) or type(error).__name__)
+    except NoAnswerError as error:
+        return Health("unreachable", str(error))
     status = str(answer.get("status", "unknown")) if isinstance(answer, dict) else "unknown"
     if status == "healthy":
         return Health(status)
@@ -52,7 +69,7 @@ def describe_devices(url: str) -> list[str]:
     """One line per GPU for people, or one that says there is none."""
     try:
         devices = get_json(url, "api/v2/resources/gpu").get("devices", [])
-    except (httpx.HTTPError, ValueError, AttributeError) as error:
+    except (NoAnswerError, AttributeError) as error:
         return [f"GPUs: unknown ({error})"]
     return [_describe(device) for device in devices] or ["GPUs: none; everything computes on the CPU"]
 
