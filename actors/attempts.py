@@ -68,7 +68,7 @@ class AttemptRunner:
             self.kill(order.attempt_id)
             return AttemptDied(order.attempt_id, f"it did not start within {self._settings.start_deadline_s:.0f} s")
         except (RayError, ValueError) as error:
-            return AttemptDied(order.attempt_id, _first_line(error))
+            return AttemptDied(order.attempt_id, _explain(error))
         return await self._await_outcome(order.attempt_id, handle)
 
     async def adopt(self, attempt_id: str) -> AttemptEnded | AttemptDied:
@@ -107,10 +107,10 @@ class AttemptRunner:
         try:
             result: AttemptResult = await handle.outcome.remote()
         except RayActorError as error:
-            return AttemptDied(attempt_id, _first_line(error))
+            return AttemptDied(attempt_id, _explain(error))
         except RayError as error:
             self.kill(attempt_id)
-            return AttemptDied(attempt_id, _first_line(error))
+            return AttemptDied(attempt_id, _explain(error))
         return AttemptEnded(attempt_id, result.outcome, result.message, result.fault, result.is_retryable, result.progress)
 
 
@@ -126,6 +126,8 @@ def find_attempt(attempt_id: str) -> ActorHandle | None:
         return None
 
 
-def _first_line(error: BaseException) -> str:
+def _explain(error: BaseException) -> str:
+    """What Ray says of a dead process, in one line: the exit detail where there is one, else the first line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    details = [line for line in lines if "exit detail" in line.lower()]
+    return (details or lines or [type(error).__name__])[0]

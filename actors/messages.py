@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors.core.model import Device, Lease, WorkKind
-from actors.core.tasks import Progress, Task, TaskFault, TaskState
+from actors.core.tasks import Compact, Progress, Task, TaskFault, TaskState
 
 
 @dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(Compact):
     """One line of a task's log.
 
     Attributes:
@@ -59,7 +59,7 @@ class LogDraft:
 
 
 @dataclass(frozen=True, slots=True)
-class LogSlice:
+class LogSlice(Compact):
     """Lines of one task's log from a position on; ``is_complete`` when the task has ended and no line will follow these."""
 
     lines: tuple[LogLine, ...]
@@ -77,15 +77,15 @@ class TaskQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class TaskPage:
-    """Tasks of one page, newest first; ``next_cursor`` is None on the last."""
+class TaskPage(Compact):
+    """Tasks of one page, newest first, without their histories; ``next_cursor`` is None on the last."""
 
     tasks: tuple[Task, ...]
     next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceView:
+class DeviceView(Compact):
     """One device with everything that is known of it now.
 
     Attributes:
@@ -124,7 +124,7 @@ class DeviceView:
 
 
 @dataclass(frozen=True, slots=True)
-class ResourceView:
+class ResourceView(Compact):
     """All devices and the line at one moment. ``oldest_wait_s`` is 0 with nobody waiting."""
 
     at: float

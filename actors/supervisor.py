@@ -105,7 +105,7 @@ class TaskSupervisor:
         """Tasks, newest first."""
         await self._started()
         page = self._index.page(query, self._flow.tasks)
-        return TaskPage(tuple(self._view(task) for task in page.tasks), page.next_cursor)
+        return TaskPage(tuple(replace(self._view(task), history=()) for task in page.tasks), page.next_cursor)
 
     async def end(self, task_id: str, mode: EndMode) -> Task:
         """Ask for the end of a task. Raises TaskNotFoundError, TaskEndedError."""

@@ -97,11 +97,9 @@ def task_message(task: Task) -> str:
 
 
 def shown_device(task: Task) -> str:
-    """The device of the lease, else the one asked for; ``cpu`` stays ``cpu``, which is how users know the only one there is."""
+    """Where the task runs or ran, else what was asked for; ``cpu`` stays ``cpu``, which is how users know the only one there is."""
     asked = task.submission.device
-    if task.lease is None or asked == DeviceKind.CPU:
-        return asked
-    return task.lease.device_id
+    return asked if asked == DeviceKind.CPU else task.device_id or asked
 
 
 def log_json(line: LogLine) -> bytes:

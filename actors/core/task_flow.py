@@ -326,7 +326,8 @@ class TaskFlow:
             return []
         portion = lease.portions[0]
         view = LeaseView(lease.lease_id, lease.token, portion.device_id, portion.units, portion.memory_bytes, lease.granted_at)
-        task = replace(task, lease=view, started_at=task.started_at or now, progress=Progress(message="starting"))
+        started_at = task.started_at or now
+        task = replace(task, lease=view, device_id=view.device_id, started_at=started_at, progress=Progress(message="starting"))
         commands = self._move(task, TaskState.RUNNING, f"attempt {task.attempts} got {portion.device_id}", now)
         return [*commands, StartAttempt(self.tasks[task.task_id], lease, resume=task.attempts > 1)]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from actors.learning.batch_inference import InferencePlan, InferenceRecord, run_inference
 from actors.messages import AttemptResult
-from actors.workers.process import cap_gpu_memory, torch_device
+from actors.workers.process import say_device, torch_device
 from actors.workers.tools import Tools
 
 
@@ -17,8 +17,7 @@ def run_inference_job(tools: Tools) -> AttemptResult:
         StaleTokenError: a newer attempt has the output folder.
     """
     plan = build_plan(tools)
-    if plan.device != "cpu":
-        tools.reporter.line("INFO", cap_gpu_memory(tools.order.granted.lease.portions[0].memory_bytes))
+    say_device(tools)
     outcome = run_inference(
         plan,
         report=lambda record: _report(tools, record),

@@ -9,7 +9,7 @@ from actors.learning.outputs import RESUME_STATE
 from actors.learning.plan import TrainingOutcome, TrainingPlan, TrainingRecord
 from actors.learning.training import train
 from actors.messages import AttemptResult
-from actors.workers.process import cap_gpu_memory, torch_device
+from actors.workers.process import say_device, torch_device
 from actors.workers.tools import Tools
 
 _CHECKPOINT_EVERY_S = 180.0
@@ -73,12 +73,7 @@ def _wants_mixed_precision(amp: Any) -> bool:
 
 
 def _say_where(tools: Tools, plan: TrainingPlan) -> None:
-    device = tools.order.granted.device
-    simulated = ", simulated: it computes on the CPU" if device.simulated else ""
-    tools.reporter.line("INFO", f"training on {device.device_id} ({device.name}{simulated}) with {plan.threads} threads")
-    cap = cap_gpu_memory(tools.order.granted.lease.portions[0].memory_bytes) if plan.device != "cpu" else ""
-    if cap:
-        tools.reporter.line("INFO", cap)
+    say_device(tools)
     if plan.resume_from:
         tools.reporter.line("INFO", "an earlier attempt left a checkpoint; going on from it")
 
