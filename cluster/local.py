@@ -169,8 +169,8 @@ def _start_ray(settings: Settings, say: Say) -> _Joined:
         from cluster import compose  # noqa: PLC0415 (importing Ray takes seconds, in which the head starts)
 
         head = starting.wait()
-        dashboard_url = compose.connect(head.address)
-        signals.arm()
+        with signals.kept():
+            dashboard_url = compose.connect(head.address)
     return _Joined(head.address, dashboard_url, head.process)
 
 
@@ -179,8 +179,8 @@ def _adopt_ray(settings: Settings, address: str, say: Say) -> _Joined:
     with _as_failure_of("Ray", settings.state_dir / "logs"):
         from cluster import compose  # noqa: PLC0415 (imports Ray)
 
-        dashboard_url = compose.connect(address)
-        signals.arm()
+        with signals.kept():
+            dashboard_url = compose.connect(address)
         if not compose.is_serve_running():
             _refuse_taken_port(settings)
     return _Joined(address, dashboard_url, None)
@@ -275,7 +275,8 @@ def _as_failure_of(part: str, log: Path) -> Iterator[None]:
 def _leave_ray() -> None:
     # A driver that is still connected when its Ray ends is ended with it.
     if "ray" in sys.modules and "cluster.compose" in sys.modules:
-        sys.modules["cluster.compose"].disconnect()
+        with signals.kept():
+            sys.modules["cluster.compose"].disconnect()
 
 
 def _ray_logs(state_dir: Path) -> Path:

@@ -16,27 +16,27 @@ class StopRequested(BaseException):
 @contextlib.contextmanager
 def stop_as_exception() -> Iterator[None]:
     """Raise StopRequested in the main thread on Ctrl-C, SIGTERM and SIGHUP; the former handlers come back at the end."""
-    former = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
-    arm()
-    try:
+    with kept():
+        for number in _STOP_SIGNALS:
+            # nohup ignores SIGHUP so that what it starts outlives the terminal.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, _raise_stop)
         yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-
-
-def arm() -> None:
-    """Install the handlers; needed again after Ray, which installs its own when a driver connects."""
-    for number in _STOP_SIGNALS:
-        # nohup ignores SIGHUP so that what it starts outlives the terminal.
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _raise_stop)
 
 
 @contextlib.contextmanager
 def deaf() -> Iterator[None]:
     """Ignore the stop signals: what runs inside takes a bounded time and must not be left half done."""
-    former = {number: signal.signal(number, signal.SIG_IGN) for number in _STOP_SIGNALS}
+    with kept():
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        yield
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Bring the handlers back at the end: Ray installs its own when a driver connects, and the system's when it leaves."""
+    former = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
     try:
         yield
     finally:

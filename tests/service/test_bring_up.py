@@ -125,6 +125,16 @@ def test_a_part_that_hangs_is_ended_by_the_watchdog_and_comes_back(service: Serv
     wait_until(lambda: presence.find(service.state_dir, LOG_HUB) != hanging and status_of(service.url) == "healthy")
 
 
+@pytest.mark.long
+def test_down_ends_a_service_that_is_in_the_foreground(own_folder: Path):
+    port, state_dir = find_free_port(), own_folder / "state"
+    with foreground(own_folder, port) as up:
+        known = find_processes(instance_mark(state_dir))
+        assert run_cli("down", "--state-dir", state_dir, cwd=own_folder).returncode == 0
+        assert up.wait(10) == 0
+    assert what_is_left(state_dir, port, known) == []
+
+
 def test_down_says_so_when_nothing_is_up(tmp_path: Path):
     answer = run_cli("down", "--state-dir", tmp_path / "state", cwd=tmp_path)
     assert answer.returncode == 0

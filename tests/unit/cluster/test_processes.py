@@ -11,15 +11,15 @@ import pytest
 from actors.presence import Presence
 from cluster.processes import MARK, end_instance, end_processes, find_presences, find_processes, instance_mark, presence_of
 
-#: Says that it runs, then stays until its input ends.
-STAY = "import sys; print('here', flush=True); sys.stdin.read()"
+#: Says that it runs, then stays until a signal ends it.
+STAY = "import signal; print('here', flush=True); signal.pause()"
 #: The same, deaf to SIGTERM.
 STAY_DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + STAY
 #: Overwrites its environment, as programs do that set their title.
 STAY_UNMARKED = f"import os, sys; os.environ.pop('{MARK}', 0); os.execv(sys.executable, [sys.executable, '-c', {STAY!r}])"
 #: Starts a child in the same session and ends, so that the child becomes an orphan.
 ORPHAN_MAKER = f"""import subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", {STAY!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child = subprocess.Popen([sys.executable, "-c", {STAY!r}], stdout=subprocess.PIPE)
 child.stdout.readline()
 print(child.pid, flush=True)
 """
@@ -30,13 +30,13 @@ Start = Callable[..., psutil.Process]
 @pytest.fixture
 def start() -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
+    returned: list[psutil.Process] = []
 
     def run(code: str, mark: str | None, *, new_session: bool = True) -> psutil.Process:
         environ = {name: value for name, value in os.environ.items() if name != MARK} | ({MARK: mark} if mark else {})
         process = subprocess.Popen(
             [sys.executable, "-c", code],
             env=environ,
-            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=new_session,
@@ -44,9 +44,11 @@ def start() -> Iterator[Start]:
         started.append(process)
         assert process.stdout is not None
         line = process.stdout.readline().strip()
-        return psutil.Process(int(line) if line.isdigit() else process.pid)
+        returned.append(psutil.Process(int(line) if line.isdigit() else process.pid))
+        return returned[-1]
 
     yield run
+    end_processes(returned, grace_s=0)
     for process in started:
         process.kill()
         process.communicate()
@@ -81,11 +83,13 @@ def test_a_process_that_lost_its_mark_is_found_by_a_note(start):
 def test_a_process_that_lost_its_mark_is_found_by_its_session(start):
     leader = start(
         f"import os, subprocess, sys; e = {{k: v for k, v in os.environ.items() if k != '{MARK}'}};"
-        f"c = subprocess.Popen([sys.executable, '-c', {STAY!r}], env=e, stdin=subprocess.PIPE, stdout=subprocess.PIPE);"
-        "c.stdout.readline(); print('here', flush=True); sys.stdin.read()",
+        f"c = subprocess.Popen([sys.executable, '-c', {STAY!r}], env=e, stdout=subprocess.PIPE);"
+        "c.stdout.readline(); print('here', flush=True); c.wait()",
         "ours",
     )
-    assert {process.pid for process in find_processes("ours")} == {leader.pid, *(each.pid for each in leader.children())}
+    (child,) = leader.children()
+    assert {process.pid for process in find_processes("ours")} == {leader.pid, child.pid}
+    end_processes([child], grace_s=0)
 
 
 def test_a_reused_pid_is_not_touched(start):

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from cluster.signals import StopRequested, deaf, stop_as_exception
+from cluster.signals import StopRequested, deaf, kept, stop_as_exception
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -27,3 +27,11 @@ def test_a_hangup_that_nohup_ignores_stays_ignored():
             signal.raise_signal(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, former)
+
+
+def test_handlers_that_a_library_installs_do_not_stay():
+    with stop_as_exception():
+        with kept():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with pytest.raises(StopRequested):
+            signal.raise_signal(signal.SIGTERM)
