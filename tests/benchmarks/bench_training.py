@@ -31,6 +31,22 @@ from actors.learning.outputs import Outputs
 from actors.learning.plan import Stage, TrainingPlan, TrainingRecord
 from actors.learning.zoo import build_model
 
+
+@dataclass(frozen=True)
+class Moment:
+    """What the clock and the process's CPU time show; other programs on the machine disturb the second less."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def now(cls) -> "Moment":
+        return cls(time.perf_counter(), time.process_time())
+
+    def __sub__(self, other: "Moment") -> "Moment":
+        return Moment(self.wall - other.wall, self.cpu - other.cpu)
+
+
 Batches = Iterable[tuple[Tensor, Tensor]]
 
 
@@ -72,13 +88,13 @@ class NoFiles(Outputs):
         self._written[self._weights_name(epoch)] = None
 
 
-def plain_loop(settings: Settings, train: Batches, val: Batches, save_to: Path | None) -> float:
-    """Train as a plain script does; give the seconds that the epochs took."""
+def plain_loop(settings: Settings, train: Batches, val: Batches, save_to: Path | None) -> Moment:
+    """Train as a plain script does; give what the epochs took."""
     torch.manual_seed(0)
     model = build_model(settings.model, settings.classes)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-4)
     criterion = nn.CrossEntropyLoss()
-    best, began = -1.0, time.perf_counter()
+    best, began = -1.0, Moment.now()
     for epoch in range(settings.epochs):
         model.train()
         running, right, seen = 0.0, 0, 0
@@ -97,7 +113,7 @@ def plain_loop(settings: Settings, train: Batches, val: Batches, save_to: Path |
             if accuracy > best:
                 torch.save(model.state_dict(), save_to / "best_model.pth")
         best = max(best, accuracy)
-    return time.perf_counter() - began
+    return Moment.now() - began
 
 
 def plain_validation(model: nn.Module, val: Batches) -> float:
@@ -110,8 +126,8 @@ def plain_validation(model: nn.Module, val: Batches) -> float:
     return right / seen
 
 
-def our_loop(settings: Settings, folder: Path, *, writing: bool) -> tuple[float, float]:
-    """Train with ours; give the seconds of the epochs until the last file is in place, and those of the whole call."""
+def our_loop(settings: Settings, folder: Path, *, writing: bool) -> tuple[Moment, Moment]:
+    """Train with ours; give what the epochs took until the last file was in place, and the whole call."""
     output = folder / "ours"
     output.mkdir(exist_ok=True)
     plan = TrainingPlan(
@@ -127,20 +143,20 @@ def our_loop(settings: Settings, folder: Path, *, writing: bool) -> tuple[float,
         image_size=settings.image_size,
         threads=settings.threads,
     )
-    marks: dict[Stage | None, float] = {}
+    marks: dict[Stage | None, Moment] = {}
 
     def report(record: TrainingRecord) -> None:
         if record.stage is not Stage.EPOCH_START or record.epoch == 1:
-            marks[record.stage] = time.perf_counter()
+            marks[record.stage] = Moment.now()
 
     with patch.object(training, "Outputs", Outputs if writing else NoFiles):
-        began = time.perf_counter()
+        began = Moment.now()
         training.train(plan, report=report, should_stop=lambda: False)
-        whole = time.perf_counter() - began
+        whole = Moment.now() - began
     return marks[Stage.COMPLETED] - marks[Stage.EPOCH_START], whole
 
 
-def plain_decoding_every_epoch(settings: Settings) -> float:
+def plain_decoding_every_epoch(settings: Settings) -> Moment:
     """Train a plain loop on torchvision's ImageFolder, which decodes in every epoch."""
     transforms, datasets = (importlib.import_module(f"torchvision.{part}") for part in ("transforms", "datasets"))
     side = settings.image_size
@@ -164,12 +180,12 @@ def make_pictures(root: Path, *, classes: int = 6, train: int = 24, valid: int =
     return root
 
 
-def measure(settings: Settings, rounds: int, folder: Path) -> dict[str, list[float]]:
-    """Let all variants take turns; give the seconds of each by round."""
+def measure(settings: Settings, rounds: int, folder: Path) -> dict[str, list[Moment]]:
+    """Let all variants take turns; give what each took by round."""
     size = settings.batch_size
     train = DataLoader(InMemory(settings.data / "train", settings, folder), size, shuffle=True)
     val = DataLoader(InMemory(settings.data / "valid", settings, folder), size)
-    variants: dict[str, Callable[[], float]] = {
+    variants: dict[str, Callable[[], Moment]] = {
         "plain loop, not saving": lambda: plain_loop(settings, train, val, None),
         "ours, not saving": lambda: our_loop(settings, folder, writing=False)[0],
         "plain loop, saving weights": lambda: plain_loop(settings, train, val, folder),
@@ -186,17 +202,19 @@ def measure(settings: Settings, rounds: int, folder: Path) -> dict[str, list[flo
     return seconds
 
 
-def print_table(seconds: dict[str, list[float]]) -> None:
-    names = list(seconds)
+def print_table(costs: dict[str, list[Moment]]) -> None:
+    names = list(costs)
+    print(f"\n{'medians':42} {'wall s':>8} {'cpu s':>8}")
     for plain, ours in zip(names[::2], names[1::2], strict=True):
-        ratio = statistics.median(b / a for a, b in zip(seconds[plain], seconds[ours], strict=True))
         for name in (plain, ours):
-            print(f"{name:42} {statistics.median(seconds[name]):8.2f} s   {spread(seconds[name])}")
-        print(f"{'  ratio ours / plain':42} {ratio:8.3f}\n")
+            wall, cpu = (statistics.median(getattr(cost, kind) for cost in costs[name]) for kind in ("wall", "cpu"))
+            print(f"{name:42} {wall:8.2f} {cpu:8.2f}")
+        ratios = [ratio(costs[ours], costs[plain], kind) for kind in ("wall", "cpu")]
+        print(f"{'  ours / plain':42} {ratios[0]:8.3f} {ratios[1]:8.3f}\n")
 
 
-def spread(values: Sequence[float]) -> str:
-    return f"({min(values):.2f} to {max(values):.2f})"
+def ratio(ours: Sequence[Moment], plain: Sequence[Moment], kind: str) -> float:
+    return statistics.median(getattr(a, kind) / getattr(b, kind) for a, b in zip(ours, plain, strict=True))
 
 
 def main() -> None:

@@ -373,6 +373,31 @@ def test_running_out_of_gpu_memory_says_so_with_the_peak(plan: TrainingPlan) -> 
         run(plan)
 
 
+def test_a_step_of_learning_is_one_of_plain_adam(plan: TrainingPlan) -> None:
+    # In float64, where another order of the same sums does not show.
+    ours = learner.Learner(replace(plan, model="resnet18"), (7, 7, 7))
+    ours.model.double()
+    plain = build_model("resnet18", 3).double()
+    plain.load_state_dict(ours.weights())
+    optimizer = torch.optim.Adam(plain.parameters(), lr=plan.learning_rate)
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    for _ in range(3):
+        pictures = torch.rand(6, SIDE, SIDE, 3, dtype=torch.float64).permute(0, 3, 1, 2)
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(plain(pictures.contiguous()), labels)
+        loss.backward()
+        optimizer.step()
+        loss_sum, _ = ours.learn(data.Batch(pictures, labels))
+        assert loss_sum.item() == pytest.approx(6 * loss.item(), rel=1e-6)
+    reference = plain.state_dict()
+    assert all(torch.allclose(value, reference[key], atol=1e-6) for key, value in ours.weights().items())
+
+
+def test_weights_are_written_in_the_order_that_other_formats_need(plan: TrainingPlan) -> None:
+    run(replace(plan, num_epochs=1))
+    assert all(value.is_contiguous() for value in weights_in(plan.output_dir / "best_model.pth").values())
+
+
 def test_rarer_classes_weigh_more_when_asked(plan: TrainingPlan) -> None:
     weights = learner.Learner(replace(plan, class_weights=True, num_classes=4), (10, 5, 15)).class_weights
     assert weights is not None
