@@ -4,6 +4,7 @@ Importing this module imports Ray and takes seconds, so callers do it as late as
 """
 
 import logging
+import os
 import warnings
 from typing import Final
 
@@ -31,6 +32,8 @@ def connect(address: str) -> str:
     Raises:
         ConnectionError: nobody answers there, or the token is wrong.
     """
+    # Ray's state API finds its way by this name, and loses it where several Rays run on one machine.
+    os.environ["RAY_ADDRESS"] = address
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         context = ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)

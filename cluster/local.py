@@ -180,7 +180,11 @@ def _adopt_ray(settings: Settings, address: str, say: Say) -> _Joined:
         from cluster import compose  # noqa: PLC0415 (imports Ray)
 
         with signals.kept():
-            dashboard_url = compose.connect(address)
+            try:
+                dashboard_url = compose.connect(address)
+            except ConnectionError as error:
+                hint = "if it wants a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH as for any driver of it"
+                raise ConnectionError(f"{error}; {hint}") from error
         if not compose.is_serve_running():
             _refuse_taken_port(settings)
     return _Joined(address, dashboard_url, None)
@@ -209,16 +213,15 @@ def _wait_until_healthy(url: str) -> None:
 
     deadline = time.monotonic() + _READY_DEADLINE_S
     pause = threading.Event()
-    health = probe_health(url)
-    while not health.is_healthy and time.monotonic() < deadline:
+    probes = 0
+    while not (health := probe_health(url)).is_healthy:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{url}api/v1/health is still {health.status} after {_READY_DEADLINE_S:.0f} s: {health.reason}")
+        probes += 1
         # Asking Serve is dear beside asking HTTP, and takes from what is starting.
-        compose.raise_if_failed()
-        for _ in range(_PROBES_PER_LOOK):
-            pause.wait(_PROBE_PAUSE_S)
-            health = probe_health(url)
-            if health.is_healthy:
-                return
-    raise TimeoutError(f"{url}api/v1/health is still {health.status} after {_READY_DEADLINE_S:.0f} s: {health.reason}")
+        if probes % _PROBES_PER_LOOK == 0:
+            compose.raise_if_failed()
+        pause.wait(_PROBE_PAUSE_S)
 
 
 def _note_down(state_dir: Path, record: ServiceRecord, *, is_detached: bool) -> None:
