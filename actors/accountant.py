@@ -29,6 +29,7 @@ from actors.names import ACCOUNTANT
 from actors.presence import Presence, announce
 from actors.process_watch import ProcessWatch
 from actors.resource_view import DriverWatch, build_view
+from actors.start import Start
 from actors.store import Store, StoredLease
 from configs.settings import Settings
 
@@ -77,13 +78,13 @@ class GpuAccountant:
         self._seq = 0
         self._news = asyncio.Event()
         self._background: set[asyncio.Task[Any]] = set()
-        self._start: asyncio.Task[None] | None = None
+        self._start = Start(self._begin)
 
     # --- messages ---
 
     async def ping(self) -> float:
         """Answer with the time, once the devices are known."""
-        await self._started()
+        await self._start.finished()
         return self._clock.now()
 
     async def pid(self) -> int:
@@ -96,7 +97,7 @@ class GpuAccountant:
         Raises:
             UnsatisfiableRequestError: it could not, and why.
         """
-        await self._started()
+        await self._start.finished()
         impossible = self._scheduler.find_impossibility(request)
         if impossible is not None:
             raise UnsatisfiableRequestError(request.request_id, impossible)
@@ -107,7 +108,7 @@ class GpuAccountant:
         Raises:
             UnsatisfiableRequestError, DuplicateRequestError: it will never be granted.
         """
-        await self._started()
+        await self._start.finished()
         for command in await self._apply(ev.LeaseRequested(request)):
             match command:
                 case ev.Reject(request_id=request.request_id, error=error):
@@ -120,13 +121,13 @@ class GpuAccountant:
 
     async def withdraw(self, request_id: str) -> None:
         """Take a request out of the line; if it was granted meanwhile, take the lease back."""
-        await self._started()
+        await self._start.finished()
         lease = next((each.lease for each in self._holders.values() if each.lease.request.request_id == request_id), None)
         await self._apply(ev.RequestWithdrawn(request_id) if lease is None else ev.LeaseReleased(lease.lease_id, lease.token))
 
     async def rerank(self, request_id: str, priority: int) -> None:
         """Give a waiting request another priority."""
-        await self._started()
+        await self._start.finished()
         await self._apply(ev.RequestReranked(request_id, priority))
 
     async def bind(self, lease_id: str, token: int, node_id: str, presence: Presence) -> float:
@@ -150,7 +151,7 @@ class GpuAccountant:
         Raises:
             LeaseNotFoundError, LeaseExpiredError: the holder must stop by itself.
         """
-        await self._started()
+        await self._start.finished()
         answer, *_ = await self._apply(ev.LeaseRenewed(lease_id, token))
         if isinstance(answer, ev.Refuse):
             raise answer.error
@@ -159,19 +160,19 @@ class GpuAccountant:
 
     async def release(self, lease_id: str, token: int) -> None:
         """Give a lease back. Its units return when its process is gone. Releasing twice is harmless."""
-        await self._started()
+        await self._start.finished()
         await self._apply(ev.LeaseReleased(lease_id, token))
 
     async def next_decisions(
         self, incarnation: str, after: int, wait_s: float, holder: HolderKind = HolderKind.ATTEMPT
     ) -> Decisions:
         """The grants to one kind of holder since a position, and the line as it is; waits up to ``wait_s`` for something new."""
-        await self._started()
+        await self._start.finished()
         if incarnation == self._incarnation and after >= self._seq:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), wait_s)
         known = after if incarnation == self._incarnation else 0
-        grants = tuple(granted for seq, granted in self._grants if seq > known and granted.lease.request.holder is holder)
+        grants = tuple(granted for seq, granted in self._grants if seq > known and self._is_for(granted, holder))
         return Decisions(self._incarnation, self._seq, grants, tuple(self._scheduler.line.first(_MOST_ORDER)))
 
     async def set_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> ResourceView:
@@ -180,7 +181,7 @@ class GpuAccountant:
         Raises:
             LimitError: names what is wrong; nothing was changed.
         """
-        await self._started()
+        await self._start.finished()
         expanded: dict[str, dict[WorkKind, int]] = {}
         for name, by_work in limits.items():
             for device_id in self._expand(name):
@@ -191,7 +192,7 @@ class GpuAccountant:
 
     async def view(self) -> ResourceView:
         """All devices and the line now."""
-        await self._started()
+        await self._start.finished()
         readings = await self._driver.latest(self._clock.now())
         return build_view(self._scheduler, self._groups, readings, now=self._clock.now())
 
@@ -256,6 +257,11 @@ class GpuAccountant:
         await self._watch.gone(node_id, presence)
         await self._apply(ev.HolderGone(lease_id))
 
+    def _is_for(self, granted: GrantedLease, holder: HolderKind) -> bool:
+        """Whether a grant is still good, and this kind of holder's."""
+        stored = self._holders.get(granted.lease.lease_id)
+        return stored is not None and not stored.is_ending and granted.lease.request.holder is holder
+
     def _granted(self, lease: Lease) -> GrantedLease:
         account = self._scheduler.ledger.accounts[lease.device_id]
         return GrantedLease(lease, account.device, self._groups[lease.device_id])
@@ -270,12 +276,6 @@ class GpuAccountant:
         return found
 
     # --- life ---
-
-    async def _started(self) -> None:
-        """Finish the start before the first answer; later calls cost nothing."""
-        if self._start is None:
-            self._start = asyncio.create_task(self._begin())
-        await asyncio.shield(self._start)
 
     async def _begin(self) -> None:
         """Find the devices, take over the open leases of an earlier life, and begin to tick."""

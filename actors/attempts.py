@@ -65,7 +65,7 @@ class AttemptRunner:
             handle = ray.remote(AttemptActor).options(**actor_options(order)).remote(order, self._settings)
             await self._await_start(handle, order.granted.lease, renew)
         except TimeoutError:
-            self.kill(order.attempt_id)
+            await self.kill(order.attempt_id)
             return AttemptDied(order.attempt_id, f"it did not start within {self._settings.start_deadline_s:.0f} s")
         except (RayError, ValueError) as error:
             return AttemptDied(order.attempt_id, _explain(error))
@@ -87,13 +87,13 @@ class AttemptRunner:
             await asyncio.wait_for(handle.stop.remote(), self._settings.stop_grace_s)
             await asyncio.wait_for(handle.outcome.remote(), self._settings.stop_grace_s)
         except (TimeoutError, RayError):
-            self.kill(attempt_id)
+            await self.kill(attempt_id)
 
-    def kill(self, attempt_id: str) -> None:
-        """End the process at once; nothing happens if it is gone."""
+    async def kill(self, attempt_id: str) -> None:
+        """End the process at once; nothing happens if it is gone. Ray may take seconds over one that is stopped."""
         handle = find_attempt(attempt_id)
         if handle is not None:
-            ray.kill(handle, no_restart=True)
+            await asyncio.to_thread(ray.kill, handle, no_restart=True)
 
     async def _await_start(self, handle: ActorHandle, lease: Lease, renew: Callable[[Lease], Awaitable[None]]) -> None:
         """Wait until the process is up, renewing its lease meanwhile. Raises TimeoutError after the deadline."""
@@ -109,7 +109,7 @@ class AttemptRunner:
         except RayActorError as error:
             return AttemptDied(attempt_id, _explain(error))
         except RayError as error:
-            self.kill(attempt_id)
+            await self.kill(attempt_id)
             return AttemptDied(attempt_id, _explain(error))
         return AttemptEnded(attempt_id, result.outcome, result.message, result.fault, result.is_retryable, result.progress)
 

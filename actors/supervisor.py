@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from actors.admission import Admission
 from actors.attempts import AttemptRunner
@@ -31,6 +32,7 @@ from actors.core.tasks import EndMode, Progress, Submission, Task, TaskState
 from actors.messages import AttemptOrder, GrantedLease, Queued, TaskPage, TaskQuery
 from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
 from actors.presence import announce
+from actors.start import Start
 from actors.store import Store
 from actors.store_writer import StoreWriter
 from actors.task_index import TaskIndex
@@ -62,14 +64,15 @@ class TaskSupervisor:
         self._accepting: dict[str, asyncio.Future[None]] = {}
         self._granted: dict[str, GrantedLease] = {}
         self._positions: dict[str, int] = {}
+        self._handles: dict[str, ActorHandle] = {}
         self._background: set[asyncio.Task[Any]] = set()
-        self._start: asyncio.Task[None] | None = None
+        self._start = Start(self._begin)
 
     # --- messages ---
 
     async def ping(self) -> float:
         """Answer with the time, once the tasks are known."""
-        await self._started()
+        await self._start.finished()
         return self._clock.now()
 
     async def store_ping(self) -> float:
@@ -85,7 +88,7 @@ class TaskSupervisor:
         Raises:
             DuplicateRequestError, LineFullError, SubmissionError, UnsatisfiableRequestError, StoreUnavailableError.
         """
-        await self._started()
+        await self._start.finished()
         known = self._flow.tasks.get(submission.task_id)
         if known is None:
             submission = await self._admit(submission)
@@ -98,29 +101,29 @@ class TaskSupervisor:
 
     async def get(self, task_id: str) -> Task:
         """One task. Raises TaskNotFoundError."""
-        await self._started()
+        await self._start.finished()
         return self._view(self._flow.get(task_id))
 
     async def list_page(self, query: TaskQuery) -> TaskPage:
         """Tasks, newest first."""
-        await self._started()
+        await self._start.finished()
         page = self._index.page(query, self._flow.tasks)
         return TaskPage(tuple(replace(self._view(task), history=()) for task in page.tasks), page.next_cursor)
 
     async def end(self, task_id: str, mode: EndMode) -> Task:
         """Ask for the end of a task. Raises TaskNotFoundError, TaskEndedError."""
-        await self._started()
+        await self._start.finished()
         self._carry_out(self._apply(tf.EndRequested(task_id, mode)))
         return self._view(self._flow.get(task_id))
 
     async def delete(self, task_id: str) -> None:
         """Forget an ended task and its log. Raises TaskNotFoundError, TaskNotEndedError."""
-        await self._started()
+        await self._start.finished()
         self._carry_out(self._apply(tf.TaskDeleted(task_id)))
 
     async def report_progress(self, attempt_id: str, progress: Progress) -> None:
         """An attempt tells how far it is."""
-        await self._started()
+        await self._start.finished()
         self._carry_out(self._apply(tf.AttemptProgressed(attempt_id, progress)))
 
     # --- acceptance ---
@@ -176,10 +179,8 @@ class TaskSupervisor:
                     self._spawn(self._run_attempt(task, lease, resume=resume))
                 case tf.StopAttempt(attempt_id, at_once):
                     self._stop_attempt(attempt_id, at_once=at_once)
-                case tf.FinishAttempt(attempt_id, lease_id, token):
-                    self._runner.kill(attempt_id)
-                    self._granted.pop(attempt_id, None)
-                    self._spawn(self._insist(ACCOUNTANT, "release", lease_id, token))
+                case tf.FinishAttempt():
+                    self._spawn(self._finish(command))
                 case tf.Announce():
                     self._logs.put(command)
 
@@ -189,10 +190,12 @@ class TaskSupervisor:
         self._spawn(self._insist(LOG_HUB, "forget", task_id))
 
     def _stop_attempt(self, attempt_id: str, *, at_once: bool) -> None:
-        if at_once:
-            self._runner.kill(attempt_id)
-        else:
-            self._spawn(self._runner.stop(attempt_id))
+        self._spawn(self._runner.kill(attempt_id) if at_once else self._runner.stop(attempt_id))
+
+    async def _finish(self, over: tf.FinishAttempt) -> None:
+        """End the process of an attempt that is over and give its lease back."""
+        self._granted.pop(over.attempt_id, None)
+        await asyncio.gather(self._runner.kill(over.attempt_id), self._insist(ACCOUNTANT, "release", over.lease_id, over.token))
 
     async def _request_lease(self, request: LeaseRequest) -> None:
         """Ask the accountant until it answers, and let the flow take in the answer."""
@@ -251,12 +254,6 @@ class TaskSupervisor:
 
     # --- life ---
 
-    async def _started(self) -> None:
-        """Finish the start before the first answer; later calls cost nothing."""
-        if self._start is None:
-            self._start = asyncio.create_task(self._begin())
-        await asyncio.shield(self._start)
-
     async def _begin(self) -> None:
         """Read the tasks, adopt the attempts that live, and ask again for the leases of the rest."""
         for task in await asyncio.to_thread(self._store.read_tasks):
@@ -286,12 +283,16 @@ class TaskSupervisor:
 
     async def _ask(self, name: str, method: str, *args: Any, deadline_s: float = _ANSWER_S) -> Any:
         """Send one message to another actor and wait for the answer; its domain errors come out as they are."""
-        actor = ray.get_actor(name, namespace=NAMESPACE)
+        if name not in self._handles:
+            self._handles[name] = await asyncio.to_thread(ray.get_actor, name, NAMESPACE)
         try:
-            return await asyncio.wait_for(getattr(actor, method).remote(*args), deadline_s)
-        except ray.exceptions.RayTaskError as error:
+            return await asyncio.wait_for(getattr(self._handles[name], method).remote(*args), deadline_s)
+        except RayTaskError as error:
             if isinstance(error.cause, ActorSystemError):
                 raise error.cause from None
+            raise
+        except RayActorError:
+            self._handles.pop(name, None)
             raise
 
     async def _insist(self, name: str, method: str, *args: Any) -> Any:
