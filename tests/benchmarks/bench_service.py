@@ -22,7 +22,9 @@ from tests.service.driving import run_cli
 from tests.service.pictures import write_coloured
 
 STORED = 1_000
-METRICS = dict.fromkeys(("train_loss", "val_loss", "val_acc", "macro_f1", "micro_f1", "mAP", "top1_acc", "top3_acc", "best_acc"), 97.5)
+METRICS = dict.fromkeys(
+    ("train_loss", "val_loss", "val_acc", "macro_f1", "micro_f1", "mAP", "top1_acc", "top3_acc", "best_acc"), 97.5
+)
 PARTS = ("accountant", "supervisor", "log_hub", "ingress")
 
 
