@@ -28,7 +28,7 @@ from actors.core.model import MOST_LEASES_PER_LIMIT, DeviceKind, Lease, LeaseReq
 from actors.core.placement import LoadIndex, choose_portion, find_obstacle
 from actors.core.waiting_line import WaitingEntry, WaitingLine
 
-#: So many ended requests are remembered, to refuse a second use of their ids.
+#: So many ended requests are remembered, so that a late repetition is not granted anew.
 _REMEMBERED_ENDS = 10_000
 
 
@@ -68,7 +68,7 @@ class Scheduler:
         self._index = LoadIndex(policy)
         self._next_token = next_token
         self._held: dict[str, str] = {}  # request id -> lease id
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._ended: OrderedDict[str, LeaseRequest] = OrderedDict()
         self._selectors: dict[str, tuple[DeviceKind, str | None]] = {}
         self._handlers: dict[type, Callable[[Any, float], list[Command]]] = {
             ev.DeviceAdded: self._on_device_added,
@@ -194,6 +194,7 @@ class Scheduler:
         impossible = self.find_impossibility(request)
         if impossible is not None:
             return [ev.Reject(request.request_id, UnsatisfiableRequestError(request.request_id, impossible))]
+        self._ended.pop(request.request_id, None)
         entry = self.line.join(request, WaitReason.LIMIT)
         commands = self._serve_request(request, now)
         if request.request_id in self.line.waiting:
@@ -213,7 +214,8 @@ class Scheduler:
             lease = self.ledger.entries[lease_id].lease
             same = replace(lease.request, priority=request.priority) == request
             return ev.Grant(lease) if same else _refuse_duplicate(request_id)
-        return _refuse_duplicate(request_id) if request_id in self._ended else None
+        # The very request that ended is not granted again; its id may serve for another (a task deleted and submitted anew).
+        return _refuse_duplicate(request_id) if self._ended.get(request_id) == request else None
 
     def find_impossibility(self, request: LeaseRequest) -> str | None:
         """Say why a request could never be granted, whatever ends first; None if it could."""
@@ -237,7 +239,7 @@ class Scheduler:
         request = self.line.leave(event.request_id)
         if request is None:
             return []
-        self._remember_end(request.request_id)
+        self._remember_end(request)
         # What it held back by its rank may start now.
         return self._serve_request(request, now)
 
@@ -299,12 +301,12 @@ class Scheduler:
         entry = self.ledger.close(lease_id)
         request_id = entry.lease.request.request_id
         del self._held[request_id]
-        self._remember_end(request_id)
+        self._remember_end(entry.lease.request)
         accounts = [self.ledger.accounts[portion.device_id] for portion in entry.lease.portions]
         return [ev.Close(entry.lease, cause), *self._serve(accounts, now)]
 
-    def _remember_end(self, request_id: str) -> None:
-        self._ended[request_id] = None
+    def _remember_end(self, request: LeaseRequest) -> None:
+        self._ended[request.request_id] = request
         if len(self._ended) > _REMEMBERED_ENDS:
             self._ended.popitem(last=False)
 

@@ -43,9 +43,14 @@ class TestRequests:
         for request in (make_request("a", work=INFERENCE), make_request("b", selector="cuda:0")):
             (reject,) = ask(scheduler, request)
             assert isinstance(reject.error, DuplicateRequestError)
-        end(scheduler, lease)
-        (reject,) = ask(scheduler, make_request("a"))
+
+    def test_a_request_that_ended_is_not_granted_again_but_its_id_may_serve_for_another(self):
+        scheduler = make_scheduler()
+        end(scheduler, must_grant(scheduler, make_request("a", submitted_at=1)))
+        (reject,) = ask(scheduler, make_request("a", submitted_at=1))
         assert isinstance(reject.error, DuplicateRequestError)
+        must_grant(scheduler, make_request("a", submitted_at=2))
+        scheduler.validate()
 
     @pytest.mark.parametrize(
         ("request_", "reason"),
