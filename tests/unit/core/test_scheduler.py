@@ -38,7 +38,7 @@ class TestRequests:
 
     def test_an_id_may_not_be_used_for_something_else(self):
         scheduler = make_scheduler()
-        lease = must_grant(scheduler, make_request("a"))
+        must_grant(scheduler, make_request("a"))
         ask(scheduler, make_request("b"))
         for request in (make_request("a", work=INFERENCE), make_request("b", selector="cuda:0")):
             (reject,) = ask(scheduler, request)
