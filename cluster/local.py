@@ -27,7 +27,7 @@ from cluster.run_record import ServiceRecord, locked, read_record, write_record
 from cluster.watchdog import start_watchdog
 from configs.settings import Settings, SettingsError
 
-_READY_DEADLINE_S: Final = 90.0
+_READY_DEADLINE_S: Final = 120.0
 _PROBE_PAUSE_S: Final = 0.1
 _PROBES_PER_LOOK: Final = 20
 #: A foreground ``up`` that is asked to stop ends everything itself; its own bounds add up to less.
@@ -69,11 +69,12 @@ class AlreadyUpError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Joined:
-    """The Ray that this process is connected to; ``head`` is None when it belongs to somebody else."""
+    """The Ray that this process is connected to: ours has a ``head``, somebody else's may have a Serve already."""
 
     address: str
     dashboard_url: str
     head: Presence | None
+    has_serve: bool
 
 
 def up(settings: Settings, *, address: str | None, detach: bool, say: Say) -> None:
@@ -137,7 +138,6 @@ def page_url(settings: Settings) -> str:
 
 def _bring_up(settings: Settings, address: str | None, say: Say) -> ServiceRecord:
     joined = _start_ray(settings, say) if address is None else _adopt_ray(settings, address, say)
-    started_serve = _start_parts(settings, joined, say)
     is_own = joined.head is not None
     record = ServiceRecord(
         url=page_url(settings),
@@ -148,9 +148,10 @@ def _bring_up(settings: Settings, address: str | None, say: Say) -> ServiceRecor
         dashboard_url=joined.dashboard_url,
         token_path=str(token_path(settings.state_dir)) if is_own else "",
         temp_dir=str(temp_dir_of(settings.state_dir)) if is_own else "",
-        started_serve=started_serve,
+        started_serve=not joined.has_serve,
     )
     write_record(settings.state_dir, record)
+    _start_parts(settings, is_direct=is_own, say=say)
     with _as_failure_of("HTTP", _ray_logs(settings.state_dir)):
         _wait_until_healthy(record.url)
     _leave_ray()
@@ -171,7 +172,7 @@ def _start_ray(settings: Settings, say: Say) -> _Joined:
         head = starting.wait()
         with signals.kept():
             dashboard_url = compose.connect(head.address)
-    return _Joined(head.address, dashboard_url, head.process)
+    return _Joined(head.address, dashboard_url, head.process, has_serve=False)
 
 
 def _adopt_ray(settings: Settings, address: str, say: Say) -> _Joined:
@@ -185,27 +186,25 @@ def _adopt_ray(settings: Settings, address: str, say: Say) -> _Joined:
             except ConnectionError as error:
                 hint = "if it wants a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH as for any driver of it"
                 raise ConnectionError(f"{error}; {hint}") from error
-        if not compose.is_serve_running():
-            _refuse_taken_port(settings)
-    return _Joined(address, dashboard_url, None)
+        has_serve = compose.is_serve_running()
+    if not has_serve:
+        _refuse_taken_port(settings)
+    return _Joined(address, dashboard_url, None, has_serve)
 
 
-def _start_parts(settings: Settings, joined: _Joined, say: Say) -> bool:
-    """Start actors and Serve, and deploy the ingress; returns whether Serve was started by us."""
+def _start_parts(settings: Settings, *, is_direct: bool, say: Say) -> None:
     from cluster import compose  # noqa: PLC0415 (imports Ray)
 
     logs = _ray_logs(settings.state_dir)
     say("starting the accountant, the supervisor, the log hub and HTTP")
-    started_serve = not compose.is_serve_running()
     # Both wait for processes that import for seconds, mostly on one core.
     with ThreadPoolExecutor(1) as beside:
-        serving = beside.submit(compose.start_serve, settings, is_direct=joined.head is not None)
+        serving = beside.submit(compose.start_serve, settings, is_direct=is_direct)
         with _as_failure_of("actors", logs):
             compose.start_actors(settings)
         with _as_failure_of("HTTP", logs):
             serving.result()
             compose.deploy(settings)
-    return started_serve
 
 
 def _wait_until_healthy(url: str) -> None:

@@ -25,7 +25,7 @@ from configs.settings import Settings
 
 _OBJECT_STORE_BYTES: Final = 300 * 1024 * 1024
 _LOG_FILE_BYTES: Final = 8 * 1024 * 1024
-_START_DEADLINE_S: Final = 90.0
+_START_DEADLINE_S: Final = 180.0
 #: Ray's unix sockets lie about 60 characters below its folder, and Linux allows 107 in all.
 _LONGEST_TEMP_DIR: Final = 40
 #: Names that would lead a new head or a driver to another Ray.
@@ -41,7 +41,7 @@ class RayStartError(Exception):
         self.log = log
 
     def __str__(self) -> str:
-        return f"Ray did not start: {self.reason}"
+        return self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class HeadStart:
         except subprocess.TimeoutExpired:
             raise RayStartError(f"not up after {_START_DEADLINE_S:.0f} s", self._log) from None
         if code != 0:
-            raise RayStartError(f"`ray start` ended with exit code {code}", self._log)
+            raise RayStartError(f"`ray start` ended with exit code {code}: {_last_line(self._log)}", self._log)
         address = (self._temp_dir / "ray_current_cluster").read_text(encoding="utf-8").strip()
         return RayHead(address, self._control_store())
 
@@ -92,6 +92,11 @@ class HeadStart:
                 if process.name() == "gcs_server":
                     return presence_of(process)
         raise RayStartError("its control store (gcs_server) ended at once", self._log)
+
+
+def _last_line(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
 
 
 def head_command(settings: Settings, temp_dir: Path) -> list[str]:

@@ -40,7 +40,7 @@ class ServiceRecord:
         token_path: file of Ray's token, "" when the Ray was adopted.
         temp_dir: Ray's temporary folder of this service, "" when the Ray was adopted.
         started_serve: whether Serve was started by us (always on our own Ray).
-        processes: every process of the service when it became ready.
+        processes: every process of the service when it became ready; none before.
     """
 
     url: str
@@ -58,6 +58,11 @@ class ServiceRecord:
     def is_adopted(self) -> bool:
         """Whether the Ray belongs to somebody else."""
         return self.head is None
+
+    @property
+    def has_been_ready(self) -> bool:
+        """Whether ``rfuav up`` got it ready."""
+        return bool(self.processes)
 
     @property
     def is_kept(self) -> bool:

@@ -89,9 +89,10 @@ def as_shell(exports: Mapping[str, str]) -> str:
 
 def _state_of(state_dir: Path, record: ServiceRecord | None, count: int) -> tuple[str, str]:
     found = presence.find(state_dir, UP)
+    is_starting = found is not None and found.process() is not None and not (record and record.has_been_ready)
+    if is_starting:
+        return "starting", "`rfuav up` has not got it ready yet"
     if record is None:
-        if found and found.process():
-            return "starting", "`rfuav up` has not got it ready yet"
         return "down", f"{count} processes of it are left; `rfuav down` ends them" if count else ""
     if record.head is not None and record.head.process() is None:
         return "down", "its Ray has ended; `rfuav down` clears up"

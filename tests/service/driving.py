@@ -15,7 +15,7 @@ from cluster.ray_head import temp_dir_of
 from configs.settings import ENVIRONMENT_NAMES
 
 COMMAND = (sys.executable, "-m", "cluster.cli")
-UP_DEADLINE_S = 120
+UP_DEADLINE_S = 280
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import pytest
 
 from cluster.processes import MARK, instance_mark
 from cluster.ray_head import (
+    HeadStart,
+    RayStartError,
     driver_environment,
     ensure_token,
     head_command,
@@ -109,3 +111,13 @@ def test_rays_logs_outlive_its_folder(tmp_path: Path):
     remove_temp_dir(tmp_path)
     assert kept is not None
     assert (kept / "raylet.out").read_text() == "why"
+
+
+def test_a_head_that_ends_at_once_is_reported_with_its_last_words(settings, monkeypatch):
+    monkeypatch.setattr("cluster.ray_head.head_command", lambda *_args: ["sh", "-c", "echo; echo no room for sockets; exit 3"])
+    try:
+        with pytest.raises(RayStartError, match="exit code 3: no room for sockets") as caught:
+            HeadStart(settings).wait()
+    finally:
+        remove_temp_dir(settings.state_dir)
+    assert caught.value.log.read_text().strip() == "no room for sockets"
