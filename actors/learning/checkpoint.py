@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self, cast
 
 import torch
 
@@ -73,7 +73,42 @@ def write_tensors(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         OutputError: As ``write_atomically``.
     """
-    write_atomically(path, lambda file: torch.save(dict(content), file))
+    write_atomically(path, lambda file: _save(content, file))
+
+
+def _save(content: Mapping[str, Any], file: BinaryIO) -> None:
+    """Save in torch's format; where the disk fails, raise its own error and not the one that torch's writer makes of it."""
+    watched = _WatchedFile(file)
+    try:
+        torch.save(dict(content), cast("BinaryIO", watched))
+    except RuntimeError:
+        if watched.failure is not None:
+            raise watched.failure from None
+        raise
+
+
+class _WatchedFile:
+    """A file that remembers what went wrong when it was written to."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write like the file itself."""
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def flush(self) -> None:
+        """Flush like the file itself."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            self.failure = error
+            raise
 
 
 def write_resume_state(path: Path, state: ResumeState) -> None:

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import resource
+import signal
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -222,3 +224,16 @@ def test_a_failed_write_does_not_hide_the_error_that_ended_the_training() -> Non
 
     with pytest.raises(ZeroDivisionError):
         train()
+
+
+@pytest.mark.parametrize("room", [1, 1_000, 100_000])
+def test_a_disk_that_fills_while_tensors_are_written_is_named_as_such_wherever_it_happens(tmp_path, room):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(OutputError, match=r"weights\.pth"):
+            write_tensors(tmp_path / "weights.pth", {"weight": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        signal.signal(signal.SIGXFSZ, before)
+    assert list(tmp_path.iterdir()) == []
