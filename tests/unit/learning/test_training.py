@@ -14,12 +14,9 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from torch import nn
 
 from actors.learning import data, learner
-from actors.learning.batch_norm import has_slow_statistics, remeasure_statistics
 from actors.learning.checkpoint import read_resume_state
-from actors.learning.data import BatchSource, PictureSet
 from actors.learning.errors import (
     CheckpointError,
     ConfigError,
@@ -346,13 +343,6 @@ def test_weights_of_another_head_are_refused(plan: TrainingPlan, tmp_path: Path)
         run(replace(plan, weight_path=str(tmp_path / "eight.pth")))
 
 
-def test_a_training_begins_with_the_weights_given(plan: TrainingPlan) -> None:
-    run(replace(plan, num_epochs=6))
-    tuned = replace(elsewhere(plan, "tuned"), num_epochs=1, weight_path=str(plan.output_dir / "best_model.pth"))
-    outcome, _ = run(replace(tuned, learning_rate=1e-9))
-    assert outcome.best_acc == 100.0
-
-
 def test_a_loss_that_is_no_number_ends_the_training(plan: TrainingPlan) -> None:
     with pytest.raises(TrainingDivergedError, match="Lower learning_rate"):
         run(replace(plan, learning_rate=1e30, num_epochs=5))
@@ -373,37 +363,6 @@ def test_running_out_of_gpu_memory_says_so_with_the_peak(plan: TrainingPlan) -> 
         run(plan)
 
 
-def test_a_step_of_learning_is_one_of_plain_adam(plan: TrainingPlan) -> None:
-    # In float64, where another order of the same sums does not show.
-    ours = learner.Learner(replace(plan, model="resnet18"), (7, 7, 7))
-    ours.model.double()
-    plain = build_model("resnet18", 3).double()
-    plain.load_state_dict(ours.weights())
-    optimizer = torch.optim.Adam(plain.parameters(), lr=plan.learning_rate)
-    labels = torch.tensor([0, 1, 2, 0, 1, 2])
-    for _ in range(3):
-        pictures = torch.rand(6, SIDE, SIDE, 3, dtype=torch.float64).permute(0, 3, 1, 2)
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(plain(pictures.contiguous()), labels)
-        loss.backward()
-        optimizer.step()
-        loss_sum, _ = ours.learn(data.Batch(pictures, labels))
-        assert loss_sum.item() == pytest.approx(6 * loss.item(), rel=1e-6)
-    reference = plain.state_dict()
-    assert all(torch.allclose(value, reference[key], atol=1e-6) for key, value in ours.weights().items())
-
-
-def test_weights_are_written_in_the_order_that_other_formats_need(plan: TrainingPlan) -> None:
-    run(replace(plan, num_epochs=1))
-    assert all(value.is_contiguous() for value in weights_in(plan.output_dir / "best_model.pth").values())
-
-
-def test_rarer_classes_weigh_more_when_asked(plan: TrainingPlan) -> None:
-    weights = learner.Learner(replace(plan, class_weights=True, num_classes=4), (10, 5, 15)).class_weights
-    assert weights is not None
-    assert weights.tolist() == pytest.approx([1.0, 2.0, 2 / 3, 1.0])
-
-
 def test_pictures_over_the_memory_budget_train_the_same(plan: TrainingPlan, uninterrupted: tuple[TrainingOutcome, Path]) -> None:
     assert run(replace(plan, picture_cache_bytes=0))[0].history == uninterrupted[0].history
 
@@ -412,25 +371,6 @@ def test_pictures_are_decoded_once_for_all_epochs(plan: TrainingPlan) -> None:
     with patch.object(data, "decode_picture", wraps=data.decode_picture) as decode:
         run(replace(plan, num_epochs=3))
     assert decode.call_count == 21 + 9
-
-
-def test_models_with_slow_statistics_are_known() -> None:
-    slow = {"mobilenet_v3_small": True, "efficientnet_b5": True, "efficientnet_b0": False, "resnet18": False}
-    with torch.device("meta"):
-        assert {name: has_slow_statistics(build_model(name, 2)) for name in slow} == slow
-        assert not has_slow_statistics(build_model("vgg11", 2))
-
-
-def test_measured_statistics_are_those_of_the_training_pictures() -> None:
-    torch.manual_seed(0)
-    pixels = torch.randint(0, 256, (64, 4, 4, 3), dtype=torch.uint8)
-    source = BatchSource(PictureSet(pixels, torch.zeros(64, dtype=torch.int64), ""), 16, torch.device("cpu"))
-    layer = nn.BatchNorm2d(3, momentum=0.01)
-    model = nn.Sequential(layer, nn.Dropout(0.5))
-    model(torch.full((4, 3, 4, 4), 9.0))
-    assert remeasure_statistics(model, source, 0, never)
-    assert torch.allclose(layer.running_mean, (pixels / 255).mean(dim=(0, 1, 2)), atol=1e-6)
-    assert (layer.momentum, layer.training, model.training) == (0.01, False, False)
 
 
 def test_importing_the_loop_imports_neither_ray_nor_the_slow_libraries() -> None:

@@ -1,0 +1,58 @@
+"""The main job on real spectrograms: ten transmitters of the ISM bands, where the test data is at hand."""
+
+import json
+
+import pytest
+
+from tests.service.http_client import Http
+
+pytestmark = pytest.mark.service
+CLASSES = 10
+
+
+@pytest.fixture(scope="module")
+def ism(service):
+    if service.test_data is None:
+        pytest.skip("no test data: set RFUAV_TEST_DATA")
+    http = Http(service.url, service.data_root / "unused")
+    http.data = service.test_data / "ism_spectrograms"
+    return http
+
+
+def train(ism, service, name, deadline_s=600, **changes):
+    body = {"num_classes": CLASSES, "save_path": str(service.data_root / "ism"), "batch_size": 16, "learning_rate": 3e-4}
+    return ism.wait(ism.train(name, **(body | changes))["task_id"], "completed", deadline_s=deadline_s)
+
+
+def infer(ism, service, name):
+    """Classify the valid pictures by a finished training's files; returns the accuracy in percent."""
+    model = service.data_root / "ism" / name
+    ism.wait(ism.infer(name, model, save_path=str(service.data_root / "ism-inferred"))["task_id"], "completed")
+    predictions = json.loads((service.data_root / "ism-inferred" / name / "predictions.json").read_text())
+    assert len(predictions) == 82
+    return 100 * sum(each["class"] == each["file"].split("/")[0] for each in predictions) / len(predictions)
+
+
+def test_a_short_training_beats_chance_and_its_best_weights_predict_as_they_validated(ism, service):
+    task = train(ism, service, "short", model="resnet18", image_size=64, num_epochs=3)
+    best = task["latest_metrics"]["best_acc"]
+    assert best > 3 * 100 / CLASSES
+    assert infer(ism, service, "short") == pytest.approx(best, abs=0.01)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_resnet18_from_scratch_reaches_92_percent_in_8_epochs(ism, service):
+    task = train(ism, service, "resnet18", model="resnet18", image_size=128, num_epochs=8)
+    best = task["latest_metrics"]["best_acc"]
+    print(f"resnet18: {best:.2f} %")
+    assert best >= 92
+    assert infer(ism, service, "resnet18") == pytest.approx(best, abs=0.01)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_mobilenet_v3_small_from_scratch_reaches_80_percent(ism, service):
+    task = train(ism, service, "mobilenet", model="mobilenet_v3_small", image_size=128, num_epochs=20)
+    print(f"mobilenet_v3_small: {task['latest_metrics']['best_acc']:.2f} %")
+    assert task["latest_metrics"]["best_acc"] >= 80
