@@ -113,7 +113,9 @@ def device_failures_explained(plan: TrainingPlan) -> Iterator[None]:
 
 
 def _initial_model(plan: TrainingPlan) -> nn.Module:
-    """Build the network with the weights that the plan begins with."""
+    """Build the network with the weights that the plan begins with; a resumed training brings its own."""
+    if plan.resume_from:
+        return build_model(plan.model, plan.num_classes)
     if not plan.weight_path:
         return build_model(plan.model, plan.num_classes, pretrained=plan.pretrained)
     model = build_model(plan.model, plan.num_classes)

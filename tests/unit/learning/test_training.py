@@ -257,6 +257,14 @@ def test_a_resume_may_change_the_batch_size(plan: TrainingPlan) -> None:
     assert (resumed.status, len(resumed.history)) == ("completed", 2)
 
 
+def test_a_resume_does_not_need_the_weights_that_the_training_began_with(plan: TrainingPlan, tmp_path: Path) -> None:
+    torch.save(build_model(plan.model, 3).state_dict(), tmp_path / "start.pth")
+    plan = replace(plan, num_epochs=1, weight_path=str(tmp_path / "start.pth"))
+    run(plan, after(2))
+    (tmp_path / "start.pth").unlink()
+    assert run(replace(plan, resume_from=plan.output_dir / "last.ckpt"))[0].status == "completed"
+
+
 def test_a_resume_with_another_model_is_refused(plan: TrainingPlan) -> None:
     run(plan, after(1))
     with pytest.raises(CheckpointError, match="another num_classes"):
