@@ -84,7 +84,7 @@ def run_demo(root: Path, console: Console, *, once: bool) -> None:
     port = _USUAL_PORT if can_listen(_HOST, _USUAL_PORT) else find_free_port(_HOST)
     with (
         _running_service(root, port, console) as dataset,
-        httpx.Client(base_url=f"http://{_HOST}:{port}", trust_env=False) as client,
+        _client(port) as client,
     ):
         run = f"runs/{datetime.now(UTC):%Y%m%d-%H%M%S}"
         train(client, dataset, f"{run}/model", console)
@@ -175,6 +175,11 @@ def as_table(results: list[ClassResult]) -> Table:
         accuracy = _percent(each.right, each.pictures)
         table.add_row(each.name, str(each.pictures), str(each.right), accuracy, f"{each.confidence:.1f} %")
     return table
+
+
+def _client(port: int) -> httpx.Client:
+    # A busy small machine may take its time; that is no reason to give up.
+    return httpx.Client(base_url=f"http://{_HOST}:{port}", trust_env=False, timeout=60)
 
 
 @contextmanager
