@@ -5,7 +5,6 @@ from pathlib import Path
 
 from actors.learning.batch_inference import InferencePlan, InferenceRecord, run_inference
 from actors.messages import AttemptResult
-from actors.workers.process import say_device, torch_device
 from actors.workers.tools import Tools
 
 
@@ -16,8 +15,7 @@ def run_inference_job(tools: Tools) -> AttemptResult:
         LearningError: what the user can put right.
         StaleTokenError: a newer attempt has the output folder.
     """
-    plan = build_plan(tools)
-    say_device(tools)
+    plan = build_plan(tools, tools.settle_on_device())
     outcome = run_inference(
         plan,
         report=lambda record: _report(tools, record),
@@ -33,8 +31,8 @@ def run_inference_job(tools: Tools) -> AttemptResult:
     return AttemptResult("completed", message, progress=progress)
 
 
-def build_plan(tools: Tools) -> InferencePlan:
-    """Turn the checked request into a plan in which nothing is left to look up."""
+def build_plan(tools: Tools, device: str) -> InferencePlan:
+    """Turn the checked request into a plan for a torch device in which nothing is left to look up."""
     resolved = tools.order.resolved
     return InferencePlan(
         cfg_path=Path(resolved["cfg_path"]),
@@ -42,7 +40,7 @@ def build_plan(tools: Tools) -> InferencePlan:
         source_path=Path(resolved["source_path"]),
         output_dir=tools.folder.folder,
         staging_dir=tools.folder.staging,
-        device=torch_device(tools.order.granted),
+        device=device,
         threads=tools.threads,
     )
 

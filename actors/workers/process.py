@@ -3,11 +3,8 @@
 import os
 from contextlib import suppress
 
-import ray
-
 from actors.core.model import DeviceKind
 from actors.messages import GrantedLease
-from actors.workers.tools import Tools
 
 #: The largest nice value: everything else on the machine goes first.
 _NICEST = 19
@@ -53,19 +50,6 @@ def cap_gpu_memory(budget_bytes: int) -> str:
     usable = max(budget_bytes - context, budget_bytes // 2)
     torch.cuda.set_per_process_memory_fraction(min(1.0, usable / total))
     return f"GPU memory capped at {budget_bytes / 2**30:.2f} GiB, of which the CUDA context takes {context / 2**30:.2f}"
-
-
-def say_device(tools: Tools) -> None:
-    """Cap the GPU memory of this process and write into the log where it runs, as Ray's own books have it."""
-    granted = tools.order.granted
-    device = granted.device
-    simulated = ", simulated: it computes on the CPU" if device.simulated else ""
-    index = ",".join(ray.get_runtime_context().get_accelerator_ids().get("GPU", ()))
-    in_ray = f", GPU {index} in Ray's books" if index else ""
-    tools.reporter.line("INFO", f"running on {device.device_id} ({device.name}{simulated}{in_ray}) with {tools.threads} threads")
-    cap = cap_gpu_memory(granted.lease.portions[0].memory_bytes) if torch_device(granted) != "cpu" else ""
-    if cap:
-        tools.reporter.line("INFO", cap)
 
 
 def torch_device(granted: GrantedLease) -> str:

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import ray
+
 from actors.fence import FencedFolder
 from actors.messages import AttemptOrder
+from actors.workers.process import cap_gpu_memory, torch_device
 from actors.workers.reporter import Reporter
 from configs.settings import Settings
 
@@ -28,3 +31,17 @@ class Tools:
     reporter: Reporter
     threads: int
     should_stop: Callable[[], bool]
+
+    def settle_on_device(self) -> str:
+        """Cap the GPU memory of this process, write into the log where it runs as Ray's own books have it; returns the torch device."""
+        granted = self.order.granted
+        device = granted.device
+        simulated = ", simulated: it computes on the CPU" if device.simulated else ""
+        index = ",".join(ray.get_runtime_context().get_accelerator_ids().get("GPU", ()))
+        in_ray = f", GPU {index} in Ray's books" if index else ""
+        self.reporter.line("INFO", f"running on {device.device_id} ({device.name}{simulated}{in_ray}) with {self.threads} threads")
+        name = torch_device(granted)
+        cap = "" if name == "cpu" else cap_gpu_memory(granted.lease.portions[0].memory_bytes)
+        if cap:
+            self.reporter.line("INFO", cap)
+        return name

@@ -9,7 +9,6 @@ from actors.learning.outputs import RESUME_STATE
 from actors.learning.plan import TrainingOutcome, TrainingPlan, TrainingRecord
 from actors.learning.training import train
 from actors.messages import AttemptResult
-from actors.workers.process import say_device, torch_device
 from actors.workers.tools import Tools
 
 _CHECKPOINT_EVERY_S = 180.0
@@ -22,8 +21,9 @@ def run_training(tools: Tools) -> AttemptResult:
         LearningError: what the user can put right.
         StaleTokenError: a newer attempt has the output folder.
     """
-    plan = build_plan(tools)
-    _say_where(tools, plan)
+    plan = build_plan(tools, tools.settle_on_device())
+    if plan.resume_from:
+        tools.reporter.line("INFO", "an earlier attempt left a checkpoint; going on from it")
     outcome = train(
         plan,
         report=lambda record: _report(tools, record),
@@ -34,8 +34,8 @@ def run_training(tools: Tools) -> AttemptResult:
     return _conclude(tools, outcome)
 
 
-def build_plan(tools: Tools) -> TrainingPlan:
-    """Turn the checked request into a plan in which nothing is left to look up."""
+def build_plan(tools: Tools, device: str) -> TrainingPlan:
+    """Turn the checked request into a plan for a torch device in which nothing is left to look up."""
     request, resolved = tools.order.request, tools.order.resolved
     last = tools.folder.folder / RESUME_STATE
     keep = request.get("keep_checkpoints", "all")
@@ -54,7 +54,7 @@ def build_plan(tools: Tools) -> TrainingPlan:
         pretrained=request["pretrained"],
         shuffle=request["shuffle"],
         seed=request.get("seed") or 0,
-        device=torch_device(tools.order.granted),
+        device=device,
         threads=tools.threads,
         keep_checkpoints=None if keep == "all" else keep,
         early_stopping_patience=request.get("early_stopping_patience"),
@@ -70,12 +70,6 @@ def build_plan(tools: Tools) -> TrainingPlan:
 def _wants_mixed_precision(amp: Any) -> bool:
     """``auto`` means: where it helps, which is on a GPU; the plan ignores it on a CPU."""
     return amp == "auto" or bool(amp)
-
-
-def _say_where(tools: Tools, plan: TrainingPlan) -> None:
-    say_device(tools)
-    if plan.resume_from:
-        tools.reporter.line("INFO", "an earlier attempt left a checkpoint; going on from it")
 
 
 def _report(tools: Tools, record: TrainingRecord) -> None:
