@@ -96,8 +96,7 @@ def up(settings: Settings, *, address: str | None, detach: bool, say: Say) -> No
     _prepare_state_folder(settings.state_dir)
     with locked(settings.state_dir), signals.stop_as_exception():
         _refuse_second(settings.state_dir)
-        presence.announce(settings.state_dir, UP)
-        with _nothing_left_behind(settings.state_dir, say):
+        with _announced(settings.state_dir), _nothing_left_behind(settings.state_dir, say):
             bring_down(settings.state_dir, take_apart=False)
             record = _bring_up(settings, address, say)
             for line in describe_devices(record.url):
@@ -243,6 +242,16 @@ def _stay(record: ServiceRecord, state_dir: Path) -> None:
     if head is not None:
         head.wait()
     raise BringUpError("Ray", "ended by itself", state_dir / "logs" / "ray")
+
+
+@contextlib.contextmanager
+def _announced(state_dir: Path) -> Iterator[None]:
+    """Say in the state folder that this process is its ``up``, as long as it is."""
+    presence.announce(state_dir, UP)
+    try:
+        yield
+    finally:
+        (state_dir / "run" / f"{UP}.json").unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
