@@ -30,6 +30,8 @@ from configs.settings import Settings, SettingsError
 _READY_DEADLINE_S: Final = 120.0
 _PROBE_PAUSE_S: Final = 0.1
 _PROBES_PER_LOOK: Final = 20
+#: How often a foreground ``up`` looks whether its Ray lives.
+_LOOK_S: Final = 2.0
 #: A foreground ``up`` that is asked to stop ends everything itself; its own bounds add up to less.
 _UP_STOP_DEADLINE_S: Final = 40.0
 
@@ -236,12 +238,10 @@ def _note_down(state_dir: Path, record: ServiceRecord, *, is_detached: bool) -> 
 
 def _stay(record: ServiceRecord, state_dir: Path) -> None:
     """Wait for a signal (StopRequested), or for the end of our own Ray, which is a failure."""
-    head = record.head.process() if record.head else None
-    if record.head is None:
-        threading.Event().wait()
-    if head is not None:
-        head.wait()
-    raise BringUpError("Ray", "ended by itself", state_dir / "logs" / "ray")
+    pause = threading.Event()
+    while record.head is None or record.head.process() is not None:
+        pause.wait(_LOOK_S)
+    raise BringUpError("Ray", "ended by itself", _ray_logs(state_dir))
 
 
 @contextlib.contextmanager

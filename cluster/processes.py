@@ -9,6 +9,7 @@ noted down (pid and start time) while the instance was whole. Linux only. Knows 
 import contextlib
 import hashlib
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,8 @@ from actors.presence import Presence
 MARK: Final = "RFUAV_INSTANCE"
 #: How long a killed process may take to disappear.
 _KILL_DEADLINE_S: Final = 5.0
+#: How often the waiting looks for zombies.
+_LOOK_S: Final = 0.1
 #: Processes can start others while they are being ended; so often do we look again.
 _SWEEPS: Final = 5
 
@@ -79,12 +82,10 @@ def end_processes(processes: Iterable[psutil.Process], *, grace_s: float) -> lis
     for process in listed:
         with contextlib.suppress(psutil.Error):
             process.terminate()
-    _, alive = psutil.wait_procs(listed, timeout=grace_s)
-    for process in alive:
+    for process in _wait_until_gone(listed, grace_s):
         with contextlib.suppress(psutil.Error):
             process.kill()
-    _, alive = psutil.wait_procs(alive, timeout=_KILL_DEADLINE_S)
-    return [process for process in alive if _is_alive(process)]
+    return _wait_until_gone(listed, _KILL_DEADLINE_S)
 
 
 def end_instance(mark: str, noted: Iterable[Presence] = (), *, grace_s: float) -> list[psutil.Process]:
@@ -101,6 +102,16 @@ def end_instance(mark: str, noted: Iterable[Presence] = (), *, grace_s: float) -
             break
         end_processes(remaining, grace_s=grace_s)
     return remaining
+
+
+def _wait_until_gone(processes: Iterable[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    # psutil waits for a zombie until its parent takes notice, which some parents never do; to us it has ended.
+    deadline = time.monotonic() + timeout_s
+    alive = [process for process in processes if _is_alive(process)]
+    while alive and time.monotonic() < deadline:
+        psutil.wait_procs(alive, timeout=_LOOK_S)
+        alive = [process for process in alive if _is_alive(process)]
+    return alive
 
 
 def _has_mark(pid: int, mark: str) -> bool:

@@ -24,6 +24,14 @@ child.stdout.readline()
 print(child.pid, flush=True)
 """
 
+#: Starts a child and never asks what became of it.
+CARELESS_PARENT = f"""import signal, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", {STAY!r}], stdout=subprocess.PIPE)
+child.stdout.readline()
+print("here", flush=True)
+signal.pause()
+"""
+
 Start = Callable[..., psutil.Process]
 
 
@@ -110,6 +118,14 @@ def test_a_process_that_does_not_listen_is_killed(start):
     deaf = start(STAY_DEAF, "ours")
     assert end_processes([deaf], grace_s=0.1) == []
     assert find_processes("ours") == []
+
+
+@pytest.mark.timeout(60)
+def test_an_ended_process_that_its_parent_ignores_is_not_waited_for(start):
+    parent = start(CARELESS_PARENT, "ours")
+    (child,) = parent.children()
+    assert end_processes([child], grace_s=600) == []
+    assert child.status() == psutil.STATUS_ZOMBIE
 
 
 def test_ending_one_instance_leaves_the_other_alone(start):
