@@ -12,12 +12,13 @@ from typing import Any
 
 from actors.core.errors import SubmissionError
 from actors.core.model import WorkKind
-from actors.core.tasks import Submission
+from actors.core.tasks import Submission, Task
 from actors.learning.catalog import MODELS, check_image_size
 from actors.learning.classify_config import load_classify_config
 from actors.learning.errors import LearningError
 from actors.learning.image_tree import ImageTree, scan_class_folders
 from actors.learning.pictures import find_pictures
+from actors.learning.plan import RESUME_STATE
 from actors.paths import resolve_existing, resolve_inside
 
 
@@ -43,6 +44,21 @@ class Admission:
         resolved = check(submission.request)
         resolved["output"] = str(self._output(submission.output_path))
         return replace(submission, resolved=resolved)
+
+    def find_checkpoint(self, earlier: Task | None, task_id: str) -> str:
+        """The checkpoint that an earlier training left, for a new one to continue from.
+
+        Raises:
+            SubmissionError: there is no such training, it has not ended, or it left none.
+        """
+        if earlier is None or earlier.submission.work is not WorkKind.TRAINING:
+            raise SubmissionError("unknown_task", "resume_from", f"{task_id!r} is no training", "give the task_id of a training")
+        if not earlier.state.is_final:
+            raise SubmissionError("task_not_ended", "resume_from", f"{task_id!r} has not ended yet", "stop it, or wait for its end")
+        checkpoint = Path(earlier.submission.resolved["output"]) / RESUME_STATE
+        if not checkpoint.is_file():
+            raise SubmissionError("no_checkpoint", "resume_from", f"{task_id!r} left no {RESUME_STATE}", "train from the beginning")
+        return str(checkpoint)
 
     def _check_training(self, request: Mapping[str, Any]) -> dict[str, str]:
         _check_model(request["model"], request["image_size"])

@@ -135,6 +135,10 @@ class TaskSupervisor:
             reason = f"{waiting} tasks are waiting, which is the most that TASK_QUEUE_SIZE allows; try again later"
             raise LineFullError(submission.task_id, reason)
         checked = await asyncio.to_thread(self._admission.check, submission)
+        earlier = submission.request.get("resume_from")
+        if earlier:
+            checkpoint = self._admission.find_checkpoint(self._flow.tasks.get(earlier), earlier)
+            checked = replace(checked, resolved={**checked.resolved, "resume_from": checkpoint})
         draft = Task(checked, TaskState.PENDING, self._clock.now(), self._clock.now(), attempt_id=checked.task_id)
         try:
             await self._ask(ACCOUNTANT, "check", self._flow.lease_request(draft))

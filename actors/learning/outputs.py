@@ -16,10 +16,9 @@ from actors.learning.catalog import MODELS
 from actors.learning.checkpoint import ResumeState, write_resume_state, write_tensors
 from actors.learning.files import move_into_place, output_error, write_atomically, write_text_atomically
 from actors.learning.model_card import CARD_FILE, ModelCard, sha256_of, write_model_card
-from actors.learning.plan import TrainingPlan
+from actors.learning.plan import RESUME_STATE, TrainingPlan
 
 BEST_WEIGHTS: Final = "best_model.pth"
-RESUME_STATE: Final = "last.ckpt"
 LOG: Final = "train.log"
 _COPY_BYTES: Final = 1 << 20
 

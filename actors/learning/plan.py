@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
+
+#: The file in a training's output folder that holds its full state, to continue from.
+RESUME_STATE: Final = "last.ckpt"
 
 
 class Stage(StrEnum):

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.core.tasks import Progress
-from actors.learning.outputs import RESUME_STATE
-from actors.learning.plan import TrainingOutcome, TrainingPlan, TrainingRecord
+from actors.learning.plan import RESUME_STATE, TrainingOutcome, TrainingPlan, TrainingRecord
 from actors.learning.training import train
 from actors.messages import AttemptResult
 from actors.workers.tools import Tools
@@ -23,7 +22,7 @@ def run_training(tools: Tools) -> AttemptResult:
     """
     plan = build_plan(tools, tools.settle_on_device())
     if plan.resume_from:
-        tools.reporter.line("INFO", "an earlier attempt left a checkpoint; going on from it")
+        tools.reporter.line("INFO", f"going on from {plan.resume_from.name} of an earlier run")
     outcome = train(
         plan,
         report=lambda record: _report(tools, record),
@@ -37,7 +36,6 @@ def run_training(tools: Tools) -> AttemptResult:
 def build_plan(tools: Tools, device: str) -> TrainingPlan:
     """Turn the checked request into a plan for a torch device in which nothing is left to look up."""
     request, resolved = tools.order.request, tools.order.resolved
-    last = tools.folder.folder / RESUME_STATE
     keep = request.get("keep_checkpoints", "all")
     return TrainingPlan(
         model=request["model"],
@@ -63,8 +61,17 @@ def build_plan(tools: Tools, device: str) -> TrainingPlan:
         picture_cache_bytes=tools.settings.picture_cache_mb << 20,
         task_id=tools.order.task_id,
         project_version=tools.settings.version,
-        resume_from=last if tools.order.resume and last.is_file() else None,
+        resume_from=_find_checkpoint(tools),
     )
+
+
+def _find_checkpoint(tools: Tools) -> Path | None:
+    """Where to go on from: what an earlier attempt of this task left, else the training that the user named, else nothing."""
+    own = tools.folder.folder / RESUME_STATE
+    if tools.order.resume and own.is_file():
+        return own
+    named = tools.order.resolved.get("resume_from")
+    return Path(named) if named else None
 
 
 def _wants_mixed_precision(amp: Any) -> bool:

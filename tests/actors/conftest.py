@@ -1,6 +1,7 @@
 """One Ray for all tests of this folder: 2 cores, 2 logical GPUs, its own temporary folder and ports."""
 
 import os
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,7 +15,9 @@ from actors.names import NAMESPACE
 @pytest.fixture(scope="session")
 def cluster():
     folder = Path(tempfile.mkdtemp(prefix="rfuav-t-"))
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    token = folder / "token"
+    token.write_text(secrets.token_hex(16))
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
     ray.init(
         address="local",
         num_cpus=2,

@@ -166,6 +166,17 @@ class TestEnds:
         assert (service.data_root / "out/stopped/last.ckpt").is_file()
         http.wait_until_free("cpu:0", 10)
 
+    def test_a_stopped_training_can_be_continued_by_a_new_one(self, http):
+        task_id = http.train("first-half", **LONG)["task_id"]
+        http.wait_for_epoch(task_id, 2)
+        http.post(f"/api/v2/training/{task_id}/stop")
+        reached = http.wait(task_id)["current_epoch"]
+        task = http.wait(http.train("second-half", num_epochs=reached + 1, resume_from=task_id)["task_id"], "completed")
+        first = next(each for each in http.log(task["task_id"]) if each.get("stage") == "epoch_end")
+        assert first["metrics"]["epoch"] >= reached - 1
+        with pytest.raises(AssertionError, match="is no training"):
+            http.train("third", resume_from="nobody")
+
     def test_cancel_takes_a_waiting_task_out_of_the_line_and_stops_a_running_one(self, http, service):
         first, second, third = (http.train(f"cancel-{number}", device="cuda:0", **LONG)["task_id"] for number in range(3))
         http.wait_for_epoch(first, 1)
@@ -199,7 +210,7 @@ class TestEnds:
         task = http.wait(task_id, "completed")
         assert task["attempts"] == 2
         log = http.log(task_id)
-        assert any("going on from it" in record["message"] for record in log)
+        assert any("going on from last.ckpt" in record["message"] for record in log)
         ends = [record["metrics"]["epoch"] for record in log if record.get("stage") == "epoch_end"]
         assert sorted(set(ends)) == list(range(1, 9))
         assert len(ends) <= 10, "it began again instead of going on"
