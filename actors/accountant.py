@@ -37,6 +37,7 @@ _TICK_S = 1.0
 _SURVEY_EVERY_TICKS = 5
 _RELEASE_GRACE_S = 5.0
 _MOST_ORDER = 1_000
+_LINE_NEWS_S = 0.1
 _KEPT_GRANTS = 10_000
 
 
@@ -77,6 +78,7 @@ class GpuAccountant:
         self._grants: deque[tuple[int, GrantedLease]] = deque(maxlen=_KEPT_GRANTS)
         self._seq = 0
         self._news = asyncio.Event()
+        self._line_news: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[Any]] = set()
         self._start = Start(self._begin)
 
@@ -232,13 +234,26 @@ class GpuAccountant:
                     self._grants.append((self._seq, self._granted(lease)))
                     is_news = True
                 case ev.Queue():
-                    self._seq += 1
-                    is_news = True
+                    self._tell_of_the_line()
                 case ev.Reclaim(lease, cause):
                     self._spawn(self._reclaim(lease, cause))
         if is_news:
-            self._news.set()
-            self._news = asyncio.Event()
+            self._tell()
+
+    def _tell(self) -> None:
+        """Wake those who wait for decisions."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def _tell_of_the_line(self) -> None:
+        """Wake them a moment later: requests come in bursts, and a place in the line may be told a little late."""
+        if self._line_news is None:
+            self._line_news = asyncio.get_running_loop().call_later(_LINE_NEWS_S, self._line_changed)
+
+    def _line_changed(self) -> None:
+        self._line_news = None
+        self._seq += 1
+        self._tell()
 
     async def _reclaim(self, lease: Lease, cause: EndCause) -> None:
         """Make sure that the process of an ended lease goes: give it a moment if it was released, none if it was silent."""

@@ -85,6 +85,14 @@ class TaskPage(Compact):
 
 
 @dataclass(frozen=True, slots=True)
+class EncodedPage(Compact):
+    """A ``TaskPage`` on its way: each task as its own pickle, so that neither side works again on what has not changed."""
+
+    tasks: tuple[bytes, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceView(Compact):
     """One device with everything that is known of it now.
 

@@ -6,6 +6,7 @@ the store: after a restart it adopts the attempts that live and asks again for t
 """
 
 import asyncio
+import pickle
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -29,7 +30,7 @@ from actors.core.errors import (
 )
 from actors.core.model import Lease, LeaseRequest
 from actors.core.tasks import EndMode, Progress, Submission, Task, TaskState
-from actors.messages import AttemptOrder, GrantedLease, Queued, TaskPage, TaskQuery
+from actors.messages import AttemptOrder, EncodedPage, GrantedLease, Queued, TaskQuery
 from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
 from actors.presence import announce
 from actors.start import Start
@@ -65,6 +66,7 @@ class TaskSupervisor:
         self._granted: dict[str, GrantedLease] = {}
         self._positions: dict[str, int] = {}
         self._handles: dict[str, ActorHandle] = {}
+        self._encoded: dict[str, bytes] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._start = Start(self._begin)
 
@@ -104,11 +106,11 @@ class TaskSupervisor:
         await self._start.finished()
         return self._view(self._flow.get(task_id))
 
-    async def list_page(self, query: TaskQuery) -> TaskPage:
-        """Tasks, newest first."""
+    async def list_page(self, query: TaskQuery) -> EncodedPage:
+        """Tasks, newest first, without their histories."""
         await self._start.finished()
         page = self._index.page(query, self._flow.tasks)
-        return TaskPage(tuple(replace(self._view(task), history=()) for task in page.tasks), page.next_cursor)
+        return EncodedPage(tuple(self._encode(task) for task in page.tasks), page.next_cursor)
 
     async def end(self, task_id: str, mode: EndMode) -> Task:
         """Ask for the end of a task. Raises TaskNotFoundError, TaskEndedError."""
@@ -134,19 +136,32 @@ class TaskSupervisor:
         if waiting >= self._settings.task_queue_size:
             reason = f"{waiting} tasks are waiting, which is the most that TASK_QUEUE_SIZE allows; try again later"
             raise LineFullError(submission.task_id, reason)
-        checked = await asyncio.to_thread(self._admission.check, submission)
+        impossible = asyncio.create_task(self._find_impossibility(submission))
+        try:
+            checked = await asyncio.to_thread(self._admission.check, submission)
+        except ActorSystemError:
+            impossible.cancel()
+            raise
         earlier = submission.request.get("resume_from")
         if earlier:
             checkpoint = self._admission.find_checkpoint(self._flow.tasks.get(earlier), earlier)
             checked = replace(checked, resolved={**checked.resolved, "resume_from": checkpoint})
-        draft = Task(checked, TaskState.PENDING, self._clock.now(), self._clock.now(), attempt_id=checked.task_id)
+        error = await impossible
+        if error is None:
+            return checked
+        if self._settings.gpu_fallback == "cpu" and checked.device.startswith("cuda"):
+            return replace(checked, device="cpu")
+        raise error
+
+    async def _find_impossibility(self, submission: Submission) -> UnsatisfiableRequestError | None:
+        """Ask the accountant why no device could ever carry a submission; None if one could."""
+        now = self._clock.now()
+        draft = Task(submission, TaskState.PENDING, now, now, attempt_id=submission.task_id)
         try:
             await self._ask(ACCOUNTANT, "check", self._flow.lease_request(draft))
-        except UnsatisfiableRequestError:
-            if self._settings.gpu_fallback != "cpu" or not checked.device.startswith("cuda"):
-                raise
-            return replace(checked, device="cpu")
-        return checked
+        except UnsatisfiableRequestError as error:
+            return error
+        return None
 
     async def _accept(self, task_id: str, commands: list[tf.TaskCommand]) -> None:
         """Make a new task durable, then let it begin; forget it where the store refuses."""
@@ -190,6 +205,7 @@ class TaskSupervisor:
 
     def _forget(self, task_id: str) -> None:
         self._index.remove(task_id)
+        self._encoded.pop(task_id, None)
         self._writer.forget(task_id)
         self._spawn(self._insist(LOG_HUB, "forget", task_id))
 
@@ -277,6 +293,14 @@ class TaskSupervisor:
 
     async def _adopt(self, attempt_id: str) -> None:
         self._carry_out(self._apply(await self._runner.adopt(attempt_id)))
+
+    def _encode(self, task: Task) -> bytes:
+        """A task as bytes; those of a task that has ended are made once."""
+        if not task.state.is_final:
+            return pickle.dumps(replace(self._view(task), history=()))
+        if task.task_id not in self._encoded:
+            self._encoded[task.task_id] = pickle.dumps(replace(task, history=()))
+        return self._encoded[task.task_id]
 
     def _view(self, task: Task) -> Task:
         """The record with its place in the line, which the accountant knows."""

@@ -5,8 +5,10 @@ Ray exception: what an actor raised comes out as it was raised, a silent or dead
 """
 
 import asyncio
+import pickle
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 import ray
@@ -15,7 +17,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from actors.core.model import WorkKind
 from actors.core.tasks import EndMode, Submission, Task
-from actors.messages import ComponentHealth, LogSlice, ResourceView, TaskPage, TaskQuery
+from actors.messages import ComponentHealth, EncodedPage, LogSlice, ResourceView, TaskPage, TaskQuery
 from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
 from serve_app.context import Ports
 from serve_app.ports import NotReadyError
@@ -25,6 +27,8 @@ ANSWER_S = 10.0
 #: Checking a submission may read through large folders.
 SUBMIT_S = 60.0
 PING_S = 2.0
+#: Decoded tasks that are kept; the largest page holds 1,000.
+DECODED_TASKS = 2_048
 #: An actor that was killed is back after about this time.
 RESTART_PAUSE_S = 1.0
 
@@ -87,11 +91,17 @@ class NamedActor:
         return cast("Exception", cause)
 
 
+def _decode_task(encoded: bytes) -> Task:
+    return cast("Task", pickle.loads(encoded))  # noqa: S301 - from the supervisor, over Ray's own channel
+
+
 class RayTasks:
     """``TasksPort`` over the supervisor."""
 
     def __init__(self, supervisor: NamedActor) -> None:
         self._supervisor = supervisor
+        # A task that has not changed comes as the same bytes: it is decoded once.
+        self._decode = lru_cache(maxsize=DECODED_TASKS)(_decode_task)
 
     async def submit(self, submission: Submission) -> Task:
         """See TasksPort. May be repeated: the id makes the second call return the first task."""
@@ -103,7 +113,8 @@ class RayTasks:
 
     async def list_page(self, query: TaskQuery) -> TaskPage:
         """See TasksPort."""
-        return cast("TaskPage", await self._supervisor.ask("list_page", query))
+        page = cast("EncodedPage", await self._supervisor.ask("list_page", query))
+        return TaskPage(tuple(map(self._decode, page.tasks)), page.next_cursor)
 
     async def end(self, task_id: str, mode: EndMode) -> Task:
         """See TasksPort."""

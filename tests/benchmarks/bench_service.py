@@ -4,6 +4,7 @@ Starts a service of its own on a temporary state folder whose store holds 1,000 
 client on loopback with its connection kept open, which is how browsers and scripts talk.
 """
 
+import http.client
 import json
 import statistics
 import tempfile
@@ -45,12 +46,17 @@ def fill_store(state: Path) -> None:
 
 
 def measure(client: httpx.Client, path: str, count: int = 400) -> tuple[float, float]:
-    """p50 and p99 of a GET, in ms."""
+    """p50 and p99 of a GET, in ms, over a plain connection: httpx alone would add most of a millisecond."""
+    connection = http.client.HTTPConnection(client.base_url.host, client.base_url.port)
     times = []
     for _ in range(count):
         begin = time.perf_counter()
-        assert client.get(path).status_code == 200
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
         times.append((time.perf_counter() - begin) * 1000)
+        assert answer.status == 200
+    connection.close()
     times.sort()
     return statistics.median(times), times[int(len(times) * 0.99)]
 

@@ -1,12 +1,13 @@
 """How calls to actors go wrong, and what the routes get to see of it. No Ray is started: the handles are plain objects."""
 
 import asyncio
+import pickle
 
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 
 from actors.core.errors import TaskNotFoundError
-from actors.messages import TaskQuery
+from actors.messages import EncodedPage, TaskPage, TaskQuery
 from serve_app import ray_ports
 from serve_app.ports import NotReadyError
 from serve_app.ray_ports import NamedActor, RayHealth, RayLogs, RayTasks
@@ -122,9 +123,9 @@ async def test_an_actor_that_was_never_there_is_not_ready(found):
 
 
 async def test_ports_ask_with_the_arguments_that_actors_take(found):
-    found.append(handle := FakeHandle(*range(4)))
+    found.append(handle := FakeHandle(EncodedPage((pickle.dumps("a task"),), "next"), 1))
     query = TaskQuery(limit=5)
-    await RayTasks(NamedActor("part")).list_page(query)
+    assert await RayTasks(NamedActor("part")).list_page(query) == TaskPage(("a task",), "next")
     await RayLogs(NamedActor("part")).read("t1", after=3, limit=10, wait_s=0.5)
     assert handle.calls == [("list_page", query), ("read", "t1", 3, 10, 0.5)]
 
