@@ -207,15 +207,15 @@ class Scheduler:
         request_id = request.request_id
         waiting = self.line.waiting.get(request_id)
         if waiting is not None:
-            same = replace(waiting.request, priority=request.priority) == request
-            return ev.Queue(request_id, waiting.reason) if same else _refuse_duplicate(request_id)
+            is_same = _is_same(waiting.request, request)
+            return ev.Queue(request_id, waiting.reason) if is_same else _refuse_duplicate(request_id)
         lease_id = self._held.get(request_id)
         if lease_id is not None:
             lease = self.ledger.entries[lease_id].lease
-            same = replace(lease.request, priority=request.priority) == request
-            return ev.Grant(lease) if same else _refuse_duplicate(request_id)
+            return ev.Grant(lease) if _is_same(lease.request, request) else _refuse_duplicate(request_id)
         # The very request that ended is not granted again; its id may serve for another (a task deleted and submitted anew).
-        return _refuse_duplicate(request_id) if self._ended.get(request_id) == request else None
+        ended = self._ended.get(request_id)
+        return _refuse_duplicate(request_id) if ended is not None and _is_same(ended, request) else None
 
     def find_impossibility(self, request: LeaseRequest) -> str | None:
         """Say why a request could never be granted, whatever ends first; None if it could."""
@@ -374,6 +374,11 @@ class Scheduler:
         if device_id is not None:
             return [self.ledger.accounts[device_id]]
         return [account for account in self.ledger.accounts.values() if account.device.kind is kind]
+
+
+def _is_same(known: LeaseRequest, request: LeaseRequest) -> bool:
+    """Whether a request repeats a known one, which may have got another priority meanwhile."""
+    return replace(known, priority=request.priority) == request
 
 
 def _refuse_duplicate(request_id: str) -> ev.Reject:

@@ -1,7 +1,6 @@
 """One Ray for all tests of this folder: 2 cores, 2 logical GPUs, its own temporary folder and ports."""
 
 import os
-import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,9 +14,7 @@ from actors.names import NAMESPACE
 @pytest.fixture(scope="session")
 def cluster():
     folder = Path(tempfile.mkdtemp(prefix="rfuav-t-"))
-    token = folder / "token"
-    token.write_text(secrets.token_hex(16))
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray.init(
         address="local",
         num_cpus=2,

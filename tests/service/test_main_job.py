@@ -8,6 +8,7 @@ import subprocess
 
 import psutil
 import pytest
+import torch
 
 from cluster.processes import find_processes, instance_mark
 from tests.service.http_client import Http
@@ -280,8 +281,11 @@ class TestBadInput:
         try:
             task = http.wait(http.train("x", save_path=str(target))["task_id"])
             assert (task["status"], task["error"]["code"]) == ("failed", "disk_full")
-            left = [path.name for path in (target / "x").iterdir() if not path.name.startswith(".")]
-            assert "best_model.pth" not in left
+            left = [path for path in (target / "x").rglob("*") if path.is_file() and path.name != ".fence"]
+            assert not [path.name for path in left if path.name.endswith(".tmp") or ".attempt-" in str(path)]
+            for path in left:
+                if path.suffix in (".pth", ".ckpt"):
+                    torch.load(path, weights_only=True)
             http.wait_until_free("cpu:0", 10)
         finally:
             subprocess.run(["umount", "-l", target], check=True)
