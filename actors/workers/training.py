@@ -89,9 +89,9 @@ def _report(tools: Tools, record: TrainingRecord) -> None:
         status="running",
         progress=record.progress,
     )
-    tools.reporter.advance(
-        record.progress, record.message, epoch=record.epoch, total_epochs=record.total_epochs, metrics=record.metrics
-    )
+    # A remark between two epochs carries no epoch of its own.
+    epoch = record.epoch or tools.reporter.progress.epoch or 0
+    tools.reporter.advance(record.progress, record.message, epoch=epoch, total_epochs=record.total_epochs, metrics=record.metrics)
 
 
 def _conclude(tools: Tools, outcome: TrainingOutcome) -> AttemptResult:
