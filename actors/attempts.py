@@ -14,7 +14,7 @@ from ray.exceptions import RayActorError, RayError
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.core.model import DeviceKind, Lease
-from actors.core.task_flow import AttemptDied, AttemptEnded
+from actors.core.task_events import AttemptDied, AttemptEnded
 from actors.core.units import fraction_from_units
 from actors.devices import find_group
 from actors.messages import AttemptOrder, AttemptResult, GrantedLease

@@ -19,7 +19,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from actors.admission import Admission
 from actors.attempts import AttemptRunner
 from actors.clock import Clock, SystemClock
-from actors.core import task_flow as tf
+from actors.core import task_events as te
 from actors.core.errors import (
     ActorSystemError,
     DuplicateRequestError,
@@ -29,6 +29,7 @@ from actors.core.errors import (
     UnsatisfiableRequestError,
 )
 from actors.core.model import Lease, LeaseRequest
+from actors.core.task_flow import TaskFlow
 from actors.core.tasks import EndMode, Progress, Submission, Task, TaskState
 from actors.messages import AttemptOrder, EncodedPage, GrantedLease, Queued, TaskQuery
 from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
@@ -59,7 +60,7 @@ class TaskSupervisor:
         self._writer = StoreWriter(self._store)
         self._admission = Admission(settings.data_roots)
         self._runner = AttemptRunner(settings)
-        self._flow = tf.TaskFlow()
+        self._flow = TaskFlow()
         self._index = TaskIndex()
         self._logs = TaskLogWriter(self._clock)
         self._accepting: dict[str, asyncio.Future[None]] = {}
@@ -94,7 +95,7 @@ class TaskSupervisor:
         known = self._flow.tasks.get(submission.task_id)
         if known is None:
             submission = await self._admit(submission)
-        commands = self._apply(tf.TaskSubmitted(submission))
+        commands = self._apply(te.TaskSubmitted(submission))
         if commands:
             await self._accept(submission.task_id, commands)
         elif submission.task_id in self._accepting:
@@ -115,18 +116,18 @@ class TaskSupervisor:
     async def end(self, task_id: str, mode: EndMode) -> Task:
         """Ask for the end of a task. Raises TaskNotFoundError, TaskEndedError."""
         await self._start.finished()
-        self._carry_out(self._apply(tf.EndRequested(task_id, mode)))
+        self._carry_out(self._apply(te.EndRequested(task_id, mode)))
         return self._view(self._flow.get(task_id))
 
     async def delete(self, task_id: str) -> None:
         """Forget an ended task and its log. Raises TaskNotFoundError, TaskNotEndedError."""
         await self._start.finished()
-        self._carry_out(self._apply(tf.TaskDeleted(task_id)))
+        self._carry_out(self._apply(te.TaskDeleted(task_id)))
 
     async def report_progress(self, attempt_id: str, progress: Progress) -> None:
         """An attempt tells how far it is."""
         await self._start.finished()
-        self._carry_out(self._apply(tf.AttemptProgressed(attempt_id, progress)))
+        self._carry_out(self._apply(te.AttemptProgressed(attempt_id, progress)))
 
     # --- acceptance ---
 
@@ -163,7 +164,7 @@ class TaskSupervisor:
             return error
         return None
 
-    async def _accept(self, task_id: str, commands: list[tf.TaskCommand]) -> None:
+    async def _accept(self, task_id: str, commands: list[te.TaskCommand]) -> None:
         """Make a new task durable, then let it begin; forget it where the store refuses."""
         task = self._flow.get(task_id)
         durable = asyncio.wrap_future(self._writer.accept(task))
@@ -176,31 +177,31 @@ class TaskSupervisor:
         finally:
             del self._accepting[task_id]
         self._index.add(task)
-        self._carry_out(command for command in commands if not isinstance(command, tf.SaveTask))
+        self._carry_out(command for command in commands if not isinstance(command, te.SaveTask))
 
     # --- the transition and what follows ---
 
-    def _apply(self, event: tf.TaskEvent) -> list[tf.TaskCommand]:
+    def _apply(self, event: te.TaskEvent) -> list[te.TaskCommand]:
         return self._flow.handle(event, now=self._clock.now())
 
-    def _carry_out(self, commands: Iterable[tf.TaskCommand]) -> None:
+    def _carry_out(self, commands: Iterable[te.TaskCommand]) -> None:
         for command in commands:
             match command:
-                case tf.SaveTask(task):
+                case te.SaveTask(task):
                     self._writer.save(task)
-                case tf.ForgetTask(task_id):
+                case te.ForgetTask(task_id):
                     self._forget(task_id)
-                case tf.RequestLease(request):
+                case te.RequestLease(request):
                     self._spawn(self._request_lease(request))
-                case tf.WithdrawRequest(attempt_id):
+                case te.WithdrawRequest(attempt_id):
                     self._spawn(self._insist(ACCOUNTANT, "withdraw", attempt_id))
-                case tf.StartAttempt(task, lease, resume):
+                case te.StartAttempt(task, lease, resume):
                     self._spawn(self._run_attempt(task, lease, resume=resume))
-                case tf.StopAttempt(attempt_id, at_once):
+                case te.StopAttempt(attempt_id, at_once):
                     self._stop_attempt(attempt_id, at_once=at_once)
-                case tf.FinishAttempt():
+                case te.FinishAttempt():
                     self._spawn(self._finish(command))
-                case tf.Announce():
+                case te.Announce():
                     self._logs.put(command)
 
     def _forget(self, task_id: str) -> None:
@@ -212,7 +213,7 @@ class TaskSupervisor:
     def _stop_attempt(self, attempt_id: str, *, at_once: bool) -> None:
         self._spawn(self._runner.kill(attempt_id) if at_once else self._runner.stop(attempt_id))
 
-    async def _finish(self, over: tf.FinishAttempt) -> None:
+    async def _finish(self, over: te.FinishAttempt) -> None:
         """End the process of an attempt that is over and give its lease back."""
         self._granted.pop(over.attempt_id, None)
         await asyncio.gather(self._runner.kill(over.attempt_id), self._insist(ACCOUNTANT, "release", over.lease_id, over.token))
@@ -222,16 +223,16 @@ class TaskSupervisor:
         try:
             answer = await self._insist(ACCOUNTANT, "acquire", request)
         except RequestError as error:
-            self._carry_out(self._apply(tf.LeaseRejected(request.request_id, error)))
+            self._carry_out(self._apply(te.LeaseRejected(request.request_id, error)))
             return
         if isinstance(answer, Queued):
-            self._carry_out(self._apply(tf.LeaseQueued(answer.request_id, answer.reason)))
+            self._carry_out(self._apply(te.LeaseQueued(answer.request_id, answer.reason)))
         else:
             self._take_grant(answer)
 
     def _take_grant(self, granted: GrantedLease) -> None:
         self._granted[granted.lease.request.request_id] = granted
-        self._carry_out(self._apply(tf.LeaseGranted(granted.lease)))
+        self._carry_out(self._apply(te.LeaseGranted(granted.lease)))
 
     async def _run_attempt(self, task: Task, lease: Lease, *, resume: bool) -> None:
         submission = task.submission

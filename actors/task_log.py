@@ -4,7 +4,7 @@ import asyncio
 import uuid
 
 from actors.clock import Clock
-from actors.core.task_flow import Announce
+from actors.core.task_events import Announce
 from actors.messages import LogDraft
 
 

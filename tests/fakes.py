@@ -9,16 +9,16 @@ from dataclasses import replace
 
 from actors.core.errors import ActorSystemError, LimitError
 from actors.core.model import GIB, Device, DeviceKind, Lease, LeaseRequest, Portion, WorkKind
-from actors.core.task_flow import (
+from actors.core.task_events import (
     AttemptEnded,
     AttemptProgressed,
     EndRequested,
     LeaseGranted,
     LeaseQueued,
     TaskDeleted,
-    TaskFlow,
     TaskSubmitted,
 )
+from actors.core.task_flow import TaskFlow
 from actors.core.tasks import EndMode, Progress, Submission, Task, TaskFault
 from actors.messages import ComponentHealth, DeviceView, LogLine, LogSlice, ResourceView, TaskPage, TaskQuery
 from serve_app.ports import NotReadyError

@@ -13,188 +13,48 @@ the current one is answered by giving back what it holds, and changes nothing el
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from actors.core.errors import (
-    ActorSystemError,
     DuplicateRequestError,
     InvalidTransitionError,
     TaskEndedError,
     TaskNotEndedError,
     TaskNotFoundError,
 )
-from actors.core.model import Lease, LeaseRequest
+from actors.core.model import LeaseRequest
+from actors.core.task_events import (
+    Announce,
+    AttemptDied,
+    AttemptEnded,
+    AttemptProgressed,
+    EndRequested,
+    FinishAttempt,
+    ForgetTask,
+    LeaseGranted,
+    LeaseQueued,
+    LeaseRejected,
+    RequestLease,
+    SaveTask,
+    StartAttempt,
+    StopAttempt,
+    TaskCommand,
+    TaskDeleted,
+    TaskEvent,
+    TaskSubmitted,
+    WithdrawRequest,
+)
 from actors.core.tasks import (
     TRANSITIONS,
     EndMode,
     LeaseView,
     Progress,
     StateChange,
-    Submission,
     Task,
     TaskFault,
     TaskState,
 )
-
-# --- events ---
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSubmitted:
-    """A checked submission; repeating it is harmless."""
-
-    submission: Submission
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseQueued:
-    """The accountant put the attempt's request into the line."""
-
-    attempt_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseGranted:
-    """The accountant granted the attempt's request."""
-
-    lease: Lease
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseRejected:
-    """The accountant will never grant the attempt's request."""
-
-    attempt_id: str
-    error: ActorSystemError
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptProgressed:
-    """The attempt's process tells how far it is."""
-
-    attempt_id: str
-    progress: Progress
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptEnded:
-    """The attempt ended by itself: completed, stopped because it was asked to, or failed with a fault."""
-
-    attempt_id: str
-    outcome: str
-    message: str
-    fault: TaskFault | None = None
-    is_retryable: bool = False
-    progress: Progress | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptDied:
-    """The attempt's process is gone, or never came up, without a word of its own."""
-
-    attempt_id: str
-    cause: str
-
-
-@dataclass(frozen=True, slots=True)
-class EndRequested:
-    """A user wants the task to end."""
-
-    task_id: str
-    mode: EndMode
-
-
-@dataclass(frozen=True, slots=True)
-class TaskDeleted:
-    """A user wants an ended task to be forgotten."""
-
-    task_id: str
-
-
-TaskEvent = (
-    TaskSubmitted
-    | LeaseQueued
-    | LeaseGranted
-    | LeaseRejected
-    | AttemptProgressed
-    | AttemptEnded
-    | AttemptDied
-    | EndRequested
-    | TaskDeleted
-)
-
-# --- commands ---
-
-
-@dataclass(frozen=True, slots=True)
-class SaveTask:
-    """Write this version of the record. ``durable``: the answer to the user waits for it."""
-
-    task: Task
-    durable: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class ForgetTask:
-    """Delete the record and the log; the user's files stay."""
-
-    task_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class RequestLease:
-    """Ask the accountant."""
-
-    request: LeaseRequest
-
-
-@dataclass(frozen=True, slots=True)
-class WithdrawRequest:
-    """Take the attempt's request out of the line (or give the lease back, if the grant is on its way)."""
-
-    attempt_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class StartAttempt:
-    """Bring up the process of an attempt on its lease."""
-
-    task: Task
-    lease: Lease
-    resume: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StopAttempt:
-    """Ask the process to stop at the next batch; end it by force after the grace period, or at once."""
-
-    attempt_id: str
-    at_once: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FinishAttempt:
-    """The attempt is over: end its process and give its lease back."""
-
-    attempt_id: str
-    lease_id: str
-    token: int
-
-
-@dataclass(frozen=True, slots=True)
-class Announce:
-    """Write a line into the task's log; the last one of an ended task carries its state."""
-
-    task_id: str
-    level: str
-    message: str
-    state: TaskState
-    is_last: bool = False
-
-
-TaskCommand = SaveTask | ForgetTask | RequestLease | WithdrawRequest | StartAttempt | StopAttempt | FinishAttempt | Announce
 
 
 class TaskFlow:

@@ -14,8 +14,9 @@ from pathlib import Path
 import httpx
 import psutil
 
-from actors.core import task_flow as tf
+from actors.core import task_events as te
 from actors.core.model import Lease, Portion, WorkKind
+from actors.core.task_flow import TaskFlow
 from actors.core.tasks import Progress, Submission
 from actors.store import Store
 from cluster.ports import find_free_port
@@ -31,15 +32,15 @@ PARTS = ("accountant", "supervisor", "log_hub", "ingress")
 
 def fill_store(state: Path) -> None:
     """Write 1,000 completed trainings, as a service would have."""
-    flow = tf.TaskFlow()
+    flow = TaskFlow()
     for number in range(STORED):
         task_id = f"old-{number:04d}"
         request = {"model": "resnet18", "num_epochs": 100, "name": f"run {number}", "description": "an old training of the lab"}
-        flow.handle(tf.TaskSubmitted(Submission(task_id, WorkKind.TRAINING, "training", request, "cpu", 5)), now=float(number))
+        flow.handle(te.TaskSubmitted(Submission(task_id, WorkKind.TRAINING, "training", request, "cpu", 5)), now=float(number))
         lease = Lease(f"old-{number}", number, flow.lease_request(flow.get(task_id)), (Portion("cpu:0", 1200, 0),), float(number))
-        flow.handle(tf.LeaseGranted(lease), now=number + 0.1)
+        flow.handle(te.LeaseGranted(lease), now=number + 0.1)
         progress = Progress(100, "trained 100 epochs", 100, 100, METRICS)
-        flow.handle(tf.AttemptEnded(f"{task_id}.1", "completed", "trained 100 epochs", progress=progress), now=number + 0.5)
+        flow.handle(te.AttemptEnded(f"{task_id}.1", "completed", "trained 100 epochs", progress=progress), now=number + 0.5)
     store = Store(f"sqlite:///{state / 'store.sqlite'}")
     store.write_tasks(flow.tasks.values())
     store.close()

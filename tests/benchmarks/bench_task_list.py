@@ -9,7 +9,8 @@ from pydantic_core import to_json
 from ray import cloudpickle
 
 from actors.core.model import GIB, Lease, Portion
-from actors.core.task_flow import AttemptProgressed, LeaseGranted, TaskFlow, TaskSubmitted
+from actors.core.task_events import AttemptProgressed, LeaseGranted, TaskSubmitted
+from actors.core.task_flow import TaskFlow
 from actors.core.tasks import Progress, Submission, Task
 from actors.messages import TaskPage
 from configs.settings import Settings

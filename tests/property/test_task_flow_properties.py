@@ -6,9 +6,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from actors.core import task_flow as tf
+from actors.core import task_events as te
 from actors.core.errors import TaskEndedError, TaskNotEndedError, UnsatisfiableRequestError
 from actors.core.model import Lease, Portion
+from actors.core.task_flow import TaskFlow
 from actors.core.tasks import TRANSITIONS, EndMode, Progress, TaskFault, TaskState
 from tests.unit.core.test_task_flow import make_submission
 
@@ -18,7 +19,7 @@ class TaskFlowMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self):
-        self.flow = tf.TaskFlow()
+        self.flow = TaskFlow()
         self.now = 0.0
         self.journal = []
         self.wanted = {}  # attempt id -> request, asked for and not answered for good
@@ -36,19 +37,19 @@ class TaskFlowMachine(RuleBasedStateMachine):
 
     def take_in(self, command):
         match command:
-            case tf.RequestLease(request):
+            case te.RequestLease(request):
                 assert request.request_id not in self.wanted
                 self.wanted[request.request_id] = request
-            case tf.WithdrawRequest(attempt_id):
+            case te.WithdrawRequest(attempt_id):
                 self.wanted.pop(attempt_id, None)
                 self.leases.pop(attempt_id, None)
-            case tf.StartAttempt(task, lease):
+            case te.StartAttempt(task, lease):
                 assert lease.request.request_id == task.attempt_id
                 assert task.attempt_id not in self.working, "started twice"
                 others = {attempt for attempt in self.working if attempt.split(".")[0] == task.task_id}
                 assert not others, "two attempts of one task at work"
                 self.working.add(task.attempt_id)
-            case tf.FinishAttempt(attempt_id, lease_id):
+            case te.FinishAttempt(attempt_id, lease_id):
                 assert self.leases[attempt_id].lease_id == lease_id
                 del self.leases[attempt_id]
                 self.working.discard(attempt_id)
@@ -57,14 +58,14 @@ class TaskFlowMachine(RuleBasedStateMachine):
     def submit(self, number, retries):
         task_id = f"t{number}"
         if task_id not in self.flow.tasks:
-            self.send(tf.TaskSubmitted(make_submission(task_id, max_retries=retries)))
+            self.send(te.TaskSubmitted(make_submission(task_id, max_retries=retries)))
         else:
-            self.send(tf.TaskSubmitted(self.flow.get(task_id).submission))
+            self.send(te.TaskSubmitted(self.flow.get(task_id).submission))
 
     @precondition(lambda self: self.wanted)
     @rule(data=st.data())
     def queue(self, data):
-        self.send(tf.LeaseQueued(data.draw(st.sampled_from(sorted(self.wanted))), "limit"))
+        self.send(te.LeaseQueued(data.draw(st.sampled_from(sorted(self.wanted))), "limit"))
 
     @precondition(lambda self: self.wanted)
     @rule(data=st.data(), is_told_twice=st.booleans())
@@ -74,38 +75,38 @@ class TaskFlowMachine(RuleBasedStateMachine):
         request = self.wanted.pop(attempt_id)
         lease = Lease(f"lease-{self.tokens}", self.tokens, request, (Portion("cpu:0", 1, 0),), self.now)
         self.leases[attempt_id] = lease
-        self.send(tf.LeaseGranted(lease))
+        self.send(te.LeaseGranted(lease))
         if is_told_twice and attempt_id in self.leases:
-            self.send(tf.LeaseGranted(lease))
+            self.send(te.LeaseGranted(lease))
 
     @precondition(lambda self: self.wanted)
     @rule(data=st.data())
     def reject(self, data):
         attempt_id = data.draw(st.sampled_from(sorted(self.wanted)))
         del self.wanted[attempt_id]
-        self.send(tf.LeaseRejected(attempt_id, UnsatisfiableRequestError(attempt_id, "never")))
+        self.send(te.LeaseRejected(attempt_id, UnsatisfiableRequestError(attempt_id, "never")))
 
     @precondition(lambda self: self.working)
     @rule(data=st.data(), percent=st.integers(0, 100))
     def progress(self, data, percent):
-        self.send(tf.AttemptProgressed(data.draw(st.sampled_from(sorted(self.working))), Progress(percent, "on")))
+        self.send(te.AttemptProgressed(data.draw(st.sampled_from(sorted(self.working))), Progress(percent, "on")))
 
     @rule(data=st.data(), outcome=st.sampled_from(["completed", "failed", "stopped", "died"]), is_retryable=st.booleans())
     def attempt_ends(self, data, outcome, is_retryable):
         every = sorted({f"t{number}.{attempt}" for number in range(6) for attempt in (1, 2, 3)})
         attempt_id = data.draw(st.sampled_from(sorted(self.working) or every) | st.sampled_from(every))
         if outcome == "died":
-            self.send(tf.AttemptDied(attempt_id, "killed"))
+            self.send(te.AttemptDied(attempt_id, "killed"))
         else:
             fault = TaskFault("code", "message") if outcome == "failed" else None
-            self.send(tf.AttemptEnded(attempt_id, outcome, outcome, fault, is_retryable and outcome == "failed"))
+            self.send(te.AttemptEnded(attempt_id, outcome, outcome, fault, is_retryable and outcome == "failed"))
 
     @precondition(lambda self: self.flow.tasks)
     @rule(data=st.data(), mode=st.sampled_from(EndMode))
     def end(self, data, mode):
         task_id = data.draw(st.sampled_from(sorted(self.flow.tasks)))
         try:
-            self.send(tf.EndRequested(task_id, mode))
+            self.send(te.EndRequested(task_id, mode))
         except TaskEndedError:
             assert self.flow.get(task_id).state.is_final
 
@@ -114,7 +115,7 @@ class TaskFlowMachine(RuleBasedStateMachine):
     def delete(self, data):
         task_id = data.draw(st.sampled_from(sorted(self.flow.tasks)))
         try:
-            self.send(tf.TaskDeleted(task_id))
+            self.send(te.TaskDeleted(task_id))
         except TaskNotEndedError:
             assert not self.flow.get(task_id).state.is_final
         else:
@@ -143,7 +144,7 @@ class TaskFlowMachine(RuleBasedStateMachine):
     def teardown(self):
         if not hasattr(self, "journal"):
             return
-        replayed = tf.TaskFlow()
+        replayed = TaskFlow()
         for event, now, commands in self.journal:
             assert replayed.handle(event, now=now) == commands
 

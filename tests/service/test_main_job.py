@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from cluster.processes import find_processes, instance_mark
+from tests.service.driving import is_alive
 from tests.service.http_client import Http
 from tests.service.pictures import write_coloured
 
@@ -226,8 +227,8 @@ class TestEnds:
         os.kill(note["pid"], signal.SIGKILL)
         task = wait_through_a_restart(http, task_id)
         assert (task["status"], task["attempts"]) == ("completed", 1)
-        assert not psutil.pid_exists(process.pid) or process.status() == psutil.STATUS_ZOMBIE
         http.wait_until_free("cuda:0", 10)
+        assert not is_alive(process)
 
 
 def wait_through_a_restart(http, task_id):

@@ -3,9 +3,10 @@ from concurrent.futures import wait
 
 import pytest
 
-from actors.core import task_flow as tf
+from actors.core import task_events as te
 from actors.core.errors import StoreUnavailableError
 from actors.core.model import DeviceKind, WorkKind
+from actors.core.task_flow import TaskFlow
 from actors.core.tasks import EndMode, Progress, TaskState
 from actors.presence import Presence
 from actors.store import Store, StoredDevice, StoredLease
@@ -27,17 +28,17 @@ def store(url):
 
 
 def make_task(task_id="t", *, now=1.0):
-    flow = tf.TaskFlow()
-    flow.handle(tf.TaskSubmitted(make_submission(task_id, resolved={"output": "/x"})), now=now)
+    flow = TaskFlow()
+    flow.handle(te.TaskSubmitted(make_submission(task_id, resolved={"output": "/x"})), now=now)
     return flow.get(task_id)
 
 
 def make_rich_task():
-    flow = tf.TaskFlow()
-    flow.handle(tf.TaskSubmitted(make_submission(resolved={"output": "/x"})), now=1)
-    flow.handle(tf.LeaseGranted(lease_for(flow)), now=2)
-    flow.handle(tf.AttemptProgressed("t.1", Progress(50, "half", 3, 6, {"val_acc": 91.25})), now=3)
-    flow.handle(tf.EndRequested("t", EndMode.STOP), now=4)
+    flow = TaskFlow()
+    flow.handle(te.TaskSubmitted(make_submission(resolved={"output": "/x"})), now=1)
+    flow.handle(te.LeaseGranted(lease_for(flow)), now=2)
+    flow.handle(te.AttemptProgressed("t.1", Progress(50, "half", 3, 6, {"val_acc": 91.25})), now=3)
+    flow.handle(te.EndRequested("t", EndMode.STOP), now=4)
     return flow.get("t")
 
 
@@ -140,8 +141,8 @@ class TestWriter:
 def test_a_restored_flow_equals_the_one_that_was_saved(store):
     task = make_rich_task()
     store.write_tasks([task])
-    flow = tf.TaskFlow()
+    flow = TaskFlow()
     for read in store.read_tasks():
         flow.restore(read)
-    flow.handle(tf.AttemptEnded("t.1", "stopped", "stopped"), now=9)
+    flow.handle(te.AttemptEnded("t.1", "stopped", "stopped"), now=9)
     assert flow.get("t").state is TaskState.CANCELLED

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from actors.core import task_flow as tf
+from actors.core import task_events as te
 from actors.core.errors import (
     DuplicateRequestError,
     InvalidTransitionError,
@@ -12,6 +12,7 @@ from actors.core.errors import (
     UnsatisfiableRequestError,
 )
 from actors.core.model import Lease, Portion, WorkKind
+from actors.core.task_flow import TaskFlow
 from actors.core.tasks import TRANSITIONS, EndMode, Progress, Submission, TaskFault, TaskState
 
 FAULT = TaskFault("dataset_invalid", "no pictures", "add some")
@@ -28,21 +29,21 @@ def lease_for(flow, task_id="t", token=1):
 
 @pytest.fixture
 def flow():
-    flow = tf.TaskFlow()
+    flow = TaskFlow()
     yield flow
     flow.validate()
 
 
 @pytest.fixture
 def waiting(flow):
-    flow.handle(tf.TaskSubmitted(make_submission()), now=1)
-    flow.handle(tf.LeaseQueued("t.1", "limit"), now=2)
+    flow.handle(te.TaskSubmitted(make_submission()), now=1)
+    flow.handle(te.LeaseQueued("t.1", "limit"), now=2)
     return flow
 
 
 @pytest.fixture
 def running(waiting):
-    waiting.handle(tf.LeaseGranted(lease_for(waiting)), now=5)
+    waiting.handle(te.LeaseGranted(lease_for(waiting)), now=5)
     return waiting
 
 
@@ -52,24 +53,24 @@ def kinds(commands):
 
 class TestSubmission:
     def test_an_accepted_task_is_saved_before_its_lease_is_asked_for(self, flow):
-        commands = flow.handle(tf.TaskSubmitted(make_submission(priority=2)), now=1)
-        assert kinds(commands) == [tf.SaveTask, tf.Announce, tf.RequestLease]
+        commands = flow.handle(te.TaskSubmitted(make_submission(priority=2)), now=1)
+        assert kinds(commands) == [te.SaveTask, te.Announce, te.RequestLease]
         assert commands[0].durable
         request = commands[2].request
         assert (request.request_id, request.priority, request.submitted_at) == ("t.1", 2, 1)
 
     def test_repeating_a_submission_changes_nothing(self, running):
         before = running.get("t")
-        assert running.handle(tf.TaskSubmitted(make_submission()), now=9) == []
+        assert running.handle(te.TaskSubmitted(make_submission()), now=9) == []
         assert running.get("t") == before
 
     def test_another_content_under_the_same_id_is_refused(self, running):
         with pytest.raises(DuplicateRequestError, match="choose a new one"):
-            running.handle(tf.TaskSubmitted(make_submission(priority=1)), now=9)
+            running.handle(te.TaskSubmitted(make_submission(priority=1)), now=9)
 
     def test_what_can_never_be_granted_fails_with_the_reason(self, flow):
-        flow.handle(tf.TaskSubmitted(make_submission()), now=1)
-        flow.handle(tf.LeaseRejected("t.1", UnsatisfiableRequestError("t.1", "no GPU here")), now=2)
+        flow.handle(te.TaskSubmitted(make_submission()), now=1)
+        flow.handle(te.LeaseRejected("t.1", UnsatisfiableRequestError("t.1", "no GPU here")), now=2)
         task = flow.get("t")
         assert (task.state, task.fault.code, task.fault.message) == (TaskState.FAILED, "impossible_device", "no GPU here")
 
@@ -77,122 +78,122 @@ class TestSubmission:
 class TestAttempts:
     def test_a_grant_starts_the_attempt(self, waiting):
         lease = lease_for(waiting)
-        commands = waiting.handle(tf.LeaseGranted(lease), now=5)
+        commands = waiting.handle(te.LeaseGranted(lease), now=5)
         task = waiting.get("t")
-        assert commands[-1] == tf.StartAttempt(task, lease, resume=False)
+        assert commands[-1] == te.StartAttempt(task, lease, resume=False)
         assert (task.state, task.started_at, task.lease.device_id) == (TaskState.RUNNING, 5, "cpu:0")
 
     def test_a_second_report_of_the_same_grant_starts_nothing(self, running):
-        assert running.handle(tf.LeaseGranted(lease_for(running)), now=6) == []
+        assert running.handle(te.LeaseGranted(lease_for(running)), now=6) == []
 
     def test_a_grant_that_nobody_waits_for_is_given_back(self, waiting):
         lease = lease_for(waiting)
-        waiting.handle(tf.EndRequested("t", EndMode.CANCEL), now=3)
-        assert waiting.handle(tf.LeaseGranted(lease), now=5) == [tf.FinishAttempt("t.1", "lease-1", 1)]
+        waiting.handle(te.EndRequested("t", EndMode.CANCEL), now=3)
+        assert waiting.handle(te.LeaseGranted(lease), now=5) == [te.FinishAttempt("t.1", "lease-1", 1)]
 
     def test_a_completed_attempt_completes_the_task_and_gives_back_the_lease(self, running):
-        commands = running.handle(tf.AttemptEnded("t.1", "completed", "done", progress=Progress(99, "x")), now=9)
+        commands = running.handle(te.AttemptEnded("t.1", "completed", "done", progress=Progress(99, "x")), now=9)
         task = running.get("t")
         assert (task.state, task.finished_at, task.progress.percent, task.lease) == (TaskState.COMPLETED, 9, 100, None)
-        assert commands[-1] == tf.FinishAttempt("t.1", "lease-1", 1)
-        assert any(isinstance(command, tf.Announce) and command.is_last for command in commands)
+        assert commands[-1] == te.FinishAttempt("t.1", "lease-1", 1)
+        assert any(isinstance(command, te.Announce) and command.is_last for command in commands)
 
     def test_the_users_mistake_is_not_retried(self, running):
-        running.handle(tf.AttemptEnded("t.1", "failed", "no pictures", FAULT), now=9)
+        running.handle(te.AttemptEnded("t.1", "failed", "no pictures", FAULT), now=9)
         assert (running.get("t").state, running.get("t").fault) == (TaskState.FAILED, FAULT)
 
     def test_a_died_attempt_is_repeated_with_its_old_rank_and_resumes(self, running):
-        commands = running.handle(tf.AttemptDied("t.1", "killed"), now=9)
+        commands = running.handle(te.AttemptDied("t.1", "killed"), now=9)
         assert running.get("t").state is TaskState.QUEUED
         request = commands[-1].request
         assert (request.request_id, request.submitted_at) == ("t.2", 1)
-        assert tf.FinishAttempt("t.1", "lease-1", 1) in commands
-        start = running.handle(tf.LeaseGranted(lease_for(running, token=2)), now=10)[-1]
+        assert te.FinishAttempt("t.1", "lease-1", 1) in commands
+        start = running.handle(te.LeaseGranted(lease_for(running, token=2)), now=10)[-1]
         assert start.resume
 
     def test_after_the_last_retry_it_fails_and_says_how(self, running):
         for number in (1, 2):
-            running.handle(tf.AttemptDied(f"t.{number}", "killed"), now=9)
-            running.handle(tf.LeaseGranted(lease_for(running, token=number + 1)), now=10)
-        running.handle(tf.AttemptDied("t.3", "killed"), now=11)
+            running.handle(te.AttemptDied(f"t.{number}", "killed"), now=9)
+            running.handle(te.LeaseGranted(lease_for(running, token=number + 1)), now=10)
+        running.handle(te.AttemptDied("t.3", "killed"), now=11)
         task = running.get("t")
         assert (task.state, task.fault.code, task.attempts) == (TaskState.FAILED, "attempt_died", 3)
         assert "attempt 3 died: killed" in task.fault.message
 
     def test_an_old_attempt_changes_nothing(self, running):
-        running.handle(tf.AttemptDied("t.1", "killed"), now=9)
+        running.handle(te.AttemptDied("t.1", "killed"), now=9)
         before = running.get("t")
-        assert running.handle(tf.AttemptEnded("t.1", "completed", "late"), now=10) == []
-        assert running.handle(tf.AttemptProgressed("t.1", Progress(50, "late")), now=10) == []
+        assert running.handle(te.AttemptEnded("t.1", "completed", "late"), now=10) == []
+        assert running.handle(te.AttemptProgressed("t.1", Progress(50, "late")), now=10) == []
         assert running.get("t") == before
 
     def test_progress_is_kept_but_need_not_be_durable(self, running):
-        (save,) = running.handle(tf.AttemptProgressed("t.1", Progress(50, "half", epoch=2)), now=9)
+        (save,) = running.handle(te.AttemptProgressed("t.1", Progress(50, "half", epoch=2)), now=9)
         assert not save.durable
         assert running.get("t").progress.epoch == 2
 
 
 class TestEnding:
     def test_cancelling_a_waiting_task_takes_it_out_of_the_line(self, waiting):
-        commands = waiting.handle(tf.EndRequested("t", EndMode.CANCEL), now=3)
+        commands = waiting.handle(te.EndRequested("t", EndMode.CANCEL), now=3)
         assert waiting.get("t").state is TaskState.CANCELLED
-        assert commands[-1] == tf.WithdrawRequest("t.1")
+        assert commands[-1] == te.WithdrawRequest("t.1")
 
     def test_cancelling_a_running_task_stops_it_for_real_first(self, running):
-        commands = running.handle(tf.EndRequested("t", EndMode.CANCEL), now=6)
+        commands = running.handle(te.EndRequested("t", EndMode.CANCEL), now=6)
         assert running.get("t").state is TaskState.RUNNING
-        assert commands[-1] == tf.StopAttempt("t.1", at_once=False)
-        running.handle(tf.AttemptEnded("t.1", "stopped", "stopped at epoch 2"), now=7)
+        assert commands[-1] == te.StopAttempt("t.1", at_once=False)
+        running.handle(te.AttemptEnded("t.1", "stopped", "stopped at epoch 2"), now=7)
         assert running.get("t").state is TaskState.CANCELLED
 
     def test_what_was_cancelled_never_becomes_completed(self, running):
-        running.handle(tf.EndRequested("t", EndMode.CANCEL), now=6)
-        running.handle(tf.AttemptEnded("t.1", "completed", "it had just finished"), now=7)
+        running.handle(te.EndRequested("t", EndMode.CANCEL), now=6)
+        running.handle(te.AttemptEnded("t.1", "completed", "it had just finished"), now=7)
         assert running.get("t").state is TaskState.CANCELLED
 
     def test_a_cancelled_attempt_that_dies_is_not_repeated(self, running):
-        running.handle(tf.EndRequested("t", EndMode.KILL), now=6)
-        running.handle(tf.AttemptDied("t.1", "killed"), now=7)
+        running.handle(te.EndRequested("t", EndMode.KILL), now=6)
+        running.handle(te.AttemptDied("t.1", "killed"), now=7)
         assert running.get("t").state is TaskState.CANCELLED
 
     def test_a_kill_follows_a_stop_but_not_the_other_way(self, running):
-        running.handle(tf.EndRequested("t", EndMode.STOP), now=6)
-        assert running.handle(tf.EndRequested("t", EndMode.KILL), now=7)[-1] == tf.StopAttempt("t.1", at_once=True)
-        assert running.handle(tf.EndRequested("t", EndMode.STOP), now=8) == []
+        running.handle(te.EndRequested("t", EndMode.STOP), now=6)
+        assert running.handle(te.EndRequested("t", EndMode.KILL), now=7)[-1] == te.StopAttempt("t.1", at_once=True)
+        assert running.handle(te.EndRequested("t", EndMode.STOP), now=8) == []
         assert running.get("t").ending is EndMode.KILL
 
     def test_an_ended_task_cannot_be_ended_again(self, waiting):
-        waiting.handle(tf.EndRequested("t", EndMode.CANCEL), now=3)
+        waiting.handle(te.EndRequested("t", EndMode.CANCEL), now=3)
         with pytest.raises(TaskEndedError):
-            waiting.handle(tf.EndRequested("t", EndMode.CANCEL), now=4)
+            waiting.handle(te.EndRequested("t", EndMode.CANCEL), now=4)
 
     def test_only_ended_tasks_can_be_deleted(self, running):
         with pytest.raises(TaskNotEndedError):
-            running.handle(tf.TaskDeleted("t"), now=6)
-        running.handle(tf.AttemptEnded("t.1", "completed", "done"), now=7)
-        assert running.handle(tf.TaskDeleted("t"), now=8) == [tf.ForgetTask("t")]
+            running.handle(te.TaskDeleted("t"), now=6)
+        running.handle(te.AttemptEnded("t.1", "completed", "done"), now=7)
+        assert running.handle(te.TaskDeleted("t"), now=8) == [te.ForgetTask("t")]
         with pytest.raises(TaskNotFoundError):
-            running.handle(tf.TaskDeleted("t"), now=9)
+            running.handle(te.TaskDeleted("t"), now=9)
 
     def test_a_request_of_a_task_that_ended_meanwhile_is_withdrawn(self, waiting):
-        waiting.handle(tf.EndRequested("t", EndMode.CANCEL), now=3)
-        assert waiting.handle(tf.LeaseQueued("t.1", "limit"), now=4) == [tf.WithdrawRequest("t.1")]
+        waiting.handle(te.EndRequested("t", EndMode.CANCEL), now=3)
+        assert waiting.handle(te.LeaseQueued("t.1", "limit"), now=4) == [te.WithdrawRequest("t.1")]
 
 
 def walk_to(state):
     """A flow whose only task is in the given state."""
-    flow = tf.TaskFlow()
-    flow.handle(tf.TaskSubmitted(make_submission()), now=1)
+    flow = TaskFlow()
+    flow.handle(te.TaskSubmitted(make_submission()), now=1)
     if state is TaskState.PENDING:
         return flow
-    flow.handle(tf.LeaseQueued("t.1", "limit"), now=2)
+    flow.handle(te.LeaseQueued("t.1", "limit"), now=2)
     if state is TaskState.QUEUED:
         return flow
-    flow.handle(tf.LeaseGranted(lease_for(flow)), now=3)
+    flow.handle(te.LeaseGranted(lease_for(flow)), now=3)
     if state is TaskState.RUNNING:
         return flow
     outcome = {TaskState.COMPLETED: "completed", TaskState.FAILED: "failed", TaskState.CANCELLED: "stopped"}[state]
-    flow.handle(tf.AttemptEnded("t.1", outcome, outcome, FAULT if outcome == "failed" else None), now=4)
+    flow.handle(te.AttemptEnded("t.1", outcome, outcome, FAULT if outcome == "failed" else None), now=4)
     return flow
 
 
@@ -212,8 +213,8 @@ def test_every_edge_of_the_table_and_no_other(before, after):
 
 def test_a_restored_task_goes_on_where_it_was():
     before = walk_to(TaskState.RUNNING)
-    after = tf.TaskFlow()
+    after = TaskFlow()
     after.restore(before.get("t"))
-    after.handle(tf.AttemptEnded("t.1", "completed", "done"), now=9)
+    after.handle(te.AttemptEnded("t.1", "completed", "done"), now=9)
     assert after.get("t").state is TaskState.COMPLETED
     after.validate()
