@@ -43,7 +43,7 @@ format: setup        ## rewrite the code as the formatter wants it
 	$(BIN)/ruff check --fix .
 
 bench: setup         ## print the figures of tests/benchmarks
-	for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	for script in $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))); do echo "== $$script"; $(BIN)/python -m tests.benchmarks.$$script || exit 1; done
 
 clean:               ## remove the environment and every cache
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

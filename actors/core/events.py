@@ -61,10 +61,14 @@ class LeaseRenewed:
 
 @dataclass(frozen=True, slots=True)
 class LeaseReleased:
-    """The lease is no longer wanted. Its units return when ``HolderGone`` follows."""
+    """The lease is no longer wanted. Its units return when ``HolderGone`` follows.
+
+    ``is_complete``: the work came to its proper end, so that how long it took says something about the next of its kind.
+    """
 
     lease_id: str
     token: int
+    is_complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,33 @@ class LeaseAdopted:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryMeasured:
+    """The driver's figures of a device, split between the holders of its leases and everybody else.
+
+    ``foreign_bytes`` belongs to processes that hold no lease; ``filled_bytes`` says by lease id what its processes have taken.
+    """
+
+    device_id: str
+    foreign_bytes: int
+    filled_bytes: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceQuarantined:
+    """A device cannot be trusted for now (the memory of a process that is gone has not come back), so nothing new may start on it."""
+
+    device_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecovered:
+    """The reason for a quarantine is gone."""
+
+    device_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class LimitsChanged:
     """New limits by device id and kind of work; kinds that are not named keep theirs."""
 
@@ -91,7 +122,7 @@ class LimitsChanged:
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """Time has passed; leases that were not renewed in time expire."""
+    """Time has passed: leases that were not renewed in time expire, revoked ones that linger end, and preemption looks again."""
 
 
 Event = (
@@ -104,6 +135,9 @@ Event = (
     | LeaseReleased
     | HolderGone
     | LeaseAdopted
+    | MemoryMeasured
+    | DeviceQuarantined
+    | DeviceRecovered
     | LimitsChanged
     | Ticked
 )
@@ -116,14 +150,17 @@ class WaitReason(StrEnum):
 
     LIMIT = "limit"  # as many leases of its kind are held as the device's limit allows
     SHARE = "share"  # the units of the task share are used up
+    MEMORY = "memory"  # the budget does not fit what is free and not promised
     ORDER = "order"  # it would take what a better-ranked request waits for
-    DEVICE = "device"  # no such device is there at present
+    DEVICE = "device"  # no such device is there at present, or too few of them for a gang
+    QUARANTINE = "quarantine"  # the device is there, but cannot be trusted for now
 
 
 class EndCause(StrEnum):
     """Why a lease ends."""
 
     RELEASED = "released"
+    REVOKED = "revoked"
     EXPIRED = "expired"
     HOLDER_DIED = "holder_died"
     DEVICE_LOST = "device_lost"
@@ -169,6 +206,14 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
+class Revoke:
+    """Ask the holder of a preemptible lease to save its work and release; ``request_id`` is the better-ranked one that waits."""
+
+    lease: Lease
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reclaim:
     """Make sure that the holder's process is gone, by force if need be, then report ``HolderGone``."""
 
@@ -184,4 +229,4 @@ class Close:
     cause: EndCause
 
 
-Command = Grant | Queue | Reject | Renew | Refuse | Reclaim | Close
+Command = Grant | Queue | Reject | Renew | Refuse | Revoke | Reclaim | Close

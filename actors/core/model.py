@@ -74,6 +74,7 @@ class LeaseRequest:
         device_count: more than 1 for a gang: that many devices of one node, all or nothing.
         preemptible: the holder may be paused for a better-ranked request.
         holder: an attempt, or a driver.
+        profile: what is alike in duration, such as the model's name; estimates of waiting times learn by it.
     """
 
     request_id: str
@@ -86,6 +87,7 @@ class LeaseRequest:
     device_count: int = 1
     preemptible: bool = False
     holder: HolderKind = HolderKind.ATTEMPT
+    profile: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,7 @@ class Policy:
         default_limits: the most leases of a kind on a device, until changed at run time.
         patience_s: one step of priority is worth this much waiting; infinite means strict priority, then time.
         lease_ttl_s: a lease that is not renewed for this long is taken back.
+        revoke_grace_s: how long the holder of a revoked lease may take to save its work and leave.
         inference_memory_bytes: the default budget of an inference lease.
         serving_memory_share_units: the part of a GPU's memory, in ten-thousandths, that default budgets leave to serving.
     """
@@ -171,6 +174,7 @@ class Policy:
     default_limits: Mapping[tuple[DeviceKind, WorkKind], int] = field(default_factory=_default_limits)
     patience_s: float = 600.0
     lease_ttl_s: float = 30.0
+    revoke_grace_s: float = 120.0
     inference_memory_bytes: int = GIB
     serving_memory_share_units: int = 2_500
 

@@ -3,50 +3,35 @@
 ``handle(event, now=...)`` takes one event, changes the ledger and the waiting line, and returns the commands that a shell must
 carry out. It is synchronous, reads no clock and draws no random number: the same policy and the same events give the same commands.
 
-The rule of order. A request that cannot start waits. A worse-ranked request may overtake it only where it takes nothing that the
-better-ranked one waits for: one that waits for a *limit* holds back only its own kind of work on that device; one that waits for
-*units* holds back everything on the devices it may use. Because of that, only the best request of each kind can be the next to
-start on a device, and a decision costs a few heap operations however long the line is.
+The rooms around it: ``ledger`` knows who holds what, ``waiting_line`` who waits, ``matching`` who is next (the rule of order),
+``placement`` where and how much, ``preemption`` who gives way, ``feasibility`` what can never be, ``explanation`` why somebody waits.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from actors.core import events as ev
+from actors.core.durations import DurationKey, Durations
 from actors.core.errors import (
     DuplicateRequestError,
     LeaseExpiredError,
     LeaseNotFoundError,
-    LimitError,
     UnsatisfiableRequestError,
 )
 from actors.core.events import Command, EndCause, Event, WaitReason
+from actors.core.explanation import Explainer, Explanation
+from actors.core.feasibility import check_limits, find_impossibility
 from actors.core.ledger import DeviceAccount, LeaseEntry, Ledger
-from actors.core.model import MOST_LEASES_PER_LIMIT, DeviceKind, Lease, LeaseRequest, Policy, WorkKind
-from actors.core.placement import LoadIndex, choose_portion, find_obstacle
+from actors.core.matching import Match, Matcher
+from actors.core.model import Lease, LeaseRequest, Policy
+from actors.core.placement import choose_portion
+from actors.core.preemption import Preemption
 from actors.core.waiting_line import WaitingEntry, WaitingLine
 
 #: So many ended requests are remembered, so that a late repetition is not granted anew.
 _REMEMBERED_ENDS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a request waits.
-
-    Attributes:
-        request_id: the waiting request.
-        position: 1 for the first of the whole line.
-        reason: what it misses.
-        held_by: the task ids of the leases that hold what it misses.
-    """
-
-    request_id: str
-    position: int
-    reason: WaitReason
-    held_by: tuple[str, ...]
 
 
 class Scheduler:
@@ -55,21 +40,27 @@ class Scheduler:
     Invariant (``validate``): the ledger's and the line's own, and each known request is in exactly one of waiting, held and ended.
     """
 
-    def __init__(self, policy: Policy, *, next_token: int = 1) -> None:
+    def __init__(self, policy: Policy, *, next_token: int = 1, durations: Durations | None = None) -> None:
         """Begin with no devices.
 
         Args:
             policy: the fixed rules.
             next_token: the first fencing token; after a restart, one more than the largest ever granted.
+            durations: how long work took before, for estimates; nothing is known by default.
         """
         self.policy = policy
         self.ledger = Ledger()
         self.line = WaitingLine(policy.patience_s)
-        self._index = LoadIndex(policy)
+        self.durations = durations or Durations()
+        self._matcher = Matcher(policy, self.ledger, self.line)
+        self._explainer = Explainer(self._matcher, self.line, self.durations)
+        self._preemption = Preemption(policy, lambda lease_id: self.ledger.entries[lease_id])
+        self._revoked: dict[str, str] = {}  # lease id -> the request that it gives way to
+        self._preemptible: set[str] = set()  # the open leases that may be revoked
+        self._ending: set[str] = set()  # the open leases whose units are on their way back
         self._next_token = next_token
         self._held: dict[str, str] = {}  # request id -> lease id
         self._ended: OrderedDict[str, LeaseRequest] = OrderedDict()
-        self._selectors: dict[str, tuple[DeviceKind, str | None]] = {}
         self._handlers: dict[type, Callable[[Any, float], list[Command]]] = {
             ev.DeviceAdded: self._on_device_added,
             ev.DeviceLost: self._on_device_lost,
@@ -80,6 +71,9 @@ class Scheduler:
             ev.LeaseReleased: self._on_lease_released,
             ev.HolderGone: self._on_holder_gone,
             ev.LeaseAdopted: self._on_lease_adopted,
+            ev.MemoryMeasured: self._on_memory_measured,
+            ev.DeviceQuarantined: self._on_device_quarantined,
+            ev.DeviceRecovered: self._on_device_recovered,
             ev.LimitsChanged: self._on_limits_changed,
             ev.Ticked: self._on_ticked,
         }
@@ -103,19 +97,35 @@ class Scheduler:
         entry = self.ledger.entries.get(lease_id)
         return entry.lease if entry else None
 
-    def explain(self, request_id: str) -> Explanation | None:
+    def explain(self, request_id: str, *, now: float) -> Explanation | None:
         """Say why a request waits; None if it is not in line."""
         entry = self.line.waiting.get(request_id)
         if entry is None:
             return None
-        position = 1 + sum(1 for _ in self.line.ahead_of(entry))
-        holders = {
-            lease.request.task_id: None
-            for account in self._accounts_for(entry.request.selector)
-            for lease in account.leases.values()
-            if entry.reason is WaitReason.SHARE or lease.request.work is entry.request.work
-        }
-        return Explanation(request_id, position, entry.reason, tuple(holders))
+        return self._explainer.explain(entry.request, self._matcher.reason_to_wait(entry.request), now)
+
+    def explain_draft(self, request: LeaseRequest, *, now: float) -> Explanation:
+        """Say what would happen to a request if it came now; nothing changes.
+
+        Raises:
+            UnsatisfiableRequestError: it could never be granted.
+        """
+        waiting = self.explain(request.request_id, now=now)
+        if waiting is not None:
+            return waiting
+        impossible = self.find_impossibility(request)
+        if impossible is not None:
+            raise UnsatisfiableRequestError(request.request_id, impossible)
+        # Asked by really standing in line for a moment: one rule decides, here and in earnest.
+        entry = self.line.join(request, WaitReason.ORDER)
+        openings = self._matcher.openings(request)
+        would_start = any((match := self._matcher.next_to_start(account)) and match.entry is entry for account in openings)
+        self.line.leave(request.request_id)
+        return self._explainer.explain(request, None if would_start else self._matcher.reason_to_wait(request), now)
+
+    def find_impossibility(self, request: LeaseRequest) -> str | None:
+        """Say why a request could never be granted, whatever ends first; None if it could."""
+        return find_impossibility(request, self._matcher, self.policy)
 
     def validate(self) -> None:
         """Prove the invariant.
@@ -133,6 +143,8 @@ class Scheduler:
         tokens = [entry.lease.token for entry in self.ledger.entries.values()]
         if len(tokens) != len(set(tokens)) or any(token >= self._next_token for token in tokens):
             raise AssertionError("a fencing token was given twice")
+        if not set(self._revoked) <= set(self.ledger.entries):
+            raise AssertionError("a lease that is gone counts as revoked")
 
     # --- devices and limits ---
 
@@ -144,45 +156,54 @@ class Scheduler:
                 event.limits or {}
             )
             account = self.ledger.open_account(device, self.policy.task_share_units[device.kind], limits)
-            self._selectors[device.kind.value] = (device.kind, None)
-            self._selectors[device.device_id] = (device.kind, device.device_id)
         account.device = device
         account.is_present = True
-        return self._serve([account], now)
+        self._matcher.add(account)
+        self._matcher.note(account)
+        return self._serve(self._matcher.node_of(account), now)
 
     def _on_device_lost(self, event: ev.DeviceLost, now: float) -> list[Command]:
         account = self.ledger.accounts.get(event.device_id)
         if account is None or not account.is_present:
             return []
         account.is_present = False
-        self._index.note(account)
+        self._matcher.note(account)
         commands: list[Command] = []
         for lease_id in tuple(account.leases):
             commands += self._close(lease_id, EndCause.DEVICE_LOST, now)
         for entry in self.line.waiting.values():
-            entry.reason = self._reason_to_wait(entry.request)
-        return commands
+            entry.reason = self._matcher.reason_to_wait(entry.request)
+        return commands + self._serve(self._matcher.node_of(account), now)
+
+    def _on_memory_measured(self, event: ev.MemoryMeasured, now: float) -> list[Command]:
+        account = self.ledger.accounts.get(event.device_id)
+        if account is None or (account.foreign_bytes == event.foreign_bytes and account.filled_bytes == event.filled_bytes):
+            return []
+        self.ledger.measure(account, event.foreign_bytes, event.filled_bytes)
+        return self._serve(self._matcher.node_of(account), now)
+
+    def _on_device_quarantined(self, event: ev.DeviceQuarantined, now: float) -> list[Command]:
+        return self._set_quarantine(event.device_id, event.reason, now)
+
+    def _on_device_recovered(self, event: ev.DeviceRecovered, now: float) -> list[Command]:
+        return self._set_quarantine(event.device_id, "", now)
+
+    def _set_quarantine(self, device_id: str, reason: str, now: float) -> list[Command]:
+        account = self.ledger.accounts[device_id]
+        account.quarantine = reason
+        self._matcher.note(account)
+        # The whole node: a gang that was waited for there may be out of reach now, and others may start.
+        return self._serve(self._matcher.node_of(account), now)
 
     def _on_limits_changed(self, event: ev.LimitsChanged, now: float) -> list[Command]:
-        self._check_limits(event.limits)
-        changed = []
+        check_limits(event.limits, self.ledger.accounts, self.policy)
+        changed: dict[str, DeviceAccount] = {}
         for device_id, limits in event.limits.items():
             account = self.ledger.accounts[device_id]
             account.limits.update(limits)
-            changed.append(account)
-        return self._serve(sorted(changed, key=lambda account: account.held_units), now)
-
-    def _check_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> None:
-        for device_id, by_work in limits.items():
-            account = self.ledger.accounts.get(device_id)
-            if account is None:
-                known = ", ".join(self.ledger.accounts) or "none"
-                raise LimitError(device_id, f"there is no such device; known devices: {known}")
-            for work, limit in by_work.items():
-                if (account.device.kind, work) not in self.policy.portion_units:
-                    raise LimitError(f"{device_id}.{work}", f"a {account.device.kind} device does no {work}")
-                if not 0 <= limit <= MOST_LEASES_PER_LIMIT:
-                    raise LimitError(f"{device_id}.{work}", f"{limit} is not within 0 to {MOST_LEASES_PER_LIMIT}")
+            self._matcher.note(account)
+            changed |= {other.device.device_id: other for other in self._matcher.node_of(account)}
+        return self._serve(sorted(changed.values(), key=lambda account: account.held_units), now)
 
     # --- requests ---
 
@@ -198,8 +219,9 @@ class Scheduler:
         entry = self.line.join(request, WaitReason.LIMIT)
         commands = self._serve_request(request, now)
         if request.request_id in self.line.waiting:
-            entry.reason = self._reason_to_wait(request)
+            entry.reason = self._matcher.reason_to_wait(request)
             commands.append(ev.Queue(request.request_id, entry.reason))
+            commands += self._preempt_for(entry, now)
         return commands
 
     def _answer_again(self, request: LeaseRequest) -> Command | None:
@@ -217,39 +239,24 @@ class Scheduler:
         ended = self._ended.get(request_id)
         return _refuse_duplicate(request_id) if ended is not None and _is_same(ended, request) else None
 
-    def find_impossibility(self, request: LeaseRequest) -> str | None:
-        """Say why a request could never be granted, whatever ends first; None if it could."""
-        if request.selector not in self._selectors:
-            devices = ", ".join(self.ledger.accounts) or "none"
-            return f"device {request.selector!r} does not exist here; devices: {devices}"
-        kind, _ = self._selectors[request.selector]
-        if (kind, request.work) not in self.policy.portion_units:
-            return f"{request.work} runs on the CPU only; ask for device 'cpu'"
-        if request.device_count != 1:
-            return f"{request.device_count} devices for one lease cannot be granted; the most is 1"
-        return None if request.memory_bytes is None else self._find_overdraft(request.memory_bytes, request.selector)
-
-    def _find_overdraft(self, memory_bytes: int, selector: str) -> str | None:
-        most = max(account.device.memory_bytes for account in self._accounts_for(selector))
-        if memory_bytes <= most:
-            return None
-        return f"a budget of {memory_bytes} bytes is more than the device has; the most is {most}"
-
     def _on_request_withdrawn(self, event: ev.RequestWithdrawn, now: float) -> list[Command]:
-        request = self.line.leave(event.request_id)
-        if request is None:
+        entry = self.line.leave(event.request_id)
+        if entry is None:
             return []
-        self._remember_end(request)
+        self._remember_end(entry.request)
         # What it held back by its rank may start now.
-        return self._serve_request(request, now)
+        return self._serve_in_place_of(entry, now)
 
     def _on_request_reranked(self, event: ev.RequestReranked, now: float) -> list[Command]:
-        request = self.line.leave(event.request_id)
-        if request is None:
+        entry = self.line.leave(event.request_id)
+        if entry is None:
             return []
-        request = replace(request, priority=event.priority)
-        self.line.join(request, self._reason_to_wait(request))
-        return self._serve_request(request, now)
+        request = replace(entry.request, priority=event.priority)
+        joined = self.line.join(request, self._matcher.reason_to_wait(request))
+        commands = self._serve_in_place_of(entry, now)
+        if request.request_id in self.line.waiting:
+            commands += self._preempt_for(joined, now)
+        return commands
 
     # --- leases ---
 
@@ -267,6 +274,7 @@ class Scheduler:
         entry = self.ledger.entries.get(event.lease_id)
         if entry is None or entry.lease.token != event.token:
             return []
+        entry.is_complete = event.is_complete
         return self._begin_end(entry, EndCause.RELEASED)
 
     def _on_holder_gone(self, event: ev.HolderGone, now: float) -> list[Command]:
@@ -277,11 +285,8 @@ class Scheduler:
         lease = event.lease
         if any(portion.device_id not in self.ledger.accounts for portion in lease.portions):
             return [ev.Close(lease, EndCause.DEVICE_LOST)]
-        self.ledger.enter(lease, expires_at=now + self.policy.lease_ttl_s)
-        self._held[lease.request.request_id] = lease.lease_id
+        self._enter(lease, now)
         self._next_token = max(self._next_token, lease.token + 1)
-        for portion in lease.portions:
-            self._index.note(self.ledger.accounts[portion.device_id])
         entry = self.ledger.entries[lease.lease_id]
         return self._begin_end(entry, EndCause.RELEASED) if event.is_ending else []
 
@@ -289,21 +294,56 @@ class Scheduler:
         commands: list[Command] = []
         for entry in self.ledger.pop_expired(now):
             commands += self._begin_end(entry, EndCause.EXPIRED)
+        for lease_id in tuple(self._revoked):
+            lingering = self.ledger.entries[lease_id]
+            if lingering.revoked_at is not None and now - lingering.revoked_at >= self.policy.revoke_grace_s:
+                commands += self._begin_end(lingering, EndCause.REVOKED)
+        # A request that came behind others asks for its own victims once it is the best of its queue.
+        for head in self.line.all_heads():
+            commands += self._preempt_for(head, now)
         return commands
 
     def _begin_end(self, entry: LeaseEntry, cause: EndCause) -> list[Command]:
         if entry.ending is not None:
             return []
         self.ledger.begin_end(entry, cause)
+        self._ending.add(entry.lease.lease_id)
         return [ev.Reclaim(entry.lease, cause)]
 
     def _close(self, lease_id: str, cause: EndCause, now: float) -> list[Command]:
         entry = self.ledger.close(lease_id)
-        request_id = entry.lease.request.request_id
-        del self._held[request_id]
-        self._remember_end(entry.lease.request)
+        request = entry.lease.request
+        del self._held[request.request_id]
+        self._revoked.pop(lease_id, None)
+        self._preemptible.discard(lease_id)
+        self._ending.discard(lease_id)
+        self._remember_end(request)
         accounts = [self.ledger.accounts[portion.device_id] for portion in entry.lease.portions]
+        if entry.is_complete:
+            self.durations.learn(DurationKey(accounts[0].device.kind, request.work, request.profile), now - entry.lease.granted_at)
         return [ev.Close(entry.lease, cause), *self._serve(accounts, now)]
+
+    # --- who gives way ---
+
+    def _preempt_for(self, entry: WaitingEntry, now: float) -> list[Command]:
+        """Revoke preemptible leases of worse rank where a waiting request cannot start otherwise."""
+        request = entry.request
+        if not self._preemptible or request.request_id in self._revoked.values():
+            return []
+        # Only where somebody may give way, or ends already, can the answer be found; mostly that is nowhere.
+        yielding = self._preemptible | self._ending
+        places = [
+            place
+            for place in self._matcher.places_for(request)
+            if any(not yielding.isdisjoint(account.leases) for account in place)
+        ]
+        commands: list[Command] = []
+        for victim in self._preemption.choose(request, places):
+            books = self.ledger.entries[victim.lease_id]
+            books.revoked_at = now
+            self._revoked[victim.lease_id] = request.request_id
+            commands.append(ev.Revoke(victim, request.request_id))
+        return commands
 
     def _remember_end(self, request: LeaseRequest) -> None:
         self._ended[request.request_id] = request
@@ -313,67 +353,51 @@ class Scheduler:
     # --- who is next ---
 
     def _serve_request(self, request: LeaseRequest, now: float) -> list[Command]:
-        """Let the line use whatever a new, changed or gone request may have opened."""
-        kind, device_id = self._selectors[request.selector]
-        if device_id is not None:
-            return self._serve([self.ledger.accounts[device_id]], now)
-        account = self._index.least_loaded(kind, request.work)
-        return [] if account is None else self._serve([account], now)
+        """Let the line use whatever a new request may have opened."""
+        commands: list[Command] = []
+        for account in self._matcher.openings(request):
+            commands += self._serve([account], now)
+            if request.request_id not in self.line.waiting:
+                break
+        return commands
+
+    def _serve_in_place_of(self, entry: WaitingEntry, now: float) -> list[Command]:
+        """Let the line use what a request that left (or changed its place) may have held back."""
+        request = entry.request
+        accounts = self._matcher.accounts_for(request) if entry.holds_back else list(self._matcher.openings(request))
+        return self._serve(accounts, now)
 
     def _serve(self, accounts: Iterable[DeviceAccount], now: float) -> list[Command]:
         """Grant leases on these devices for as long as the line has somebody who can start there."""
         commands: list[Command] = []
-        for account in accounts:
-            while (entry := self._next_to_start(account)) is not None:
-                commands.append(self._grant(entry, account, now))
-            self._index.note(account)
+        to_serve = deque(accounts)
+        while to_serve:
+            account = to_serve.popleft()
+            while (match := self._matcher.next_to_start(account)) is not None:
+                commands.append(self._grant(match, now))
+                if match.entry.holds_back:  # those it kept waiting elsewhere may start there
+                    to_serve.extend(self._matcher.accounts_for(match.entry.request))
+            self._matcher.note(account)
         return commands
 
-    def _next_to_start(self, account: DeviceAccount) -> WaitingEntry | None:
-        """The best-ranked request that may start on this device now."""
-        heads = [head for work in account.limits if (head := self._best_head(work, account)) is not None]
-        for entry in sorted(heads, key=lambda entry: entry.rank) if len(heads) > 1 else heads:
-            obstacle = find_obstacle(account, entry.request.work, self.policy)
-            if obstacle is None:
-                return entry
-            if obstacle is not WaitReason.LIMIT:
-                return None
-        return None
-
-    def _best_head(self, work: WorkKind, account: DeviceAccount) -> WaitingEntry | None:
-        """The best-ranked waiting request of this kind that may use this device."""
-        any_device = self.line.head(work, account.device.kind.value)
-        pinned = self.line.head(work, account.device.device_id)
-        if any_device is None or pinned is None:
-            return any_device or pinned
-        return any_device if any_device.rank < pinned.rank else pinned
-
-    def _grant(self, entry: WaitingEntry, account: DeviceAccount, now: float) -> ev.Grant:
-        request = entry.request
+    def _grant(self, match: Match, now: float) -> ev.Grant:
+        request = match.entry.request
         token = self._next_token
         self._next_token += 1
-        portion = choose_portion(account, request, self.policy)
-        lease = Lease(f"lease-{token}", token, request, (portion,), now)
+        portions = tuple(choose_portion(account, request, self.policy) for account in match.accounts)
+        lease = Lease(f"lease-{token}", token, request, portions, now)
         self.line.leave(request.request_id)
-        self.ledger.enter(lease, expires_at=now + self.policy.lease_ttl_s)
-        self._held[request.request_id] = lease.lease_id
+        self._enter(lease, now)
         return ev.Grant(lease)
 
-    def _reason_to_wait(self, request: LeaseRequest) -> WaitReason:
-        """What a request that did not start is missing, seen from the device that is nearest to having room."""
-        kind, device_id = self._selectors[request.selector]
-        if device_id is not None:
-            obstacle = find_obstacle(self.ledger.accounts[device_id], request.work, self.policy)
-            return obstacle or WaitReason.ORDER
-        if self._index.least_loaded(kind, request.work) is not None:
-            return WaitReason.ORDER
-        return self._index.common_obstacle(kind, request.work)
-
-    def _accounts_for(self, selector: str) -> list[DeviceAccount]:
-        kind, device_id = self._selectors[selector]
-        if device_id is not None:
-            return [self.ledger.accounts[device_id]]
-        return [account for account in self.ledger.accounts.values() if account.device.kind is kind]
+    def _enter(self, lease: Lease, now: float) -> None:
+        """Write a lease into the books, and into the lists that are kept of them."""
+        self.ledger.enter(lease, expires_at=now + self.policy.lease_ttl_s)
+        self._held[lease.request.request_id] = lease.lease_id
+        if lease.request.preemptible:
+            self._preemptible.add(lease.lease_id)
+        for portion in lease.portions:
+            self._matcher.note(self.ledger.accounts[portion.device_id])
 
 
 def _is_same(known: LeaseRequest, request: LeaseRequest) -> bool:

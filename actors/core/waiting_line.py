@@ -5,20 +5,24 @@ request's id. With patience 600 s, a request of priority 4 goes before one of pr
 after one that came earlier still: urgent work goes first and nobody starves. With infinite patience the order is strict priority,
 then time.
 
-The line is kept as one heap for each (kind of work, selector), because a device that has room only ever asks for the best request
-of one kind that may use it. Leaving the line is a deletion in a dict; heaps drop what has left when it comes to their top.
+The line is kept as one heap for each queue: requests of one kind of work that ask for the same thing (any device of a kind, one
+device, a gang of one width). A device that has room only ever asks for the best request of each queue that may use it. Leaving the
+line is a deletion in a dict; heaps drop what has left when it comes to their top.
 """
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush, nsmallest
+from itertools import chain
 
 from actors.core.events import WaitReason
-from actors.core.model import LeaseRequest, WorkKind
+from actors.core.model import Device, LeaseRequest, WorkKind
 
 #: Smaller goes first; the last part is the request's id, so no two are equal.
 Rank = tuple[float, float, str]
-_Key = tuple[WorkKind, str]
+#: A queue: the kind of work, the selector, and how many devices each of its requests wants.
+QueueKey = tuple[WorkKind, str, int]
 #: What a heap holds: the rank, and the number of the joining, which tells an entry from one that left and joined again.
 _Place = tuple[Rank, int]
 
@@ -32,26 +36,44 @@ def rank_of(request: LeaseRequest, patience_s: float) -> Rank:
 
 @dataclass(slots=True, eq=False)
 class WaitingEntry:
-    """A request in line, with its rank and what it was found to miss when last looked at."""
+    """A request in line.
+
+    Attributes:
+        request: the wish.
+        rank: its place in the total order.
+        reason: what it was found to miss when last looked at.
+        joining: tells it from an earlier stay of the same request.
+        holds_back: whether others were ever kept from a device for its sake, so that its leaving may let them start.
+    """
 
     request: LeaseRequest
     rank: Rank
     reason: WaitReason
     joining: int
+    holds_back: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Queue:
+    """The requests of one queue: the heap, the ranks of those that really wait, and how many of each profile they are."""
+
+    heap: list[_Place] = field(default_factory=list)
+    ranks: dict[str, Rank] = field(default_factory=dict)
+    profiles: Counter[str] = field(default_factory=Counter)
 
 
 class WaitingLine:
     """All waiting requests.
 
-    Invariant: every entry of ``waiting`` is in exactly the heap of its (work, selector) with its current rank; what else a heap
-    holds is stale and at most as much again as what is live.
+    Invariant: every entry of ``waiting`` is in exactly the queue of its key with its current rank; what else a heap holds is stale
+    and at most as much again as what is live.
     """
 
     def __init__(self, patience_s: float) -> None:
         self.waiting: dict[str, WaitingEntry] = {}
         self._patience_s = patience_s
-        self._heaps: dict[_Key, list[_Place]] = {}
-        self._live: dict[_Key, int] = {}
+        self._queues: dict[QueueKey, _Queue] = {}
+        self._gangs: dict[tuple[WorkKind, str], set[int]] = {}  # the widths that were ever asked for
         self._joinings = 0
 
     def __len__(self) -> int:
@@ -59,60 +81,112 @@ class WaitingLine:
 
     def join(self, request: LeaseRequest, reason: WaitReason) -> WaitingEntry:
         """Put a request into the line."""
-        key = (request.work, request.selector)
+        key = _key(request)
         self._joinings += 1
         entry = WaitingEntry(request, rank_of(request, self._patience_s), reason, self._joinings)
         self.waiting[request.request_id] = entry
-        heap = self._heaps.setdefault(key, [])
-        self._live[key] = self._live.get(key, 0) + 1
-        heappush(heap, (entry.rank, entry.joining))
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = _Queue()
+            if request.device_count > 1:
+                self._gangs.setdefault((request.work, request.selector), set()).add(request.device_count)
+        queue.ranks[request.request_id] = entry.rank
+        queue.profiles[request.profile] += 1
+        heappush(queue.heap, (entry.rank, entry.joining))
         return entry
 
-    def leave(self, request_id: str) -> LeaseRequest | None:
+    def leave(self, request_id: str) -> WaitingEntry | None:
         """Take a request out of the line; None if it was not in it."""
         entry = self.waiting.pop(request_id, None)
         if entry is None:
             return None
-        key = (entry.request.work, entry.request.selector)
-        self._live[key] -= 1
-        heap = self._heaps[key]
-        if len(heap) > 2 * self._live[key] + 64:
-            heap[:] = [place for place in heap if self._is_current(place)]
-            heapify(heap)
-        return entry.request
+        queue = self._queues[_key(entry.request)]
+        del queue.ranks[request_id]
+        queue.profiles[entry.request.profile] -= 1
+        if len(queue.heap) > 2 * len(queue.ranks) + 64:
+            queue.heap[:] = [place for place in queue.heap if self._is_current(place)]
+            heapify(queue.heap)
+        return entry
 
-    def head(self, work: WorkKind, selector: str) -> WaitingEntry | None:
-        """The best-ranked request of this kind with exactly this selector."""
-        heap = self._heaps.get((work, selector))
-        while heap:
-            rank, joining = heap[0]
-            entry = self.waiting.get(rank[2])
-            if entry is not None and entry.joining == joining:
-                return entry
-            heappop(heap)
-        return None
+    def heads(self, work: WorkKind, device: Device) -> Iterator[WaitingEntry]:
+        """The best-ranked request of every queue of this kind of work that may use this device, in no particular order."""
+        kind = device.kind.value
+        for key in ((work, kind, 1), (work, device.device_id, 1)):
+            entry = self._head(key)
+            if entry is not None:
+                yield entry
+        for width in self._gangs.get((work, kind), ()):
+            entry = self._head((work, kind, width))
+            if entry is not None:
+                yield entry
+
+    def all_heads(self) -> list[WaitingEntry]:
+        """The best-ranked request of every queue, best first."""
+        heads = (self._head(key) for key in self._queues)
+        return sorted((head for head in heads if head is not None), key=lambda entry: entry.rank)
 
     def first(self, count: int) -> list[str]:
         """The ids of the best-ranked requests of the whole line, best first."""
-        return [rank[2] for rank in nsmallest(count, (entry.rank for entry in self.waiting.values()))]
+        return [rank[2] for rank in nsmallest(count, chain.from_iterable(queue.ranks.values() for queue in self._queues.values()))]
 
-    def ahead_of(self, entry: WaitingEntry) -> Iterator[WaitingEntry]:
-        """Every waiting request that is better ranked than this one."""
-        return (other for other in self.waiting.values() if other.rank < entry.rank)
+    def rank_for(self, request: LeaseRequest) -> Rank:
+        """The rank that a request has in this line, or would have."""
+        return rank_of(request, self._patience_s)
+
+    def position_of(self, rank: Rank) -> int:
+        """1 for the first of the whole line; for a rank that is not in it, where it would stand."""
+        return 1 + sum(self._count_ahead(queue, rank) for queue in self._queues.values())
+
+    def ahead_by_profile(self, rank: Rank, work: WorkKind, selectors: frozenset[str]) -> Counter[str]:
+        """How many better-ranked requests of a kind of work ask for these selectors, by profile.
+
+        Within one queue the profiles of those ahead are taken to be mixed like those of the whole queue.
+        """
+        ahead: Counter[str] = Counter()
+        for (queued_work, selector, width), queue in self._queues.items():
+            if queued_work is not work or selector not in selectors or not queue.ranks:
+                continue
+            part = width * self._count_ahead(queue, rank) / len(queue.ranks)
+            for profile, count in queue.profiles.items():
+                ahead[profile] += count * part  # type: ignore[assignment]  # parts of a request are fine in an estimate
+        return ahead
 
     def validate(self) -> None:
         """Prove the invariant.
 
         Raises:
-            AssertionError: names the request or heap that is wrong.
+            AssertionError: names the request or queue that is wrong.
         """
-        for (work, selector), heap in self._heaps.items():
-            live = [place for place in heap if self._is_current(place)]
-            if len(live) != len(set(live)) or len(live) != self._live[work, selector]:
-                raise AssertionError(f"heap {work}/{selector}: {len(live)} live entries, {self._live[work, selector]} counted")
-        if sum(self._live.values()) != len(self.waiting):
-            raise AssertionError("a waiting request is in no heap")
+        for key, queue in self._queues.items():
+            live = [place for place in queue.heap if self._is_current(place)]
+            if len(live) != len(set(live)) or {rank[2]: rank for rank, _ in live} != queue.ranks:
+                raise AssertionError(f"queue {key}: {len(live)} live entries, {len(queue.ranks)} ranks")
+            if sum(queue.profiles.values()) != len(queue.ranks):
+                raise AssertionError(f"queue {key}: {queue.profiles} for {len(queue.ranks)} requests")
+        if sum(len(queue.ranks) for queue in self._queues.values()) != len(self.waiting):
+            raise AssertionError("a waiting request is in no queue")
+
+    @staticmethod
+    def _count_ahead(queue: _Queue, rank: Rank) -> int:
+        # A bound method of the tuple keeps the loop over the whole queue out of Python code: 10,000 in half a millisecond.
+        return sum(map(rank.__gt__, queue.ranks.values()))
+
+    def _head(self, key: QueueKey) -> WaitingEntry | None:
+        queue = self._queues.get(key)
+        if queue is None:
+            return None
+        while queue.heap:
+            rank, joining = queue.heap[0]
+            entry = self.waiting.get(rank[2])
+            if entry is not None and entry.joining == joining:
+                return entry
+            heappop(queue.heap)
+        return None
 
     def _is_current(self, place: _Place) -> bool:
         entry = self.waiting.get(place[0][2])
         return entry is not None and entry.joining == place[1]
+
+
+def _key(request: LeaseRequest) -> QueueKey:
+    return (request.work, request.selector, request.device_count)

@@ -1,6 +1,6 @@
 """Compare our training loop with a plain PyTorch loop, and decoding once with decoding in every epoch.
 
-    python tests/benchmarks/bench_training.py [--model resnet18] [--image-size 128] [--epochs 2] [--rounds 3] [--data DIR]
+    python -m tests.benchmarks.bench_training [--model resnet18] [--image-size 128] [--epochs 2] [--rounds 3] [--data DIR]
 
 All variants see the same pictures in batches of the same size, with the same number of threads, in one process. They
 take turns within each round, in an order that changes, and what is printed are medians over the rounds and medians of

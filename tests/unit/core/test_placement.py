@@ -2,7 +2,7 @@ import pytest
 
 from actors.core.events import LimitsChanged
 from actors.core.model import GIB, WorkKind
-from actors.core.placement import LoadIndex, find_obstacle, memory_budget, portion_units
+from actors.core.placement import LoadIndex, find_full, memory_budget, portion_units
 from actors.core.serving import choose_allowance
 from tests.unit.core.factories import ask, make_cpu, make_gpu, make_request, make_scheduler, must_grant
 
@@ -17,7 +17,7 @@ def test_while_limits_leave_room_a_lease_takes_its_fixed_portion():
 @pytest.mark.parametrize("training", [0, 1, 5, 17, 64])
 @pytest.mark.parametrize("inference", [0, 1, 5, 17, 64])
 def test_every_place_that_the_limits_open_fits_the_share(training, inference):
-    scheduler = make_scheduler(make_gpu())
+    scheduler = make_scheduler(make_gpu(memory_bytes=256 * GIB))
     scheduler.handle(LimitsChanged({"cuda:0": {WorkKind.TRAINING: training, WorkKind.INFERENCE: inference}}), now=0)
     for work, limit in ((WorkKind.INFERENCE, inference), (WorkKind.TRAINING, training)):
         for _ in range(limit):
@@ -48,7 +48,7 @@ def test_an_index_with_nothing_in_it_has_no_device_to_offer():
     policy = make_scheduler().policy
     scheduler = make_scheduler(make_cpu())
     assert LoadIndex(policy).least_loaded(make_cpu().kind, WorkKind.TRAINING) is None
-    assert find_obstacle(scheduler.ledger.accounts["cpu:0"], WorkKind.TRAINING, policy) is None
+    assert find_full(scheduler.ledger.accounts["cpu:0"], WorkKind.TRAINING, policy) is None
     assert portion_units(scheduler.ledger.accounts["cpu:0"], WorkKind.PREPROCESSING, policy) == 300
 
 

@@ -58,7 +58,7 @@ class TestRequests:
             (make_request(selector="cuda:9"), "devices: cuda:0, cpu:0"),
             (make_request(work=WorkKind.PREPROCESSING), "runs on the CPU only"),
             (make_request(memory_bytes=25 * GIB), f"the most is {24 * GIB}"),
-            (make_request(device_count=2), "the most is 1"),
+            (make_request(device_count=2), "the most that a node has is 1"),
         ],
     )
     def test_what_can_never_be_granted_is_refused_with_the_reason(self, request_, reason):
@@ -141,7 +141,7 @@ class TestOrder:
         assert ask(scheduler, make_request("better", work=INFERENCE, submitted_at=1)) == [ev.Queue("better", WaitReason.SHARE)]
         (queue,) = ask(scheduler, make_request("worse", submitted_at=2))
         assert queue.reason in (WaitReason.SHARE, WaitReason.ORDER)
-        assert scheduler.explain("worse").position == 2
+        assert scheduler.explain("worse", now=0).position == 2
 
 
 class TestLeases:
@@ -227,7 +227,7 @@ class TestDevicesAndLimits:
         lease = must_grant(scheduler, make_request())
         ask(scheduler, make_request("b"))
         assert scheduler.handle(ev.DeviceLost("cuda:0"), now=0) == [ev.Close(lease, EndCause.DEVICE_LOST)]
-        assert scheduler.explain("b").reason is WaitReason.DEVICE
+        assert scheduler.explain("b", now=0).missing is WaitReason.DEVICE
         assert scheduler.handle(ev.DeviceLost("cuda:0"), now=0) == []
         assert [lease.request.request_id for lease in granted(scheduler.handle(ev.DeviceAdded(make_gpu()), now=0))] == ["b"]
 
@@ -275,10 +275,12 @@ class TestExplain:
         must_grant(scheduler, make_request(task_id="not in the way", work=INFERENCE))
         ask(scheduler, make_request("first", submitted_at=1))
         ask(scheduler, make_request("second", submitted_at=2))
-        answer = scheduler.explain("second")
-        assert (answer.position, answer.reason, answer.held_by) == (2, WaitReason.LIMIT, ("holder",))
+        answer = scheduler.explain("second", now=0)
+        assert (answer.position, answer.waiting, answer.missing) == (2, 2, WaitReason.LIMIT)
+        assert [holder.task_id for holder in answer.held_by] == ["holder"]
+        assert answer.estimated_start_at is None, "nothing was ever measured"
 
     def test_who_does_not_wait_has_nothing_to_explain(self):
         scheduler = make_scheduler()
         must_grant(scheduler, make_request("held"))
-        assert scheduler.explain("held") is None
+        assert scheduler.explain("held", now=0) is None

@@ -3,7 +3,7 @@ import pytest
 from actors.core.events import WaitReason
 from actors.core.model import WorkKind
 from actors.core.waiting_line import WaitingLine
-from tests.unit.core.factories import make_request
+from tests.unit.core.factories import make_gpu, make_request
 
 
 def test_who_left_is_not_at_the_head_even_after_rejoining_with_another_rank():
@@ -12,7 +12,8 @@ def test_who_left_is_not_at_the_head_even_after_rejoining_with_another_rank():
     line.join(make_request("b", priority=2), WaitReason.LIMIT)
     line.leave("a")
     line.join(make_request("a", priority=3), WaitReason.LIMIT)
-    assert line.head(WorkKind.TRAINING, "cuda").request.request_id == "b"
+    (head,) = line.heads(WorkKind.TRAINING, make_gpu())
+    assert head.request.request_id == "b"
     line.validate()
 
 
@@ -22,7 +23,7 @@ def test_heaps_do_not_grow_with_those_who_left():
         line.join(make_request(f"r{number}"), WaitReason.LIMIT)
         line.leave(f"r{number}")
     assert len(line) == 0
-    assert sum(map(len, line._heaps.values())) <= 66
+    assert sum(len(queue.heap) for queue in line._queues.values()) <= 66
 
 
 def test_leaving_a_line_one_is_not_in_is_nothing():
@@ -32,7 +33,32 @@ def test_leaving_a_line_one_is_not_in_is_nothing():
 def test_a_broken_line_is_found_by_validate():
     line = WaitingLine(600.0)
     line.join(make_request("a"), WaitReason.LIMIT)
-    line._heaps.clear()
-    line._heaps[WorkKind.TRAINING, "cuda"] = []
+    line._queues[WorkKind.TRAINING, "cuda", 1].heap.clear()
     with pytest.raises(AssertionError, match="live entries"):
         line.validate()
+
+
+def test_every_queue_that_may_use_a_device_has_its_head_there():
+    line = WaitingLine(600.0)
+    for request_id, selector, width in (("any", "cuda", 1), ("pinned", "cuda:0", 1), ("other", "cuda:1", 1), ("gang", "cuda", 2)):
+        line.join(make_request(request_id, selector=selector, device_count=width), WaitReason.LIMIT)
+    assert {head.request.request_id for head in line.heads(WorkKind.TRAINING, make_gpu(0))} == {"any", "pinned", "gang"}
+    assert [head.request.request_id for head in line.all_heads()] == ["any", "gang", "other", "pinned"]
+
+
+def test_a_position_counts_the_better_ranked_of_all_queues():
+    line = WaitingLine(600.0)
+    for number, selector in enumerate(("cuda", "cuda:0", "cpu", "cuda")):
+        line.join(make_request(f"r{number}", selector=selector, submitted_at=number), WaitReason.LIMIT)
+    newcomer = make_request("newcomer", submitted_at=2.5)
+    assert line.position_of(line.rank_for(newcomer)) == 4
+    assert line.first(2) == ["r0", "r1"]
+
+
+def test_those_ahead_are_counted_by_profile():
+    line = WaitingLine(600.0)
+    for number in range(4):
+        line.join(make_request(f"r{number}", submitted_at=number, profile="resnet18" if number % 2 else "vgg11"), WaitReason.LIMIT)
+    ahead = line.ahead_by_profile(line.waiting["r3"].rank, WorkKind.TRAINING, frozenset({"cuda"}))
+    assert sum(ahead.values()) == pytest.approx(3)
+    assert ahead["resnet18"] == pytest.approx(1.5)

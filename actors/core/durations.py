@@ -1,0 +1,40 @@
+"""How long work takes, learnt from work that came to its end. Pure; the shell keeps what was learnt."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from actors.core.model import DeviceKind, WorkKind
+
+#: So many of the latest durations of one kind count.
+_REMEMBERED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class DurationKey:
+    """What is taken to last equally long: the same profile (a model's name) of the same work on the same kind of device."""
+
+    kind: DeviceKind
+    work: WorkKind
+    profile: str
+
+
+class Durations:
+    """The latest durations in seconds, by key. Invariant: at most ``_REMEMBERED`` of each, oldest first."""
+
+    def __init__(self, known: Mapping[DurationKey, Iterable[float]] | None = None) -> None:
+        self._seen: dict[DurationKey, deque[float]] = {
+            key: deque(durations, _REMEMBERED) for key, durations in (known or {}).items()
+        }
+
+    def learn(self, key: DurationKey, duration_s: float) -> tuple[float, ...]:
+        """Take in one more; returns all that count now."""
+        seen = self._seen.setdefault(key, deque(maxlen=_REMEMBERED))
+        seen.append(duration_s)
+        return tuple(seen)
+
+    def expected(self, key: DurationKey) -> float | None:
+        """The median of what was measured; None where nothing was."""
+        seen = self._seen.get(key)
+        return median(seen) if seen else None

@@ -1,0 +1,168 @@
+"""Who is next on which device: the questions between the waiting line and the ledger. Changes neither.
+
+The rule of order. A request that cannot start waits. A worse-ranked request may overtake it only where it takes nothing that the
+better-ranked one waits for: one that waits for a *limit* holds back only its own kind of work on that device; one that waits for
+*units* or *memory* holds back everything on the devices it may use; a gang that waits for enough free devices holds back its own kind
+of work on all of its node's. What no end of a lease can give (a limit of 0, memory that somebody else's process has) is not waited
+for in this sense, and holds nothing back.
+
+Because of that, only the best request of each queue can be the next to start on a device, and a decision costs a few heap operations
+however long the line is.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from actors.core.events import WaitReason
+from actors.core.ledger import DeviceAccount, Ledger
+from actors.core.model import DeviceKind, LeaseRequest, Policy, WorkKind
+from actors.core.placement import LoadIndex, choose_gang, find_gang_obstacle, find_obstacle, is_within_reach
+from actors.core.waiting_line import WaitingEntry, WaitingLine
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A request that may start now, and the devices it gets: one, or a gang's."""
+
+    entry: WaitingEntry
+    accounts: tuple[DeviceAccount, ...]
+
+
+class Matcher:
+    """Finds matches between the line and the devices.
+
+    Invariant: the only thing it writes is on the entries of the line: what they miss, and whether they hold others back.
+    """
+
+    def __init__(self, policy: Policy, ledger: Ledger, line: WaitingLine) -> None:
+        self._policy = policy
+        self._ledger = ledger
+        self._line = line
+        self._index = LoadIndex(policy)
+        self._selectors: dict[str, tuple[DeviceKind, str | None]] = {}
+        self._nodes: dict[str, dict[str, DeviceAccount]] = {}
+
+    def add(self, account: DeviceAccount) -> None:
+        """Take in a device, or one that came back on another node."""
+        device = account.device
+        self._selectors[device.kind.value] = (device.kind, None)
+        self._selectors[device.device_id] = (device.kind, device.device_id)
+        for node in self._nodes.values():
+            node.pop(device.device_id, None)
+        self._nodes.setdefault(device.node_id, {})[device.device_id] = account
+
+    def note(self, account: DeviceAccount) -> None:
+        """Take in that an account has changed."""
+        self._index.note(account)
+
+    def resolve(self, selector: str) -> tuple[DeviceKind, str | None] | None:
+        """The kind and the device that a selector names; the device is None where any of the kind will do."""
+        return self._selectors.get(selector)
+
+    def accounts_for(self, request: LeaseRequest) -> list[DeviceAccount]:
+        """Every device that a request may ever use."""
+        kind, device_id = self._selectors[request.selector]
+        if device_id is not None:
+            return [self._ledger.accounts[device_id]]
+        accounts = (account for account in self._ledger.accounts.values() if account.device.kind is kind)
+        return [account for account in accounts if len(self.node_of(account)) >= request.device_count]
+
+    def places_for(self, request: LeaseRequest) -> list[list[DeviceAccount]]:
+        """The devices a request may use, as the groups among which one is chosen: each alone, or a gang's nodes."""
+        if request.device_count > 1:
+            return list(self.nodes_for(request))
+        return [[account] for account in self.accounts_for(request)]
+
+    def device_ids(self) -> list[str]:
+        """All devices that are known."""
+        return list(self._ledger.accounts)
+
+    def widest_node(self, kind: DeviceKind) -> int:
+        """The most devices of a kind that one node has."""
+        return max(sum(1 for account in node.values() if account.device.kind is kind) for node in self._nodes.values())
+
+    def nodes_for(self, request: LeaseRequest) -> Iterator[list[DeviceAccount]]:
+        """The devices of each node that has enough of them for a gang."""
+        kind, _ = self._selectors[request.selector]
+        for node in self._nodes.values():
+            accounts = [account for account in node.values() if account.device.kind is kind]
+            if len(accounts) >= request.device_count:
+                yield accounts
+
+    def node_of(self, account: DeviceAccount) -> list[DeviceAccount]:
+        """The devices of the same kind on the same node, this one included."""
+        node = self._nodes[account.device.node_id].values()
+        return [other for other in node if other.device.kind is account.device.kind]
+
+    def openings(self, request: LeaseRequest) -> Iterable[DeviceAccount]:
+        """The devices at which a request that is new, changed or gone may let somebody start."""
+        kind, device_id = self._selectors[request.selector]
+        if device_id is not None:
+            return [self._ledger.accounts[device_id]]
+        if request.device_count > 1:
+            return [node[0] for node in self.nodes_for(request)]
+        return self._index.by_load(kind, request.work)
+
+    def next_to_start(self, account: DeviceAccount) -> Match | None:
+        """The best-ranked request that may start on this device now, by the rule of order."""
+        if not account.is_present or account.quarantine:
+            return None
+        held_back: set[WorkKind] = set()
+        for entry in self._heads(account):
+            work = entry.request.work
+            if work in held_back:
+                continue
+            accounts, obstacle = self._place(entry.request, account)
+            if accounts:
+                return Match(entry, accounts)
+            if obstacle is None:
+                continue
+            entry.reason = obstacle
+            if obstacle is not WaitReason.LIMIT:
+                entry.holds_back = True
+                return None
+            entry.holds_back = entry.holds_back or entry.request.device_count > 1
+            held_back.add(work)
+        return None
+
+    def reason_to_wait(self, request: LeaseRequest) -> WaitReason:
+        """What a request that did not start is missing, seen from the device that is nearest to having room."""
+        kind, device_id = self._selectors[request.selector]
+        if device_id is not None:
+            return find_obstacle(self._ledger.accounts[device_id], request, self._policy) or WaitReason.ORDER
+        if request.device_count > 1:
+            return self._reason_of_gang(request)
+        if self._index.least_loaded(kind, request.work) is None:
+            return self._index.common_obstacle(kind, request.work)
+        obstacles = (find_obstacle(account, request, self._policy) for account in self._index.by_load(kind, request.work))
+        return WaitReason.ORDER if None in obstacles else WaitReason.MEMORY
+
+    def _reason_of_gang(self, request: LeaseRequest) -> WaitReason:
+        reasons = []
+        for node in self.nodes_for(request):
+            if choose_gang(node, request, self._policy):
+                return WaitReason.ORDER
+            reasons.append(find_gang_obstacle(node, request, self._policy))
+        return next((reason for reason in reasons if reason is not WaitReason.DEVICE), WaitReason.DEVICE)
+
+    def _heads(self, account: DeviceAccount) -> list[WaitingEntry]:
+        """The best-ranked request of each queue that may use this device, best first."""
+        heads = [head for work in account.limits for head in self._line.heads(work, account.device)]
+        if len(heads) > 1:
+            heads.sort(key=lambda entry: entry.rank)
+        return heads
+
+    def _place(self, request: LeaseRequest, account: DeviceAccount) -> tuple[tuple[DeviceAccount, ...], WaitReason | None]:
+        """The devices for a request with this one among its choices, or what holds it up; neither where it can hold nothing back."""
+        if request.device_count == 1:
+            obstacle = find_obstacle(account, request, self._policy)
+            if obstacle is None:
+                return (account,), None
+            is_waited_for = obstacle is WaitReason.LIMIT or is_within_reach(account, request, self._policy)
+            return (), obstacle if is_waited_for else None
+        node = self.node_of(account)
+        gang = choose_gang(node, request, self._policy)
+        if gang is not None:
+            return gang, None
+        obstacle = find_gang_obstacle(node, request, self._policy)
+        return (), None if obstacle is WaitReason.DEVICE else obstacle
