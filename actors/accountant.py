@@ -268,8 +268,8 @@ class GpuAccountant:
             await self._watch.end(stored.node_id, stored.presence)
 
     async def _follow(self, lease_id: str, node_id: str, presence: Presence) -> None:
-        """Wait for the end of the process of a lease; that is the moment its units return."""
-        await self._watch.gone(node_id, presence)
+        """Wait for the end of the process of a lease and of all that it started; that is the moment its units return."""
+        await self._watch.follow(node_id, presence)
         await self._apply(ev.HolderGone(lease_id))
 
     def _is_for(self, granted: GrantedLease, holder: HolderKind) -> bool:

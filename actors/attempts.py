@@ -84,8 +84,9 @@ class AttemptRunner:
         if handle is None:
             return
         try:
-            await asyncio.wait_for(handle.stop.remote(), self._settings.stop_grace_s)
-            await asyncio.wait_for(handle.outcome.remote(), self._settings.stop_grace_s)
+            async with asyncio.timeout(self._settings.stop_grace_s):
+                await handle.stop.remote()
+                await handle.outcome.remote()
         except (TimeoutError, RayError):
             await self.kill(attempt_id)
 

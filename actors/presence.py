@@ -6,7 +6,7 @@ if it is silent, ended) without its cooperation. The start time tells a process 
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
@@ -14,10 +14,19 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """One process: its pid and when it started, in seconds since the epoch."""
+    """One process.
+
+    Attributes:
+        pid: its number; with ``created`` it names the process for ever, so the rest takes no part in comparisons.
+        created: when it started, in seconds since the epoch.
+        group: the process group that it leads, which outlives it while others are in it; 0 if it leads none.
+        session: the session that the group lies in.
+    """
 
     pid: int
     created: float
+    group: int = field(default=0, compare=False)
+    session: int = field(default=0, compare=False)
 
     def process(self) -> psutil.Process | None:
         """The live process, or None if it is gone (or its pid belongs to another one now)."""
@@ -30,8 +39,9 @@ class Presence:
 
 
 def own_presence() -> Presence:
-    """The calling process."""
-    return Presence(os.getpid(), psutil.Process().create_time())
+    """The calling process, with the group that it leads."""
+    pid = os.getpid()
+    return Presence(pid, psutil.Process().create_time(), pid if os.getpgrp() == pid else 0, os.getsid(0))
 
 
 def announce(state_dir: Path, name: str) -> Presence:

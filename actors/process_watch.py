@@ -1,87 +1,51 @@
-"""Knowing the moment at which a process of an attempt is gone, and ending one that does not go by itself.
+"""Knowing the moment at which an attempt's processes are gone, and ending those that do not go by themselves, on any node.
 
-On the watcher's own node a process is watched by its pidfd, which the kernel makes readable when the process ends: no polling, no
-mistake about a pid that was given to another. On another node a small Ray task waits there in the same way; a lost node ends the
-task, and its processes with it.
+On the watcher's own node ``process_group`` does it. On another node a small Ray task waits there in the same way; a lost node ends
+the task, and its processes with it.
 """
 
 import asyncio
-import os
-import signal
 import sys
 from typing import Any
 
-import psutil
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.presence import Presence
+from actors.process_group import kill, wait_and_sweep, wait_until_gone
 
-
-async def wait_until_gone(presence: Presence) -> None:
-    """Return when a process of this node has ended."""
-    if presence.process() is None:
-        return
-    try:
-        descriptor = os.pidfd_open(presence.pid)
-    except ProcessLookupError:
-        return
-    try:
-        if presence.process() is None:  # it ended, and another took its pid, before the descriptor was open
-            return
-        await _readable(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def kill(presence: Presence) -> None:
-    """End a process of this node and its children at once; nothing happens if it is gone."""
-    process = presence.process()
-    if process is None:
-        return
-    family = [process]
-    try:
-        family += process.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return
-    for member in family:
-        try:
-            member.send_signal(signal.SIGKILL)
-        except psutil.NoSuchProcess:
-            continue
+#: How long what an attempt left behind may take to notice that it is alone: data loaders end by themselves then.
+_ORPHAN_GRACE_S = 1.0
 
 
 class ProcessWatch:
-    """Waits for and ends processes on any node of the cluster."""
+    """Waits for and ends processes, with all of the groups that they lead, on any node of the cluster."""
 
     def __init__(self, own_node_id: str) -> None:
         self._own_node_id = own_node_id
 
     async def gone(self, node_id: str, presence: Presence) -> None:
-        """Return when the process has ended, or its node is lost."""
+        """Return when the process and all of its group have ended, or their node is lost. Ends nothing."""
         if node_id == self._own_node_id:
             await wait_until_gone(presence)
         else:
             await _on_node(_wait_there, node_id, presence)
 
+    async def follow(self, node_id: str, presence: Presence) -> None:
+        """Return when the process and all of its group have ended, or their node is lost; ends what the process leaves behind."""
+        if node_id == self._own_node_id:
+            await wait_and_sweep(presence, grace_s=_ORPHAN_GRACE_S)
+        else:
+            await _on_node(_follow_there, node_id, presence)
+
     async def end(self, node_id: str, presence: Presence) -> None:
-        """End the process at once and return when it is gone."""
+        """End the process and all of its group at once, and return when they are gone."""
         if node_id == self._own_node_id:
             kill(presence)
             await wait_until_gone(presence)
         else:
             await _on_node(_kill_there, node_id, presence)
-
-
-async def _readable(descriptor: int) -> None:
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    loop.add_reader(descriptor, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(descriptor)
 
 
 async def _on_node(function: Any, node_id: str, presence: Presence) -> None:
@@ -94,6 +58,10 @@ async def _on_node(function: Any, node_id: str, presence: Presence) -> None:
 
 def _wait_there(presence: Presence) -> None:
     asyncio.run(wait_until_gone(presence))
+
+
+def _follow_there(presence: Presence) -> None:
+    asyncio.run(wait_and_sweep(presence, grace_s=_ORPHAN_GRACE_S))
 
 
 def _kill_there(presence: Presence) -> None:

@@ -8,7 +8,7 @@ the supervisor writes through ``StoreWriter``, which commits in a thread of its 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -160,7 +160,7 @@ class Store:
         leases = []
         for record, session, is_ending, holder_text in rows:
             holder = json.loads(holder_text)
-            presence = Presence(holder["pid"], holder["created"]) if holder["pid"] else None
+            presence = _read_presence(holder) if holder["pid"] else None
             lease = _adapter(Lease).validate_json(record)
             leases.append(StoredLease(lease, session, bool(is_ending), holder["node_id"], presence))
         return sorted(leases, key=lambda stored: stored.lease.token)
@@ -227,13 +227,18 @@ class Store:
 def _row_of_lease(stored: StoredLease) -> dict[str, Any]:
     holder = {"node_id": stored.node_id, "pid": 0, "created": 0.0}
     if stored.presence is not None:
-        holder |= {"pid": stored.presence.pid, "created": stored.presence.created}
+        holder |= asdict(stored.presence)
     return {
         "session": stored.session,
         "is_ending": int(stored.is_ending),
         "holder": json.dumps(holder),
         "record": _adapter(Lease).dump_json(stored.lease).decode(),
     }
+
+
+def _read_presence(holder: Mapping[str, Any]) -> Presence:
+    # Rows of earlier versions know no groups.
+    return Presence(holder["pid"], holder["created"], holder.get("group", 0), holder.get("session", 0))
 
 
 def _explain(error: SQLAlchemyError) -> StoreUnavailableError:

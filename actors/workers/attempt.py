@@ -18,6 +18,8 @@ from actors.fence import FencedFolder
 from actors.learning.errors import LearningError
 from actors.lease_client import LeaseKeeper
 from actors.messages import AttemptOrder, AttemptResult
+from actors.presence import own_presence
+from actors.process_group import kill_members, lead_own_group
 from actors.workers.process import blank_gpus_for_cpu_work, set_thread_count, yield_to_serving
 from actors.workers.reporter import Reporter
 from actors.workers.tools import Tools
@@ -31,6 +33,7 @@ class AttemptActor:
     """The process of one attempt. ``outcome`` may be asked for any number of times, by whoever supervises now."""
 
     def __init__(self, order: AttemptOrder, settings: Settings) -> None:
+        lead_own_group()  # before anything is started that must end with this process
         self._order = order
         self._settings = settings
         self._stop = threading.Event()
@@ -115,4 +118,5 @@ def _explain(error: BaseException, reporter: Reporter) -> AttemptResult:
 
 def _end_at_once(reason: str) -> None:
     print(f"lease lost, ending: {reason}", file=sys.stderr, flush=True)  # noqa: T201 - the worker's own log
+    kill_members(own_presence())
     os._exit(LEASE_LOST_STATUS)

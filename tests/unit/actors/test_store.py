@@ -69,6 +69,17 @@ def test_a_lease_comes_back_with_its_holder_and_its_token_counts_as_used(store, 
     assert again.read_last_token() == lease.token
 
 
+def test_the_group_of_a_holder_is_kept_and_rows_of_before_groups_can_be_read(store, tmp_path):
+    lease = must_grant(make_scheduler(), make_request())
+    store.write_leases([StoredLease(lease, "session", False, "node", Presence(12, 34.5, 12, 7))])
+    presence = store.read_leases()[0].presence
+    assert (presence.group, presence.session) == (12, 7)
+    with sqlite3.connect(tmp_path / "state/store.sqlite") as connection:
+        connection.execute("""update leases set holder = '{"node_id": "node", "pid": 12, "created": 34.5}'""")
+    presence = store.read_leases()[0].presence
+    assert (presence, presence.group) == (Presence(12, 34.5), 0)
+
+
 def test_devices_limits_and_notes_are_kept(store, url):
     device = StoredDevice("cuda:0", DeviceKind.GPU, "host", "node", 3)
     store.write_device(device)
