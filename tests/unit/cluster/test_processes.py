@@ -100,6 +100,19 @@ def test_a_process_that_lost_its_mark_is_found_by_its_session(start):
     end_processes([child], grace_s=0)
 
 
+def test_an_orphan_in_a_group_of_its_own_is_found_by_its_session(start):
+    grouped = f"import os; os.setpgid(0, 0); {STAY}"
+    orphan = start(
+        f"import os, signal, subprocess, sys; e = {{k: v for k, v in os.environ.items() if k != '{MARK}'}};"
+        f"m = subprocess.Popen([sys.executable, '-c', {ORPHAN_MAKER.replace(STAY, grouped)!r}], env=e, stdout=subprocess.PIPE);"
+        "print(m.stdout.readline().decode().strip(), flush=True); signal.pause()",
+        "ours",
+    )
+    assert os.getpgid(orphan.pid) == orphan.pid
+    assert orphan in find_processes("ours")
+    assert end_instance("ours", grace_s=5) == []
+
+
 def test_a_reused_pid_is_not_touched(start):
     process = start(STAY, None)
     stale = Presence(process.pid, process.create_time() - 60)
