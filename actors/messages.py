@@ -143,6 +143,48 @@ class ResourceView(Compact):
 
 
 @dataclass(frozen=True, slots=True)
+class WaitCounts:
+    """How many tasks waited how long for their first lease.
+
+    Attributes:
+        bounds_s: the upper bounds of the classes, growing.
+        counts: tasks in each class, and last those beyond all bounds; one more than ``bounds_s``.
+        sum_s: all waits together.
+    """
+
+    bounds_s: tuple[float, ...]
+    counts: tuple[int, ...]
+    sum_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCounters:
+    """What the supervisor has counted since it began: attempts by outcome, waits by work; and its tasks by state now."""
+
+    attempts: Mapping[str, int]
+    tasks: Mapping[TaskState, int]
+    waits: Mapping[WorkKind, WaitCounts]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that the ledger and the rest of the world do not agree about: what it is, and what either says."""
+
+    subject: str
+    ledger: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class BooksReport:
+    """The ledger compared with Ray's books and the live processes, at one moment."""
+
+    agrees: bool
+    differences: tuple[Difference, ...]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class ComponentHealth:
     """Whether one component answers. ``state``: healthy, unhealthy, starting or not_deployed; ``since``: in it from when on."""
 

@@ -31,12 +31,13 @@ from actors.core.errors import (
 from actors.core.model import Lease, LeaseRequest
 from actors.core.task_flow import TaskFlow
 from actors.core.tasks import EndMode, Progress, Submission, Task, TaskState
-from actors.messages import AttemptOrder, EncodedPage, GrantedLease, Queued, TaskQuery
+from actors.messages import AttemptOrder, EncodedPage, GrantedLease, Queued, TaskCounters, TaskQuery
 from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
 from actors.presence import announce
 from actors.start import Start
 from actors.store import Store
 from actors.store_writer import StoreWriter
+from actors.task_counters import TaskTally
 from actors.task_index import TaskIndex
 from actors.task_log import TaskLogWriter
 from configs.settings import Settings
@@ -61,6 +62,7 @@ class TaskSupervisor:
         self._admission = Admission(settings.data_roots)
         self._runner = AttemptRunner(settings)
         self._flow = TaskFlow()
+        self._tally = TaskTally()
         self._index = TaskIndex()
         self._logs = TaskLogWriter(self._clock)
         self._accepting: dict[str, asyncio.Future[None]] = {}
@@ -129,6 +131,11 @@ class TaskSupervisor:
         await self._start.finished()
         self._carry_out(self._apply(te.AttemptProgressed(attempt_id, progress)))
 
+    async def counters(self) -> TaskCounters:
+        """What was counted since this process began, and the tasks by state."""
+        await self._start.finished()
+        return self._tally.read(self._flow.tasks.values())
+
     # --- acceptance ---
 
     async def _admit(self, submission: Submission) -> Submission:
@@ -182,7 +189,9 @@ class TaskSupervisor:
     # --- the transition and what follows ---
 
     def _apply(self, event: te.TaskEvent) -> list[te.TaskCommand]:
-        return self._flow.handle(event, now=self._clock.now())
+        commands = self._flow.handle(event, now=self._clock.now())
+        self._tally.count(event, commands)
+        return commands
 
     def _carry_out(self, commands: Iterable[te.TaskCommand]) -> None:
         for command in commands:

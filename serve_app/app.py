@@ -8,10 +8,11 @@ from serve_app.context import Ports, Service
 from serve_app.cpu_meter import CpuMeter
 from serve_app.http_errors import install_error_handlers
 from serve_app.log_feed import LogFeed
-from serve_app.routes import inference, resources, system, tasks, training
+from serve_app.request_meter import RequestMeter, RequestTally
+from serve_app.routes import inference, metrics, resources, system, tasks, training
 from serve_app.security import HostGate
 
-ROUTERS = (system.router, training.router, inference.router, tasks.router, resources.router)
+ROUTERS = (system.router, training.router, inference.router, tasks.router, resources.router, metrics.router)
 
 
 def create_app(ports: Ports, settings: Settings, *, feed: LogFeed | None = None) -> FastAPI:
@@ -23,7 +24,7 @@ def create_app(ports: Ports, settings: Settings, *, feed: LogFeed | None = None)
         feed: how logs are read for viewers; by default over ``ports.logs``.
     """
     app = FastAPI(title=settings.app_name, version=settings.version, description="Train and run models that recognise drones.")
-    app.state.service = Service(ports, settings, feed or LogFeed(ports.logs), CpuMeter())
+    app.state.service = Service(ports, settings, feed or LogFeed(ports.logs), CpuMeter(), RequestTally())
     for router in ROUTERS:
         app.include_router(router)
     install_error_handlers(app)
@@ -36,4 +37,5 @@ def create_app(ports: Ports, settings: Settings, *, feed: LogFeed | None = None)
             expose_headers=["Retry-After"],
         )
     app.add_middleware(HostGate, names=(settings.host,))
+    app.add_middleware(RequestMeter, tally=app.state.service.requests)  # the outermost: what the gate refuses counts too
     return app

@@ -1,6 +1,6 @@
 """What every route may use: the ports, the settings, and the little that lives in this process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -9,6 +9,7 @@ from configs.settings import Settings
 from serve_app.cpu_meter import CpuMeter
 from serve_app.log_feed import LogFeed
 from serve_app.ports import HealthPort, LogsPort, ResourcesPort, TasksPort
+from serve_app.request_meter import RequestTally
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Service:
     settings: Settings
     feed: LogFeed
     cpu: CpuMeter
+    requests: RequestTally = field(default_factory=RequestTally)
 
 
 async def service_of(request: Request) -> Service:

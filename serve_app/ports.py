@@ -9,7 +9,7 @@ from typing import Protocol
 
 from actors.core.model import WorkKind
 from actors.core.tasks import EndMode, Submission, Task
-from actors.messages import ComponentHealth, LogSlice, ResourceView, TaskPage, TaskQuery
+from actors.messages import BooksReport, ComponentHealth, LogSlice, ResourceView, TaskCounters, TaskPage, TaskQuery
 
 
 class NotReadyError(Exception):
@@ -49,6 +49,9 @@ class TasksPort(Protocol):
     async def delete(self, task_id: str) -> None:
         """Forget an ended task and its log. Raises TaskNotFoundError, TaskNotEndedError."""
 
+    async def counters(self) -> TaskCounters:
+        """Attempts by outcome and waits since the supervisor began, and the tasks by state."""
+
 
 class LogsPort(Protocol):
     """Logs, as the log hub owns them."""
@@ -62,6 +65,9 @@ class ResourcesPort(Protocol):
 
     async def view(self) -> ResourceView:
         """All devices and the line now."""
+
+    async def check_books(self) -> BooksReport:
+        """The ledger compared with Ray's books and the live processes."""
 
     async def set_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> ResourceView:
         """Merge new limits by device id; ``cuda`` and ``cpu`` mean every device of the kind.

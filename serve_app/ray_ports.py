@@ -17,7 +17,16 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from actors.core.model import WorkKind
 from actors.core.tasks import EndMode, Submission, Task
-from actors.messages import ComponentHealth, EncodedPage, LogSlice, ResourceView, TaskPage, TaskQuery
+from actors.messages import (
+    BooksReport,
+    ComponentHealth,
+    EncodedPage,
+    LogSlice,
+    ResourceView,
+    TaskCounters,
+    TaskPage,
+    TaskQuery,
+)
 from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
 from serve_app.context import Ports
 from serve_app.ports import NotReadyError
@@ -124,6 +133,10 @@ class RayTasks:
         """See TasksPort."""
         await self._supervisor.ask("delete", task_id, is_repeatable=False)
 
+    async def counters(self) -> TaskCounters:
+        """See TasksPort. Not asked twice: who measures wants to know that the supervisor is away."""
+        return cast("TaskCounters", await self._supervisor.ask("counters", timeout_s=PING_S, is_repeatable=False))
+
 
 class RayLogs:
     """``LogsPort`` over the log hub."""
@@ -146,6 +159,10 @@ class RayResources:
     async def view(self) -> ResourceView:
         """See ResourcesPort."""
         return cast("ResourceView", await self._accountant.ask("view"))
+
+    async def check_books(self) -> BooksReport:
+        """See ResourcesPort."""
+        return cast("BooksReport", await self._accountant.ask("check_books"))
 
     async def set_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> ResourceView:
         """See ResourcesPort. May be repeated: the limits are absolute."""

@@ -10,7 +10,16 @@ from actors.core.model import GIB, DeviceKind, WorkKind
 from actors.core.tasks import LeaseView, Task, TaskFault, TaskState
 from actors.core.units import fraction_from_units
 from actors.messages import LogLine, TaskPage
-from serve_app.schemas.tasks import FaultBody, LeaseBody, LogRecord, TaskActionResponse, TaskListResponse, TaskResponse
+from serve_app.schemas.tasks import (
+    FaultBody,
+    LeaseBody,
+    LogRecord,
+    StateChangeBody,
+    TaskActionResponse,
+    TaskHistoryResponse,
+    TaskListResponse,
+    TaskResponse,
+)
 
 _STAGES = frozenset({"epoch_start", "training", "validation", "epoch_end", "completed"})
 _WAITING_MESSAGES = {TaskState.PENDING: "accepted", TaskState.QUEUED: "waiting for a device"}
@@ -80,6 +89,15 @@ def task_list_response(page: TaskPage) -> TaskListResponse:
         total_preprocessing=len(preprocessing),
         next_cursor=page.next_cursor,
     )
+
+
+def task_history_response(task: Task) -> TaskHistoryResponse:
+    """Every state that a task has been in, oldest first."""
+    changes = [
+        StateChangeBody(at=timestamp(each.at), before=each.before, after=each.after, cause=clean_text(each.cause))
+        for each in task.history
+    ]
+    return TaskHistoryResponse(task_id=task.task_id, history=changes)
 
 
 def action_response(task_id: str, message: str) -> TaskActionResponse:

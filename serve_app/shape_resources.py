@@ -7,13 +7,15 @@ from importlib.metadata import PackageNotFoundError, version
 from actors.core.model import Device, DeviceKind, Lease, Portion, WorkKind
 from actors.core.serving import REPLICA_UNITS
 from actors.core.units import UNITS_PER_DEVICE, fraction_from_units
-from actors.messages import DeviceView, ResourceView
+from actors.messages import BooksReport, DeviceView, ResourceView
 from serve_app.cpu_meter import CpuReading
 from serve_app.schemas.resources import (
     ActiveTask,
+    CheckResponse,
     CpuResponse,
     DeviceBody,
     DeviceLease,
+    DifferenceBody,
     GpuDevice,
     GpuMemory,
     GpuProcess,
@@ -23,7 +25,7 @@ from serve_app.schemas.resources import (
     ServingPart,
     WorkCounts,
 )
-from serve_app.shape import gigabytes, timestamp
+from serve_app.shape import clean_text, gigabytes, timestamp
 
 FOREIGN = "foreign"
 
@@ -73,6 +75,15 @@ def cpu_response(reading: CpuReading) -> CpuResponse:
         load_avg=dict(zip(("1", "5", "15"), (round(load, 2) for load in reading.load_avg), strict=True)),
         memory_percent=reading.memory_percent,
     )
+
+
+def check_response(report: BooksReport) -> CheckResponse:
+    """Whether the books agree, and where they do not."""
+    differences = [
+        DifferenceBody(subject=clean_text(each.subject), ledger=clean_text(each.ledger), found=clean_text(each.found))
+        for each in report.differences
+    ]
+    return CheckResponse(agrees=report.agrees, differences=differences, checked_at=timestamp(report.at))
 
 
 def device_usage(view: ResourceView) -> dict[str, WorkCounts]:

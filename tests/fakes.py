@@ -16,11 +16,24 @@ from actors.core.task_events import (
     LeaseGranted,
     LeaseQueued,
     TaskDeleted,
+    TaskEvent,
     TaskSubmitted,
 )
 from actors.core.task_flow import TaskFlow
 from actors.core.tasks import EndMode, Progress, Submission, Task, TaskFault
-from actors.messages import ComponentHealth, DeviceView, LogLine, LogSlice, ResourceView, TaskPage, TaskQuery
+from actors.messages import (
+    BooksReport,
+    ComponentHealth,
+    DeviceView,
+    Difference,
+    LogLine,
+    LogSlice,
+    ResourceView,
+    TaskCounters,
+    TaskPage,
+    TaskQuery,
+)
+from actors.task_counters import TaskTally
 from serve_app.ports import NotReadyError
 
 START = 1_750_000_000.0
@@ -37,6 +50,7 @@ class FakeTasks:
         self.submissions: list[Submission] = []
         self.queries: list[TaskQuery] = []
         self.is_ready = True
+        self.tally = TaskTally()
 
     async def submit(self, submission: Submission) -> Task:
         self._check_ready()
@@ -71,6 +85,10 @@ class FakeTasks:
         self.flow.handle(EndRequested(task_id, mode), now=self._tick())
         return self.flow.get(task_id)
 
+    async def counters(self) -> TaskCounters:
+        self._check_ready()
+        return self.tally.read(self.flow.tasks.values())
+
     async def delete(self, task_id: str) -> None:
         self._check_ready()
         self.flow.handle(TaskDeleted(task_id), now=self._tick())
@@ -83,7 +101,7 @@ class FakeTasks:
     def grant(self, task_id: str, device_id: str, units: int = 1_500, memory_bytes: int = 2 * GIB) -> Lease:
         """Let a task run on a device."""
         lease = make_lease(self.flow.lease_request(self.flow.get(task_id)), device_id, units=units, memory_bytes=memory_bytes)
-        self.flow.handle(LeaseGranted(lease), now=self._tick())
+        self._count(LeaseGranted(lease))
         return lease
 
     def progress(self, task_id: str, progress: Progress) -> None:
@@ -93,7 +111,10 @@ class FakeTasks:
     def finish(self, task_id: str, outcome: str = "completed", message: str = "done", fault: TaskFault | None = None) -> None:
         """Let a running task end."""
         attempt_id = self.flow.get(task_id).attempt_id
-        self.flow.handle(AttemptEnded(attempt_id, outcome, message, fault), now=self._tick())
+        self._count(AttemptEnded(attempt_id, outcome, message, fault))
+
+    def _count(self, event: TaskEvent) -> None:
+        self.tally.count(event, self.flow.handle(event, now=self._tick()))
 
     def _tick(self) -> float:
         self.now += 1.0
@@ -155,15 +176,19 @@ class FakeResources:
     def __init__(self, *devices: DeviceView) -> None:
         self.current = ResourceView(START, devices or (make_device_view("cpu:0"),), waiting=0, oldest_wait_s=0.0)
         self.is_ready = True
+        #: What a comparison of the books finds.
+        self.differences: tuple[Difference, ...] = ()
+
+    async def check_books(self) -> BooksReport:
+        self._check_ready()
+        return BooksReport(not self.differences, self.differences, START)
 
     async def view(self) -> ResourceView:
-        if not self.is_ready:
-            raise NotReadyError("accountant", retry_after_s=3)
+        self._check_ready()
         return self.current
 
     async def set_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> ResourceView:
-        if not self.is_ready:
-            raise NotReadyError("accountant", retry_after_s=3)
+        self._check_ready()
         names = {each.device.device_id for each in self.current.devices} | set(DeviceKind)
         for name in limits:
             if name not in names:
@@ -171,6 +196,10 @@ class FakeResources:
         devices = tuple(self._with_limits(each, limits) for each in self.current.devices)
         self.current = replace(self.current, devices=devices)
         return self.current
+
+    def _check_ready(self) -> None:
+        if not self.is_ready:
+            raise NotReadyError("accountant", retry_after_s=3)
 
     @staticmethod
     def _with_limits(view: DeviceView, limits: Mapping[str, Mapping[WorkKind, int]]) -> DeviceView:

@@ -10,6 +10,7 @@ from serve_app.bodies import JsonAnswer, JsonRoute
 from serve_app.context import ServiceDep
 from serve_app.http_errors import error_responses
 from serve_app.schemas.resources import (
+    CheckResponse,
     CpuResponse,
     GpuResponse,
     LimitPatch,
@@ -17,7 +18,7 @@ from serve_app.schemas.resources import (
     ResourceConfigResponse,
     ResourceResponse,
 )
-from serve_app.shape_resources import cpu_response, device_limits, gpu_response, resource_response
+from serve_app.shape_resources import check_response, cpu_response, device_limits, gpu_response, resource_response
 
 router = APIRouter(route_class=JsonRoute, tags=["resources"])
 VIEW_ERRORS = error_responses(400, 503)
@@ -39,6 +40,12 @@ async def get_gpus(service: ServiceDep) -> Response:
 async def get_cpu(service: ServiceDep) -> Response:
     """How busy the processor of this node is."""
     return JsonAnswer(cpu_response(await asyncio.to_thread(service.cpu.read)))
+
+
+@router.get("/api/v2/resources/check", response_model=CheckResponse, responses=VIEW_ERRORS)
+async def check_books(service: ServiceDep) -> Response:
+    """Compare the ledger with Ray's books and the live processes."""
+    return JsonAnswer(check_response(await service.ports.resources.check_books()))
 
 
 @router.post(

@@ -1,4 +1,4 @@
-"""Tasks of every kind: list, look, follow, cancel, forget."""
+"""Tasks of every kind: list, look, follow, cancel, kill, forget."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -15,8 +15,8 @@ from serve_app.http_errors import error_responses
 from serve_app.routes.logs import LOG_RESPONSES, LogWishDep, answer_log
 from serve_app.routes.lookup import find_task, require_task_id
 from serve_app.schemas.fields import EmptyMeansNone
-from serve_app.schemas.tasks import TaskActionResponse, TaskListResponse, TaskResponse
-from serve_app.shape import action_response, task_list_response, task_response
+from serve_app.schemas.tasks import TaskActionResponse, TaskHistoryResponse, TaskListResponse, TaskResponse
+from serve_app.shape import action_response, task_history_response, task_list_response, task_response
 
 router = APIRouter(route_class=JsonRoute, tags=["tasks"])
 TASK_ERRORS = error_responses(400, 404, 415, 422, 503)
@@ -62,12 +62,26 @@ async def follow_task(task_id: str, wish: LogWishDep, service: ServiceDep) -> Re
     return await answer_log(service, task_id, wish)
 
 
+@router.get("/api/v2/tasks/{task_id}/history", response_model=TaskHistoryResponse, responses=TASK_ERRORS)
+async def get_history(task_id: str, service: ServiceDep) -> Response:
+    """Every state that a task has been in, with what brought it there."""
+    return JsonAnswer(task_history_response(await find_task(service, task_id)))
+
+
 @router.post("/api/v2/tasks/{task_id}/cancel", response_model=TaskActionResponse, responses=TASK_ERRORS)
 async def cancel_task(task_id: str, service: ServiceDep) -> Response:
     """Take a waiting task out of the line, or stop a running one."""
     require_task_id(task_id)
     task = await service.ports.tasks.end(task_id, EndMode.CANCEL)
     return JsonAnswer(action_response(task_id, "task cancelled" if task.state.is_final else "task is being stopped"))
+
+
+@router.post("/api/v2/tasks/{task_id}/kill", response_model=TaskActionResponse, responses=TASK_ERRORS)
+async def kill_task(task_id: str, service: ServiceDep) -> Response:
+    """End a task at once, without a checkpoint; one that waits leaves the line."""
+    require_task_id(task_id)
+    task = await service.ports.tasks.end(task_id, EndMode.KILL)
+    return JsonAnswer(action_response(task_id, "task cancelled" if task.state.is_final else "task is being killed"))
 
 
 @router.delete("/api/v2/tasks/{task_id}", response_model=TaskActionResponse, responses=TASK_ERRORS)

@@ -132,6 +132,22 @@ class ResourceResponse(ResponseModel):
     queue: QueueBody
 
 
+class DifferenceBody(ResponseModel):
+    """Something that the books and the rest of the world do not agree about."""
+
+    subject: str = Field(description="the device, lease or process")
+    ledger: str = Field(description="what the accountant's ledger says")
+    found: str = Field(description="what Ray's books or the live processes say")
+
+
+class CheckResponse(ResponseModel):
+    """The ledger compared with Ray's books and the live processes."""
+
+    agrees: bool
+    differences: list[DifferenceBody]
+    checked_at: Timestamp
+
+
 class CpuResponse(ResponseModel):
     """The processor of the node that answers."""
 

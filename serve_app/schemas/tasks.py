@@ -76,6 +76,22 @@ class TaskListResponse(TypedDict):
     next_cursor: str | None
 
 
+class StateChangeBody(ResponseModel):
+    """One step of a task's history."""
+
+    at: Timestamp
+    before: TaskState | None = Field(description="null for the submission")
+    after: TaskState
+    cause: str
+
+
+class TaskHistoryResponse(ResponseModel):
+    """Every state change of a task, oldest first."""
+
+    task_id: str
+    history: list[StateChangeBody]
+
+
 class TaskActionResponse(ResponseModel):
     """What became of a wish."""
 

@@ -59,7 +59,9 @@ def built_app():
 @pytest.fixture
 def app(built_app, tasks, logs, resources, health, settings, feed):
     """The application over this test's own world."""
-    built_app.state.service = Service(Ports(tasks, logs, resources, health), settings, feed, CpuMeter())
+    built_app.state.service = Service(
+        Ports(tasks, logs, resources, health), settings, feed, CpuMeter(), built_app.state.service.requests
+    )
     return built_app
 
 

@@ -4,9 +4,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from actors.core.model import GIB, LeaseRequest, WorkKind
-from actors.messages import ResourceView
+from actors.messages import Difference, ResourceView
 from serve_app.cpu_meter import SHORTEST_INTERVAL_S, CpuMeter
-from serve_app.schemas.resources import CpuResponse, GpuResponse, ResourceConfigResponse, ResourceResponse
+from serve_app.schemas.resources import CheckResponse, CpuResponse, GpuResponse, ResourceConfigResponse, ResourceResponse
 from serve_app.schemas.system import HealthResponse, InfoResponse, RootResponse
 from tests.fakes import START, make_device_view, make_lease
 from tests.http import bodies
@@ -112,9 +112,23 @@ class TestResources:
 
     async def test_while_the_accountant_is_away_views_are_not_ready(self, client, resources):
         resources.is_ready = False
-        for path in ("/api/v2/resources", "/api/v2/resources/gpu", "/api/v1/info"):
+        for path in ("/api/v2/resources", "/api/v2/resources/gpu", "/api/v2/resources/check", "/api/v1/info"):
             answer = await client.get(path)
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "3")
+
+
+class TestBooks:
+    async def test_books_that_agree_say_so(self, client):
+        body = CheckResponse(**(await client.get("/api/v2/resources/check")).json())
+        assert (body.agrees, body.differences) == (True, [])
+
+    async def test_each_difference_is_told_with_both_sides(self, client, resources):
+        resources.differences = (Difference("lease-1", "held by process 12", "no such process"),)
+        body = CheckResponse(**(await client.get("/api/v2/resources/check")).json())
+        assert [each.model_dump() for each in body.differences] == [
+            {"subject": "lease-1", "ledger": "held by process 12", "found": "no such process"}
+        ]
+        assert not body.agrees
 
 
 class TestLimits:
@@ -229,7 +243,11 @@ class TestOpenApi:
             "/api/v2/resources": "get",
             "/api/v2/resources/gpu": "get",
             "/api/v2/resources/cpu": "get",
+            "/api/v2/resources/check": "get",
             "/api/v2/resources/config": "post",
+            "/api/v2/tasks/{task_id}/kill": "post",
+            "/api/v2/tasks/{task_id}/history": "get",
+            "/metrics": "get",
         }
         assert [path for path, method in wanted.items() if method not in document["paths"].get(path, {})] == []
 

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from actors.core.model import GIB
 from actors.core.tasks import EndMode, Progress, TaskFault, TaskState
 from serve_app.schemas.inference import BatchResponse
-from serve_app.schemas.tasks import TaskActionResponse, TaskListResponse, TaskResponse
+from serve_app.schemas.tasks import TaskActionResponse, TaskHistoryResponse, TaskListResponse, TaskResponse
 from tests.http import bodies
 
 pytestmark = pytest.mark.anyio
@@ -248,6 +248,38 @@ class TestTasks:
         answer = await client.post("/api/v2/tasks/t1/cancel")
         assert (answer.status_code, answer.json()["code"]) == (404, "task_already_ended")
 
+    async def test_killing_a_waiting_task_ends_it(self, client):
+        await submit_training(client, task_id="t1")
+        answer = await client.post("/api/v2/tasks/t1/kill")
+        assert TaskActionResponse(**answer.json()).message == "task cancelled"
+        again = await client.post("/api/v2/tasks/t1/kill")
+        assert (again.status_code, again.json()["code"]) == (404, "task_already_ended")
+
+    async def test_killing_a_running_task_asks_for_its_end_without_a_checkpoint(self, client, tasks):
+        await submit_training(client, task_id="t1")
+        tasks.grant("t1", "cuda:0")
+        await client.post("/api/v2/training/t1/stop")
+        answer = await client.post("/api/v2/tasks/t1/kill")
+        assert TaskActionResponse(**answer.json()).message == "task is being killed"
+        assert tasks.flow.get("t1").ending is EndMode.KILL
+
+    async def test_the_history_tells_every_change_of_state_with_its_cause(self, client, tasks):
+        await submit_training(client, task_id="t1")
+        tasks.queue("t1")
+        tasks.grant("t1", "cuda:0")
+        tasks.finish("t1", message="all done")
+        history = TaskHistoryResponse(**(await client.get("/api/v2/tasks/t1/history")).json()).history
+        assert [(each.before, each.after) for each in history] == [
+            (None, "pending"),
+            ("pending", "queued"),
+            ("queued", "running"),
+            ("running", "completed"),
+        ]
+        assert (history[0].cause, history[-1].cause) == ("submitted", "all done")
+        assert "cuda:0" in history[2].cause
+        times = [datetime.fromisoformat(each.at) for each in history]
+        assert times == sorted(times)
+
     async def test_only_ended_tasks_are_deleted(self, client):
         await submit_training(client, task_id="t1")
         early = await client.delete("/api/v2/tasks/t1")
@@ -263,6 +295,8 @@ class TestTasks:
             ("GET", "/api/v2/tasks/{}"),
             ("GET", "/api/v2/tasks/{}/logs"),
             ("POST", "/api/v2/tasks/{}/cancel"),
+            ("POST", "/api/v2/tasks/{}/kill"),
+            ("GET", "/api/v2/tasks/{}/history"),
             ("DELETE", "/api/v2/tasks/{}"),
             ("GET", "/api/v2/training/{}"),
             ("POST", "/api/v2/training/{}/stop"),

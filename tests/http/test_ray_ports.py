@@ -130,6 +130,13 @@ async def test_ports_ask_with_the_arguments_that_actors_take(found):
     assert handle.calls == [("list_page", query), ("read", "t1", 3, 10, 0.5)]
 
 
+async def test_figures_are_asked_for_once_so_that_an_absence_is_told_at_once(found):
+    found.append(handle := FakeHandle(UNAVAILABLE, 1))
+    with pytest.raises(NotReadyError):
+        await RayTasks(NamedActor("part")).counters()
+    assert handle.calls == [("counters",)]
+
+
 class TestHealth:
     async def test_components_start_then_are_healthy_then_may_fail(self, found):
         found.append(FakeHandle())
