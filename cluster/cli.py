@@ -10,11 +10,15 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from cluster.devices_command import DEFAULT_URL, UrlError, describe, read_devices
+from cluster.http_probe import NoAnswerError
 from configs.settings import Settings, SettingsError, load_settings
 
 #: Exit codes: the service is not up or not healthy; the user's input cannot be used.
 NOT_UP = 1
 BAD_INPUT = 2
+#: The books differ: ``devices --check`` found something.
+DIFFERENT = 1
 
 app = typer.Typer(
     help="Train and serve drone-recognition models on a few GPUs.",
@@ -97,6 +101,28 @@ def env(*, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     if exports is None:
         _give_up(f"nothing is up with state folder {folder}; start it with `rfuav up`", NOT_UP)
     _say(json.dumps(dict(exports)) if as_json else as_shell(exports))
+
+
+@app.command()
+def devices(
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Compare the ledger with Ray and the live processes.")] = False,
+    url: Annotated[str, typer.Option(envvar="RFUAV_URL", help="Where the service answers.")] = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """List the devices with shares, limits and holders; with --check, exit code 1 when the books differ."""
+    try:
+        report = read_devices(url, with_check=check)
+    except UrlError as error:
+        _give_up(error, BAD_INPUT)
+    except NoAnswerError as error:
+        _give_up(f"no answer from {url} ({error}); is it up? see `rfuav status`", NOT_UP)
+    if as_json:
+        _say(report.as_json())
+    else:
+        for line in describe(report):
+            _say(line)
+    raise typer.Exit(0 if report.agrees else DIFFERENT)
 
 
 def main() -> None:

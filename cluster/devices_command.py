@@ -1,0 +1,108 @@
+"""``rfuav devices``: every device with who holds what of it, read over HTTP, as a table or as JSON. Knows nothing of Ray."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from cluster.http_probe import get_json
+
+#: Where the service is unless somebody says otherwise.
+DEFAULT_URL: Final = "http://127.0.0.1:8000/"
+#: Comparing the books asks Ray, which may take its time.
+_CHECK_S: Final = 15.0
+_HEADINGS: Final = ("DEVICE", "NAME", "SHARE", "HELD", "LEASES", "MEMORY GB", "HELD BY", "STATE")
+
+
+class UrlError(ValueError):
+    """A URL at which no service can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceReport:
+    """What was read: the bodies of /api/v2/resources and /api/v2/resources/gpu, and of the check where it was asked for."""
+
+    resources: dict[str, Any]
+    gpus: dict[str, Any]
+    check: dict[str, Any] | None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the books agree, as far as anybody asked."""
+        return self.check is None or bool(self.check["agrees"])
+
+    def as_json(self) -> str:
+        """One JSON object for scripts; ``check`` is null where it was not asked for."""
+        chosen = {name: self.resources[name] for name in ("devices", "queue")}
+        return json.dumps(chosen | {"gpus": self.gpus["devices"], "check": self.check})
+
+
+def read_devices(url: str, *, with_check: bool) -> DeviceReport:
+    """Ask the service.
+
+    Raises:
+        UrlError: nothing can be at this URL.
+        NoAnswerError: nobody answers there, or not as the service does.
+    """
+    base = _base(url)
+    check = get_json(base, "api/v2/resources/check", timeout_s=_CHECK_S) if with_check else None
+    return DeviceReport(get_json(base, "api/v2/resources"), get_json(base, "api/v2/resources/gpu"), check)
+
+
+def describe(report: DeviceReport) -> list[str]:
+    """The lines of a table for people, the line's length, and what the check found."""
+    memory = {each["device_name"]: each for each in report.gpus["devices"]}
+    rows = [_HEADINGS, *(_row(device, memory.get(device["device"])) for device in report.resources["devices"])]
+    queue = report.resources["queue"]
+    waiting = f"{queue['length']} waiting" + (f", the oldest for {queue['oldest_wait_s']:.0f} s" if queue["length"] else "")
+    return [*_align(rows), waiting, *_describe_check(report.check)]
+
+
+def _base(url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        is_usable = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port that is no number
+        is_usable = False
+    if not is_usable:
+        raise UrlError(f"{url!r} is no http://host:port of a service; give --url or set RFUAV_URL")
+    return url.rstrip("/") + "/"
+
+
+def _row(device: dict[str, Any], gpu: dict[str, Any] | None) -> tuple[str, ...]:
+    counts = [f"{work} {device['usage'].get(work, 0)}/{limit}" for work, limit in device["limits"].items() if limit]
+    used = f"{gpu['allocated_memory_gb']:g}/" if gpu else ""
+    return (
+        device["device"],
+        device["name"] + (" (simulated)" if device["simulated"] else ""),
+        f"{device['share']:g}",
+        f"{device['held']:g}",
+        ", ".join(counts) or "none allowed",
+        f"{used}{device['memory_gb']:g}",
+        ", ".join(_holder(lease) for lease in device["leases"]) or "-",
+        _state(device),
+    )
+
+
+def _holder(lease: dict[str, Any]) -> str:
+    return f"{lease['task_id']} ({lease['type']} {lease['gpu_fraction']:g}, {lease['memory_gb']:g} GB)"
+
+
+def _state(device: dict[str, Any]) -> str:
+    if not device["present"]:
+        return "its node is gone"
+    return f"quarantined: {device['quarantine']}" if device["quarantine"] else "ok"
+
+
+def _align(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _describe_check(check: dict[str, Any] | None) -> list[str]:
+    if check is None:
+        return []
+    if check["agrees"]:
+        return ["check: the ledger, Ray's books and the live processes agree"]
+    found = [f"  {each['subject']}: the ledger says {each['ledger']}, found {each['found']}" for each in check["differences"]]
+    return ["check: these differ:", *found]
