@@ -74,7 +74,7 @@ def _row(device: dict[str, Any], gpu: dict[str, Any] | None) -> tuple[str, ...]:
     used = f"{gpu['allocated_memory_gb']:g}/" if gpu else ""
     return (
         device["device"],
-        device["name"] + (" (simulated)" if device["simulated"] else ""),
+        _name(device),
         f"{device['share']:g}",
         f"{device['held']:g}",
         ", ".join(counts) or "none allowed",
@@ -82,6 +82,12 @@ def _row(device: dict[str, Any], gpu: dict[str, Any] | None) -> tuple[str, ...]:
         ", ".join(_holder(lease) for lease in device["leases"]) or "-",
         _state(device),
     )
+
+
+def _name(device: dict[str, Any]) -> str:
+    """The product's name, which says itself that it is simulated or is told to be."""
+    is_said = not device["simulated"] or "simulated" in device["name"]
+    return str(device["name"]) if is_said else f"{device['name']} (simulated)"
 
 
 def _holder(lease: dict[str, Any]) -> str:
