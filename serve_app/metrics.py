@@ -5,6 +5,7 @@ Owns names, labels and help texts. Everything begins with ``rfuav_``; sizes are 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -13,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from actors.core.model import Lease
 from actors.messages import DeviceView, ResourceView, TaskCounters
-from serve_app.request_meter import LATENCY_BOUNDS_S, RequestTally, cumulate
+from serve_app.request_meter import LATENCY_BOUNDS_S, RequestTally
 from serve_app.shape_resources import FOREIGN
 
 #: The text format that every collector of metrics reads.
@@ -99,7 +100,7 @@ def _task_families(counters: TaskCounters) -> Iterator[Metric]:
     text = f"from a task's submission to its first lease, {_SINCE}"
     waits = HistogramMetricFamily("rfuav_task_wait_seconds", text, labels=["work"])
     for work, each in counters.waits.items():
-        waits.add_metric([work.value], cumulate(each.counts, each.bounds_s), each.sum_s)
+        waits.add_metric([work.value], _cumulate(each.counts, each.bounds_s), each.sum_s)
     yield from (tasks, attempts, waits)
 
 
@@ -110,7 +111,7 @@ def _request_families(requests: RequestTally) -> Iterator[Metric]:
     text = "from an HTTP request to the beginning of its answer, since this process began"
     latencies = HistogramMetricFamily("rfuav_request_seconds", text, labels=["route", "method"])
     for (route, method), each in sorted(requests.latencies.items()):
-        latencies.add_metric([route, method], cumulate(each.counts, LATENCY_BOUNDS_S), each.sum_s)
+        latencies.add_metric([route, method], _cumulate(each.counts, LATENCY_BOUNDS_S), each.sum_s)
     yield from (answers, latencies)
 
 
@@ -132,3 +133,9 @@ def _foreign_bytes(view: DeviceView) -> float:
 
 def _budget_bytes(lease: Lease, device_id: str) -> int:
     return sum(portion.memory_bytes for portion in lease.portions if portion.device_id == device_id)
+
+
+def _cumulate(counts: Sequence[int], bounds_s: Sequence[float]) -> list[tuple[str, int]]:
+    """Counts by class as a histogram wants them: for each upper bound, how many did not exceed it."""
+    names = (*map(str, bounds_s), "+Inf")
+    return list(zip(names, accumulate(counts), strict=True))

@@ -7,7 +7,6 @@ told by their template, so that ids in paths do not make a line of metrics each.
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -75,12 +74,3 @@ class RequestMeter:
             if not is_counted:
                 self._tally.count(scope, 500, perf_counter() - began)
             raise
-
-
-def cumulate(counts: tuple[int, ...] | list[int], bounds_s: tuple[float, ...]) -> list[tuple[str, Any]]:
-    """Counts by class as Prometheus wants a histogram: for each bound, how many were not beyond it."""
-    total, buckets = 0, []
-    for bound, count in zip((*map(str, bounds_s), "+Inf"), counts, strict=True):
-        total += count
-        buckets.append((bound, total))
-    return buckets
