@@ -9,7 +9,7 @@ import asyncio
 import os
 import uuid
 from collections import deque
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -17,20 +17,25 @@ from typing import Any
 
 import ray
 
+from actors.books_check import BookedDevice, Picture, find_lasting_differences
 from actors.clock import Clock, SystemClock
 from actors.core import events as ev
+from actors.core.durations import Durations
 from actors.core.errors import LimitError, UnsatisfiableRequestError
 from actors.core.events import EndCause
+from actors.core.explanation import Explanation
+from actors.core.ledger import DeviceAccount
 from actors.core.model import DeviceKind, HolderKind, Lease, LeaseRequest, Policy, WorkKind
 from actors.core.scheduler import Scheduler
-from actors.devices import DeviceGroup, DeviceHouse, remove_groups
-from actors.messages import Decisions, GrantedLease, Queued, ResourceView
+from actors.devices import DeviceGroup, DeviceHouse, group_resource, remove_groups
+from actors.memory_guard import DriverWatch, MemoryGuard
+from actors.messages import BooksReport, Decisions, GrantedLease, LeasePlace, Queued, ResourceView
 from actors.names import ACCOUNTANT
 from actors.presence import Presence, announce
 from actors.process_watch import ProcessWatch
-from actors.resource_view import DriverWatch, build_view
+from actors.resource_view import Surroundings, build_view
 from actors.start import Start
-from actors.store import Store, StoredLease
+from actors.store import LeaseHolder, Store, StoredLease
 from configs.settings import Settings
 
 _TICK_S = 1.0
@@ -50,7 +55,13 @@ def build_policy(settings: Settings) -> Policy:
         (DeviceKind.CPU, WorkKind.INFERENCE): settings.max_inference_concurrent_cpu,
         (DeviceKind.CPU, WorkKind.PREPROCESSING): settings.max_preprocessing_concurrent_cpu,
     }
-    return Policy(default_limits=limits, patience_s=settings.patience_s, lease_ttl_s=settings.lease_ttl_s)
+    return Policy(
+        default_limits=limits,
+        patience_s=settings.patience_s,
+        lease_ttl_s=settings.lease_ttl_s,
+        # The supervisor ends what does not stop in time; only a holder that nobody looks after lingers for longer.
+        revoke_grace_s=2 * settings.stop_grace_s + settings.lease_ttl_s,
+    )
 
 
 class GpuAccountant:
@@ -66,16 +77,23 @@ class GpuAccountant:
         self._clock = clock or SystemClock()
         self._store = Store(settings.database_url)
         self._policy = build_policy(settings)
-        self._scheduler = Scheduler(self._policy, next_token=self._store.read_last_token() + 1)
+        self._scheduler = Scheduler(
+            self._policy, next_token=self._store.read_last_token() + 1, durations=Durations(self._store.read_durations())
+        )
         self._house = DeviceHouse(self._store, self._policy, simulated=settings.simulate_gpus > 0)
         self._session = ray.get_runtime_context().get_node_id()
         self._watch = ProcessWatch(self._session)
         self._driver = DriverWatch()
+        self._guard = MemoryGuard(self._session, self._driver)
+        self._unmatched: set[str] = set()  # the devices on which the driver's pids are not ours
         self._groups: dict[str, str] = {}
-        self._holders: dict[str, StoredLease] = {}  # every open lease, with the process that bound it
+        self._holders: dict[str, StoredLease] = {}  # every open lease, with the processes that bound it
+        self._gone: dict[str, set[LeaseHolder]] = {}  # those of them that have ended
+        self._complete: set[str] = set()  # leases whose work came to its proper end
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lease-writer")
         self._incarnation = uuid.uuid4().hex
         self._grants: deque[tuple[int, GrantedLease]] = deque(maxlen=_KEPT_GRANTS)
+        self._revocations: deque[tuple[int, Lease]] = deque(maxlen=_KEPT_GRANTS)
         self._seq = 0
         self._news = asyncio.Event()
         self._line_news: asyncio.TimerHandle | None = None
@@ -132,19 +150,34 @@ class GpuAccountant:
         await self._start.finished()
         await self._apply(ev.RequestReranked(request_id, priority))
 
+    async def explain(self, request_id: str) -> Explanation | None:
+        """Why a request waits; None if it is not in line."""
+        await self._start.finished()
+        return self._scheduler.explain(request_id, now=self._clock.now())
+
+    async def explain_draft(self, request: LeaseRequest) -> Explanation:
+        """What would happen to a request if it came now.
+
+        Raises:
+            UnsatisfiableRequestError: it could never be granted.
+        """
+        await self._start.finished()
+        return self._scheduler.explain_draft(request, now=self._clock.now())
+
     async def bind(self, lease_id: str, token: int, node_id: str, presence: Presence) -> float:
-        """Name the process that uses a lease; returns when the lease would end without a renewal.
+        """Name a process that uses a lease (each of a gang's does); returns when the lease would end without a renewal.
 
         Raises:
             LeaseNotFoundError, LeaseExpiredError: the process must not begin.
         """
         expires_at = await self.renew(lease_id, token)
         stored = self._holders[lease_id]
-        if stored.presence is None:
-            stored = replace(stored, node_id=node_id, presence=presence)
+        holder = LeaseHolder(node_id, presence)
+        if holder not in stored.holders:
+            stored = replace(stored, holders=(*stored.holders, holder))
             self._holders[lease_id] = stored
             await self._write([stored], [])
-            self._spawn(self._follow(lease_id, node_id, presence))
+            self._spawn(self._follow(lease_id, holder))
         return expires_at
 
     async def renew(self, lease_id: str, token: int) -> float:
@@ -160,22 +193,30 @@ class GpuAccountant:
         assert isinstance(answer, ev.Renew)  # noqa: S101 - the only other answer
         return answer.expires_at
 
-    async def release(self, lease_id: str, token: int) -> None:
-        """Give a lease back. Its units return when its process is gone. Releasing twice is harmless."""
+    async def release(self, lease_id: str, token: int, is_complete: bool = False) -> None:  # noqa: FBT001, FBT002 - crosses Ray
+        """Give a lease back. Its units return when its process is gone. Releasing twice is harmless.
+
+        ``is_complete``: its work came to a proper end, so that its duration is worth remembering.
+        """
         await self._start.finished()
-        await self._apply(ev.LeaseReleased(lease_id, token))
+        if is_complete and lease_id in self._holders:
+            self._complete.add(lease_id)
+        await self._apply(ev.LeaseReleased(lease_id, token, is_complete))
 
     async def next_decisions(
         self, incarnation: str, after: int, wait_s: float, holder: HolderKind = HolderKind.ATTEMPT
     ) -> Decisions:
-        """The grants to one kind of holder since a position, and the line as it is; waits up to ``wait_s`` for something new."""
+        """Grants to and revocations from one kind of holder since a position, and the line as it is; waits up to ``wait_s`` for news."""
         await self._start.finished()
         if incarnation == self._incarnation and after >= self._seq:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), wait_s)
         known = after if incarnation == self._incarnation else 0
         grants = tuple(granted for seq, granted in self._grants if seq > known and self._is_for(granted, holder))
-        return Decisions(self._incarnation, self._seq, grants, tuple(self._scheduler.line.first(_MOST_ORDER)))
+        revoked = (lease for seq, lease in self._revocations if seq > known and lease.request.holder is holder)
+        revocations = tuple(lease.request.request_id for lease in revoked if lease.lease_id in self._holders)
+        order = tuple(self._scheduler.line.first(_MOST_ORDER))
+        return Decisions(self._incarnation, self._seq, grants, order, revocations)
 
     async def set_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> ResourceView:
         """Merge new limits by device id; ``cuda`` and ``cpu`` mean every device of the kind.
@@ -189,14 +230,27 @@ class GpuAccountant:
             for device_id in self._expand(name):
                 expanded.setdefault(device_id, {}).update(by_work)
         await self._apply(ev.LimitsChanged(expanded))
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._store.write_limits, expanded)
+        await self._in_writer(self._store.write_limits, expanded)
         return await self.view()
 
     async def view(self) -> ResourceView:
         """All devices and the line now."""
         await self._start.finished()
-        readings = await self._driver.latest(self._clock.now())
-        return build_view(self._scheduler, self._groups, readings, now=self._clock.now())
+        reading = await self._driver.latest(self._clock.now())
+        task_of_pid = {
+            holder.presence.pid: stored.lease.request.task_id
+            for stored in self._holders.values()
+            for holder in stored.holders
+            if holder.node_id == self._session
+        }
+        around = Surroundings(self._groups, reading, task_of_pid, self._unmatched)
+        return build_view(self._scheduler, around, now=self._clock.now())
+
+    async def check_books(self) -> BooksReport:
+        """Compare the ledger with Ray's books and the live processes; takes a few seconds only where they differ."""
+        await self._start.finished()
+        differences = await find_lasting_differences(self._picture)
+        return BooksReport(not differences, differences, self._clock.now())
 
     # --- the transition and what follows ---
 
@@ -215,14 +269,21 @@ class GpuAccountant:
                     changed.append(self._holders[lease.lease_id])
                 case ev.Close(lease):
                     self._holders.pop(lease.lease_id, None)
+                    self._gone.pop(lease.lease_id, None)
                     closed.append(lease.lease_id)
         if changed or closed:
             await self._write([each for each in changed if each.lease.lease_id not in closed], closed)
+        if not self._complete.isdisjoint(closed):
+            self._complete.difference_update(closed)
+            await self._in_writer(self._store.write_durations, self._scheduler.durations.dump())
         self._publish(commands)
         return commands
 
     async def _write(self, leases: Sequence[StoredLease], closed: Sequence[str]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._store.write_leases, leases, closed)
+        await self._in_writer(self._store.write_leases, leases, closed)
+
+    async def _in_writer(self, write: Callable[..., None], *args: Any) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._writer, write, *args)
 
     def _publish(self, commands: Iterable[ev.Command]) -> None:
         """Tell those who wait, now that the store knows."""
@@ -232,6 +293,10 @@ class GpuAccountant:
                 case ev.Grant(lease):
                     self._seq += 1
                     self._grants.append((self._seq, self._granted(lease)))
+                    is_news = True
+                case ev.Revoke(lease):
+                    self._seq += 1
+                    self._revocations.append((self._seq, lease))
                     is_news = True
                 case ev.Queue():
                     self._tell_of_the_line()
@@ -258,19 +323,47 @@ class GpuAccountant:
     async def _reclaim(self, lease: Lease, cause: EndCause) -> None:
         """Make sure that the process of an ended lease goes: give it a moment if it was released, none if it was silent."""
         stored = self._holders.get(lease.lease_id)
-        if stored is None or stored.presence is None:
+        if stored is None or not stored.holders:
             await self._apply(ev.HolderGone(lease.lease_id))
             return
-        gone = self._watch.gone(stored.node_id, stored.presence)
-        try:
-            await asyncio.wait_for(gone, _RELEASE_GRACE_S if cause is EndCause.RELEASED else 0.05)
-        except TimeoutError:
-            await self._watch.end(stored.node_id, stored.presence)
+        grace_s = _RELEASE_GRACE_S if cause is EndCause.RELEASED else 0.05
+        await asyncio.gather(*(self._make_go(holder, grace_s) for holder in stored.holders))
 
-    async def _follow(self, lease_id: str, node_id: str, presence: Presence) -> None:
-        """Wait for the end of the process of a lease and of all that it started; that is the moment its units return."""
-        await self._watch.follow(node_id, presence)
-        await self._apply(ev.HolderGone(lease_id))
+    async def _make_go(self, holder: LeaseHolder, grace_s: float) -> None:
+        try:
+            await asyncio.wait_for(self._watch.gone(holder.node_id, holder.presence), grace_s)
+        except TimeoutError:
+            await self._watch.end(holder.node_id, holder.presence)
+
+    async def _follow(self, lease_id: str, holder: LeaseHolder) -> None:
+        """Wait for the end of a process of a lease and of all that it started; the last one's end lets the units return."""
+        await self._watch.follow(holder.node_id, holder.presence)
+        gone = self._gone.setdefault(lease_id, set())
+        gone.add(holder)
+        stored = self._holders.get(lease_id)
+        if stored is None:
+            self._gone.pop(lease_id, None)
+        elif gone >= set(stored.holders):
+            await self._wait_for_memory(stored)
+            await self._apply(ev.HolderGone(lease_id))
+
+    async def _wait_for_memory(self, stored: StoredLease) -> None:
+        """Wait until every GPU of a lease shows the memory of its processes as free again."""
+        pids = [holder.presence.pid for holder in stored.holders]
+        accounts = [self._scheduler.ledger.accounts[portion.device_id] for portion in stored.lease.portions]
+        await asyncio.gather(*(self._wait_for_memory_of(account, stored.lease, pids) for account in accounts))
+
+    async def _wait_for_memory_of(self, account: DeviceAccount, lease: Lease, pids: Iterable[int]) -> None:
+        device = account.device
+
+        def other_budgets() -> int:
+            return sum(account.portion_of(other).memory_bytes for other in account.leases.values() if other is not lease)
+
+        async def set_quarantine(reason: str) -> None:
+            event = ev.DeviceQuarantined(device.device_id, reason) if reason else ev.DeviceRecovered(device.device_id)
+            await self._apply(event)
+
+        await self._guard.wait_until_back(device, pids, other_budgets, set_quarantine)
 
     def _is_for(self, granted: GrantedLease, holder: HolderKind) -> bool:
         """Whether a grant is still good, and this kind of holder's."""
@@ -278,8 +371,32 @@ class GpuAccountant:
         return stored is not None and not stored.is_ending and granted.lease.request.holder is holder
 
     def _granted(self, lease: Lease) -> GrantedLease:
-        account = self._scheduler.ledger.accounts[lease.device_id]
-        return GrantedLease(lease, account.device, self._groups[lease.device_id])
+        accounts = self._scheduler.ledger.accounts
+        ids = [portion.device_id for portion in lease.portions]
+        return GrantedLease(lease, tuple(LeasePlace(accounts[each].device, self._groups[each]) for each in ids))
+
+    async def _picture(self) -> Picture:
+        accounts = self._scheduler.ledger.accounts.values()
+        devices = tuple(self._book(account) for account in accounts if account.is_present)
+        return Picture(tuple(self._holders.values()), devices, self._session)
+
+    def _book(self, account: DeviceAccount) -> BookedDevice:
+        device = account.device
+        bound = [lease for lease in account.leases.values() if self._has_live_holder(lease)]
+        return BookedDevice(
+            device_id=device.device_id,
+            resource=group_resource(device.kind, self._groups[device.device_id]),
+            resource_per_device=1.0 if device.kind is DeviceKind.GPU else device.cores,
+            share_units=account.share_units,
+            bound_units=sum(account.portion_of(lease).units for lease in bound),
+            held_units=account.held_units,
+        )
+
+    def _has_live_holder(self, lease: Lease) -> bool:
+        """Whether every process of a lease is up and none of them is on its way out."""
+        stored = self._holders[lease.lease_id]
+        is_whole = len(stored.holders) == len(lease.portions)
+        return is_whole and not stored.is_ending and lease.lease_id not in self._gone
 
     def _expand(self, name: str) -> list[str]:
         accounts = self._scheduler.ledger.accounts
@@ -312,9 +429,13 @@ class GpuAccountant:
         await self._apply(ev.LeaseAdopted(stored.lease, stored.is_ending))
         if lease_id not in self._holders:
             return
-        if stored.presence is not None:
-            node_id = self._session if stored.session != self._session else stored.node_id
-            self._spawn(self._follow(lease_id, node_id, stored.presence))
+        if stored.holders:
+            # A node has a new id after each start of Ray; what was bound before was on this machine.
+            is_same = stored.session == self._session
+            holders = tuple(holder if is_same else replace(holder, node_id=self._session) for holder in stored.holders)
+            self._holders[lease_id] = replace(self._holders[lease_id], holders=holders)
+            for holder in holders:
+                self._spawn(self._follow(lease_id, holder))
         elif stored.session != self._session:
             await self._apply(ev.HolderGone(lease_id))
 
@@ -323,10 +444,23 @@ class GpuAccountant:
         count = 0
         while True:
             await asyncio.sleep(_TICK_S)
+            await self._measure_memory()
             await self._apply(ev.Ticked())
             count += 1
             if count % _SURVEY_EVERY_TICKS == 0:
                 await self._survey()
+
+    async def _measure_memory(self) -> None:
+        """Let the scheduler know what the driver says of each GPU that can be seen."""
+        for device_id, account in self._scheduler.ledger.accounts.items():
+            lease_of_pid = {
+                holder.presence.pid: lease_id for lease_id in account.leases for holder in self._holders[lease_id].holders
+            }
+            budgets = {lease_id: account.portion_of(lease).memory_bytes for lease_id, lease in account.leases.items()}
+            split = await self._guard.measure(account.device, lease_of_pid, budgets, now=self._clock.now())
+            if split is not None:
+                (self._unmatched.discard if split.is_by_pid else self._unmatched.add)(device_id)
+                await self._apply(ev.MemoryMeasured(device_id, split.foreign_bytes, split.filled_bytes))
 
     async def _survey(self) -> None:
         nodes = await asyncio.to_thread(ray.nodes)

@@ -5,12 +5,13 @@ into the placement group of the leased device, with the lease's fraction, so Ray
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.core.model import DeviceKind, Lease
@@ -26,11 +27,16 @@ from configs.settings import Settings
 _CONCURRENCY = 8
 
 
+def actor_name(attempt_id: str, rank: int) -> str:
+    """The name of an attempt's process in Ray; of a gang, rank 0 bears the attempt's own."""
+    return attempt_id if rank == 0 else f"{attempt_id}.rank{rank}"
+
+
 def actor_options(order: AttemptOrder) -> dict[str, Any]:
     """The Ray options of an attempt's process: its name, its place, and what Ray's books say it takes."""
     granted = order.granted
     return {
-        "name": order.attempt_id,
+        "name": actor_name(order.attempt_id, granted.rank),
         "namespace": NAMESPACE,
         "lifetime": "detached",
         "max_restarts": 0,
@@ -42,80 +48,108 @@ def actor_options(order: AttemptOrder) -> dict[str, Any]:
 
 def resource_options(granted: GrantedLease) -> dict[str, float]:
     """What Ray is told that a holder of this lease takes."""
-    fraction = fraction_from_units(granted.lease.portions[0].units)
+    fraction = fraction_from_units(granted.portion.units)
     if granted.device.kind is DeviceKind.GPU:
         return {"num_gpus": fraction, "num_cpus": 0}
     return {"num_cpus": round(fraction * granted.device.cores, 4), "num_gpus": 0}
 
 
 class AttemptRunner:
-    """The processes of all attempts. Knows nothing of tasks: attempts go in, events come out."""
+    """The processes of all attempts: one each, or one for each rank of a gang. Knows nothing of tasks: orders go in, events come out."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._widths: dict[str, int] = {}  # the number of processes of each attempt
 
     async def run(self, order: AttemptOrder, renew: Callable[[Lease], Awaitable[None]]) -> AttemptEnded | AttemptDied:
-        """Bring up the process of an attempt and wait for its end.
+        """Bring up the processes of an attempt and wait for its end.
 
         Args:
-            order: what the process is to do, on which lease.
-            renew: keeps the lease alive until the process is up and does so itself.
+            order: what they are to do, on which lease.
+            renew: keeps the lease alive until the processes are up and do so themselves.
         """
+        ranks = order.granted.ranks()
+        self._widths[order.attempt_id] = len(ranks)
         try:
-            handle = ray.remote(AttemptActor).options(**actor_options(order)).remote(order, self._settings)
-            await self._await_start(handle, order.granted.lease, renew)
+            handles = [self._bring_up(replace(order, granted=granted)) for granted in ranks]
+            await self._await_start(handles, order.granted.lease, renew)
         except TimeoutError:
             await self.kill(order.attempt_id)
             return AttemptDied(order.attempt_id, f"it did not start within {self._settings.start_deadline_s:.0f} s")
         except (RayError, ValueError) as error:
+            await self.kill(order.attempt_id)
             return AttemptDied(order.attempt_id, _explain(error))
-        return await self._await_outcome(order.attempt_id, handle)
+        return await self._await_outcome(order.attempt_id, handles)
 
-    async def adopt(self, attempt_id: str) -> AttemptEnded | AttemptDied:
+    async def adopt(self, attempt_id: str, width: int) -> AttemptEnded | AttemptDied:
         """Wait for the end of an attempt that an earlier supervisor brought up."""
-        handle = find_attempt(attempt_id)
-        if handle is None:
+        self._widths[attempt_id] = width
+        handles = self._find(attempt_id)
+        if len(handles) < width:
+            await self.kill(attempt_id)
             return AttemptDied(attempt_id, "its process was gone when the supervisor came back")
-        return await self._await_outcome(attempt_id, handle)
+        return await self._await_outcome(attempt_id, handles)
 
     async def stop(self, attempt_id: str) -> None:
-        """Ask the process to stop at the next batch; if it has not ended after the grace period, end it."""
-        handle = find_attempt(attempt_id)
-        if handle is None:
-            return
+        """Ask the processes to stop at the next batch; end what has not ended after the grace period."""
+        handles = self._find(attempt_id)
         try:
             async with asyncio.timeout(self._settings.stop_grace_s):
-                await handle.stop.remote()
-                await handle.outcome.remote()
+                await asyncio.gather(*(_answer(handle.stop.remote()) for handle in handles))
+                await asyncio.gather(*(_answer(handle.outcome.remote()) for handle in handles))
         except (TimeoutError, RayError):
             await self.kill(attempt_id)
 
     async def kill(self, attempt_id: str) -> None:
-        """End the process at once; nothing happens if it is gone. Ray may take seconds over one that is stopped."""
-        handle = find_attempt(attempt_id)
-        if handle is not None:
-            await asyncio.to_thread(ray.kill, handle, no_restart=True)
+        """End the processes at once; nothing happens if they are gone. Ray may take seconds over one that is stopped."""
+        handles = self._find(attempt_id)
+        await asyncio.gather(*(asyncio.to_thread(ray.kill, handle, no_restart=True) for handle in handles))
 
-    async def _await_start(self, handle: ActorHandle, lease: Lease, renew: Callable[[Lease], Awaitable[None]]) -> None:
-        """Wait until the process is up, renewing its lease meanwhile. Raises TimeoutError after the deadline."""
-        ready = asyncio.ensure_future(_answer(handle.ready.remote()))
+    def _bring_up(self, order: AttemptOrder) -> ActorHandle:
+        return ray.remote(AttemptActor).options(**actor_options(order)).remote(order, self._settings)
+
+    def _find(self, attempt_id: str) -> list[ActorHandle]:
+        """The live processes of an attempt."""
+        found = (find_attempt(actor_name(attempt_id, rank)) for rank in range(self._widths.get(attempt_id, 1)))
+        return [handle for handle in found if handle is not None]
+
+    async def _await_start(self, handles: list[ActorHandle], lease: Lease, renew: Callable[[Lease], Awaitable[None]]) -> None:
+        """Wait until every process is up, renewing their lease meanwhile. Raises TimeoutError after the deadline."""
+        ready = asyncio.gather(*(_answer(handle.ready.remote()) for handle in handles))
         async with asyncio.timeout(self._settings.start_deadline_s):
             while not (await asyncio.wait({ready}, timeout=self._settings.heartbeat_s))[0]:
                 await renew(lease)
             await ready
 
-    async def _await_outcome(self, attempt_id: str, handle: ActorHandle) -> AttemptEnded | AttemptDied:
+    async def _await_outcome(self, attempt_id: str, handles: list[ActorHandle]) -> AttemptEnded | AttemptDied:
+        """Wait for the word of rank 0; a gang is over as soon as one of its processes fails or dies."""
+        words = [asyncio.ensure_future(_answer(handle.outcome.remote())) for handle in handles]
         try:
-            result: AttemptResult = await handle.outcome.remote()
-        except RayActorError as error:
-            return AttemptDied(attempt_id, _explain(error))
+            result = await _first_word(words)
         except RayError as error:
             await self.kill(attempt_id)
             return AttemptDied(attempt_id, _explain(error))
+        finally:
+            for word in words:
+                word.cancel()
+            if len(handles) > 1:
+                await self.kill(attempt_id)
+            self._widths.pop(attempt_id, None)
         return AttemptEnded(attempt_id, result.outcome, result.message, result.fault, result.is_retryable, result.progress)
 
 
-async def _answer(ref: Awaitable[int]) -> int:
+async def _first_word(words: Sequence["asyncio.Future[AttemptResult]"]) -> AttemptResult:
+    """The result of rank 0, or of the first rank that failed; raises what the first that died raised."""
+    pending = set(words)
+    while True:
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for word in sorted(done, key=words.index):
+            result = word.result()
+            if word is words[0] or result.outcome == "failed":
+                return result
+
+
+async def _answer(ref: Awaitable[Any]) -> Any:
     return await ref
 
 

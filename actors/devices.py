@@ -62,6 +62,11 @@ def group_name(kind: DeviceKind, node_id: str, number: int) -> str:
     return f"{NAMESPACE}-{kind.value}-{node_id}-{number}"
 
 
+def group_resource(kind: DeviceKind, group_id: str) -> str:
+    """The name under which Ray counts what is free in a device's group."""
+    return f"{'GPU' if kind is DeviceKind.GPU else 'CPU'}_group_0_{group_id}"
+
+
 class DeviceHouse:
     """Finds the cluster's devices and keeps their groups. Every method talks to Ray and may take a second."""
 

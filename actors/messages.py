@@ -5,10 +5,10 @@ and their callers need.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from actors.core.model import Device, Lease, WorkKind
+from actors.core.model import Device, Lease, Portion, WorkKind
 from actors.core.tasks import Compact, Progress, Task, TaskFault, TaskState
 
 
@@ -111,7 +111,10 @@ class DeviceView(Compact):
         temperature_c: degrees, 0 where unknown.
         power_w: watts, 0 where unknown.
         compute_capability: of a GPU, "" where unknown.
-        processes: (pid, task id or "foreign", bytes) of the processes on a GPU.
+        processes: (pid, task id or "foreign" or "unknown", bytes) of the processes on a GPU.
+        quarantine: why nothing new may start, "" while it may.
+        foreign_bytes: memory in use by processes without a lease.
+        free_bytes: memory that is neither used by others nor promised to a lease.
     """
 
     device: Device
@@ -129,6 +132,9 @@ class DeviceView(Compact):
     power_w: float = 0.0
     compute_capability: str = ""
     processes: tuple[tuple[int, str, int], ...] = ()
+    quarantine: str = ""
+    foreign_bytes: int = 0
+    free_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +201,42 @@ class ComponentHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class GrantedLease:
-    """A lease with what is needed to place a process on it: the device, and the placement group of its task share."""
+class LeasePlace:
+    """One device of a lease, and the placement group of its task share."""
 
-    lease: Lease
     device: Device
     group_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedLease:
+    """A lease with what is needed to place its processes: one place for each of its devices, in the order of its portions.
+
+    ``rank`` is the place that is meant: 0, but for the other processes of a gang.
+    """
+
+    lease: Lease
+    places: tuple[LeasePlace, ...]
+    rank: int = 0
+
+    @property
+    def device(self) -> Device:
+        """The device of this rank."""
+        return self.places[self.rank].device
+
+    @property
+    def group_id(self) -> str:
+        """The placement group of this rank's device."""
+        return self.places[self.rank].group_id
+
+    @property
+    def portion(self) -> Portion:
+        """What the lease holds of this rank's device."""
+        return self.lease.portions[self.rank]
+
+    def ranks(self) -> tuple["GrantedLease", ...]:
+        """The same lease as each of its processes sees it."""
+        return tuple(replace(self, rank=rank) for rank in range(len(self.places)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +255,7 @@ class Decisions:
         incarnation: changes when the accountant begins anew; positions and the line start over with it.
         seq: the position after these decisions.
         grants: leases granted to waiting requests, oldest first.
+        revocations: the requests whose leases must give way, oldest first; naming one twice is possible and harmless.
         order: the best-ranked waiting requests, best first.
     """
 
@@ -226,6 +263,7 @@ class Decisions:
     seq: int
     grants: tuple[GrantedLease, ...]
     order: tuple[str, ...]
+    revocations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,59 +1,53 @@
 """One view of all devices: the scheduler's books beside what the driver says."""
 
-import asyncio
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 from actors.core.ledger import DeviceAccount
 from actors.core.model import DeviceKind, WorkKind
 from actors.core.scheduler import Scheduler
 from actors.core.serving import replicas_on
-from actors.gpu_driver import DriverReading, GpuReading, read_gpus
+from actors.gpu_driver import DriverReading, GpuReading
 from actors.messages import DeviceView, ResourceView
 
-_READING_LASTS_S = 1.0
+#: Whose a process on a GPU is, where it holds no lease, and where the driver's pids are not ours.
+FOREIGN, UNKNOWN = "foreign", "unknown"
 
 
-class DriverWatch:
-    """The driver's figures, read in a thread and at most once a second however many ask."""
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a view takes from outside the scheduler.
 
-    def __init__(self) -> None:
-        self._reading = DriverReading()
-        self._read_at = float("-inf")
-        self._lock = asyncio.Lock()
+    Attributes:
+        groups: the placement group of each device.
+        reading: the driver's figures.
+        task_of_pid: the processes that hold leases.
+        unmatched: the devices on which the driver's pids are not those that holders know.
+    """
 
-    async def latest(self, now: float) -> DriverReading:
-        """Figures that are at most a second old."""
-        if now - self._read_at < _READING_LASTS_S:
-            return self._reading
-        async with self._lock:
-            if now - self._read_at >= _READING_LASTS_S:
-                self._reading = await asyncio.to_thread(read_gpus)
-                self._read_at = now
-        return self._reading
+    groups: Mapping[str, str]
+    reading: DriverReading
+    task_of_pid: Mapping[int, str]
+    unmatched: AbstractSet[str]
 
 
-def build_view(scheduler: Scheduler, groups: Mapping[str, str], reading: DriverReading, *, now: float) -> ResourceView:
+def build_view(scheduler: Scheduler, around: Surroundings, *, now: float) -> ResourceView:
     """Put together what the scheduler and the driver know."""
-    gpus = {gpu.index: gpu for gpu in reading.gpus}
+    gpus = {gpu.index: gpu for gpu in around.reading.gpus}
     devices = tuple(
-        _view_device(account, scheduler, groups.get(device_id, ""), gpus.get(account.device.index))
-        for device_id, account in scheduler.ledger.accounts.items()
+        _view_device(account, scheduler, around, gpus.get(account.device.index)) for account in scheduler.ledger.accounts.values()
     )
     waiting = scheduler.line.waiting.values()
     oldest = min((entry.request.submitted_at for entry in waiting), default=now)
-    return ResourceView(now, devices, len(waiting), max(0.0, now - oldest), reading.cuda_version)
+    return ResourceView(now, devices, len(waiting), max(0.0, now - oldest), around.reading.cuda_version)
 
 
-def _view_device(account: DeviceAccount, scheduler: Scheduler, group_id: str, gpu: GpuReading | None) -> DeviceView:
+def _view_device(account: DeviceAccount, scheduler: Scheduler, around: Surroundings, gpu: GpuReading | None) -> DeviceView:
     device = account.device
     is_read = gpu is not None and device.kind is DeviceKind.GPU and not device.simulated
     reading = gpu if gpu is not None and is_read else None
-    budgets = sum(
-        portion.memory_bytes
-        for lease in account.leases.values()
-        for portion in lease.portions
-        if portion.device_id == device.device_id
-    )
+    stranger = UNKNOWN if device.device_id in around.unmatched else FOREIGN
     return DeviceView(
         device=device,
         is_present=account.is_present,
@@ -63,11 +57,14 @@ def _view_device(account: DeviceAccount, scheduler: Scheduler, group_id: str, gp
         held_units=account.held_units,
         serving_replicas=replicas_on(device, scheduler.policy),
         leases=tuple(account.leases.values()),
-        placement_group=group_id,
-        allocated_bytes=reading.used_bytes if reading else min(budgets, device.memory_bytes),
+        placement_group=around.groups.get(device.device_id, ""),
+        allocated_bytes=reading.used_bytes if reading else min(account.promised_bytes, device.memory_bytes),
         utilization=reading.utilization if reading else 0,
         temperature_c=reading.temperature_c if reading else 0.0,
         power_w=reading.power_w if reading else 0.0,
         compute_capability=reading.compute_capability if reading else "",
-        processes=tuple((pid, "foreign", used) for pid, used in reading.processes) if reading else (),
+        processes=tuple((pid, around.task_of_pid.get(pid, stranger), used) for pid, used in reading.processes) if reading else (),
+        quarantine=account.quarantine,
+        foreign_bytes=account.foreign_bytes,
+        free_bytes=max(0, account.free_bytes),
     )

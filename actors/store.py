@@ -8,7 +8,7 @@ the supervisor writes through ``StoreWriter``, which commits in a thread of its 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+from actors.core.durations import DurationKey
 from actors.core.errors import StoreUnavailableError
 from actors.core.model import DeviceKind, Lease, WorkKind
 from actors.core.tasks import Task
@@ -80,14 +81,21 @@ _limits = Table(
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseHolder:
+    """A process that uses a lease, and the node it runs on."""
+
+    node_id: str
+    presence: Presence
+
+
+@dataclass(frozen=True, slots=True)
 class StoredLease:
-    """An open lease as written down: with Ray's session it was granted in, and the process that uses it, if it has come up."""
+    """An open lease as written down: with Ray's session it was granted in, and the processes that use it, as far as they are up."""
 
     lease: Lease
     session: str
     is_ending: bool = False
-    node_id: str = ""
-    presence: Presence | None = None
+    holders: tuple[LeaseHolder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +167,8 @@ class Store:
             rows = connection.execute(select(_leases.c.record, _leases.c.session, _leases.c.is_ending, _leases.c.holder)).all()
         leases = []
         for record, session, is_ending, holder_text in rows:
-            holder = json.loads(holder_text)
-            presence = _read_presence(holder) if holder["pid"] else None
             lease = _adapter(Lease).validate_json(record)
-            leases.append(StoredLease(lease, session, bool(is_ending), holder["node_id"], presence))
+            leases.append(StoredLease(lease, session, bool(is_ending), _read_holders(holder_text)))
         return sorted(leases, key=lambda stored: stored.lease.token)
 
     def read_last_token(self) -> int:
@@ -181,6 +187,16 @@ class Store:
         """A small fact that was kept, or None."""
         with self._transaction() as connection:
             return connection.execute(select(_meta.c.value).where(_meta.c.name == name)).scalar_one_or_none()
+
+    def write_durations(self, durations: Iterable[tuple[DurationKey, Iterable[float]]]) -> None:
+        """Keep how long work took, by what is alike."""
+        rows = [[*astuple(key), list(seen)] for key, seen in durations]
+        self.write_note("durations", json.dumps(rows))
+
+    def read_durations(self) -> dict[DurationKey, list[float]]:
+        """How long work took before."""
+        rows = json.loads(self.read_note("durations") or "[]")
+        return {DurationKey(DeviceKind(kind), WorkKind(work), profile): seen for kind, work, profile, seen in rows}
 
     def write_device(self, stored: StoredDevice) -> None:
         """Write which device an id belongs to."""
@@ -225,20 +241,22 @@ class Store:
 
 
 def _row_of_lease(stored: StoredLease) -> dict[str, Any]:
-    holder = {"node_id": stored.node_id, "pid": 0, "created": 0.0}
-    if stored.presence is not None:
-        holder |= asdict(stored.presence)
     return {
         "session": stored.session,
         "is_ending": int(stored.is_ending),
-        "holder": json.dumps(holder),
+        "holder": json.dumps([asdict(holder) for holder in stored.holders]),
         "record": _adapter(Lease).dump_json(stored.lease).decode(),
     }
 
 
-def _read_presence(holder: Mapping[str, Any]) -> Presence:
-    # Rows of earlier versions know no groups.
-    return Presence(holder["pid"], holder["created"], holder.get("group", 0), holder.get("session", 0))
+def _read_holders(text: str) -> tuple[LeaseHolder, ...]:
+    """The processes of a stored lease; schema 1 knew only one, with pid 0 for none."""
+    found = json.loads(text)
+    if isinstance(found, dict):
+        found = (
+            [{"node_id": found["node_id"], "presence": {"pid": found["pid"], "created": found["created"]}}] if found["pid"] else []
+        )
+    return tuple(LeaseHolder(holder["node_id"], Presence(**holder["presence"])) for holder in found)
 
 
 def _explain(error: SQLAlchemyError) -> StoreUnavailableError:

@@ -28,6 +28,7 @@ from actors.core.errors import (
     RequestError,
     UnsatisfiableRequestError,
 )
+from actors.core.explanation import Explanation
 from actors.core.model import Lease, LeaseRequest
 from actors.core.task_flow import TaskFlow
 from actors.core.tasks import EndMode, Progress, Submission, Task, TaskState
@@ -126,6 +127,23 @@ class TaskSupervisor:
         await self._start.finished()
         self._carry_out(self._apply(te.TaskDeleted(task_id)))
 
+    async def set_priority(self, task_id: str, priority: int) -> Task:
+        """Give a waiting task another place in the line. Raises TaskNotFoundError, TaskNotWaitingError."""
+        await self._start.finished()
+        self._carry_out(self._apply(te.PriorityChanged(task_id, priority)))
+        return self._view(self._flow.get(task_id))
+
+    async def explain(self, submission: Submission) -> Explanation:
+        """What would happen to a submission if it came now; nothing is kept of it.
+
+        Raises:
+            SubmissionError, UnsatisfiableRequestError: it would be refused.
+        """
+        await self._start.finished()
+        checked = await asyncio.to_thread(self._admission.check, submission)
+        explanation: Explanation = await self._ask(ACCOUNTANT, "explain_draft", self._draft_request(checked))
+        return explanation
+
     async def report_progress(self, attempt_id: str, progress: Progress) -> None:
         """An attempt tells how far it is."""
         await self._start.finished()
@@ -163,13 +181,16 @@ class TaskSupervisor:
 
     async def _find_impossibility(self, submission: Submission) -> UnsatisfiableRequestError | None:
         """Ask the accountant why no device could ever carry a submission; None if one could."""
-        now = self._clock.now()
-        draft = Task(submission, TaskState.PENDING, now, now, attempt_id=submission.task_id)
         try:
-            await self._ask(ACCOUNTANT, "check", self._flow.lease_request(draft))
+            await self._ask(ACCOUNTANT, "check", self._draft_request(submission))
         except UnsatisfiableRequestError as error:
             return error
         return None
+
+    def _draft_request(self, submission: Submission) -> LeaseRequest:
+        """The lease request that a submission would lead to."""
+        now = self._clock.now()
+        return self._flow.lease_request(Task(submission, TaskState.PENDING, now, now, attempt_id=submission.task_id))
 
     async def _accept(self, task_id: str, commands: list[te.TaskCommand]) -> None:
         """Make a new task durable, then let it begin; forget it where the store refuses."""
@@ -202,8 +223,8 @@ class TaskSupervisor:
                     self._forget(task_id)
                 case te.RequestLease(request):
                     self._spawn(self._request_lease(request))
-                case te.WithdrawRequest(attempt_id):
-                    self._spawn(self._insist(ACCOUNTANT, "withdraw", attempt_id))
+                case te.WithdrawRequest() | te.RerankRequest():
+                    self._change_line(command)
                 case te.StartAttempt(task, lease, resume):
                     self._spawn(self._run_attempt(task, lease, resume=resume))
                 case te.StopAttempt(attempt_id, at_once):
@@ -212,6 +233,12 @@ class TaskSupervisor:
                     self._spawn(self._finish(command))
                 case te.Announce():
                     self._logs.put(command)
+
+    def _change_line(self, command: te.WithdrawRequest | te.RerankRequest) -> None:
+        if isinstance(command, te.WithdrawRequest):
+            self._spawn(self._insist(ACCOUNTANT, "withdraw", command.attempt_id))
+        else:
+            self._spawn(self._insist(ACCOUNTANT, "rerank", command.attempt_id, command.priority))
 
     def _forget(self, task_id: str) -> None:
         self._index.remove(task_id)
@@ -225,7 +252,8 @@ class TaskSupervisor:
     async def _finish(self, over: te.FinishAttempt) -> None:
         """End the process of an attempt that is over and give its lease back."""
         self._granted.pop(over.attempt_id, None)
-        await asyncio.gather(self._runner.kill(over.attempt_id), self._insist(ACCOUNTANT, "release", over.lease_id, over.token))
+        release = self._insist(ACCOUNTANT, "release", over.lease_id, over.token, over.is_complete)
+        await asyncio.gather(self._runner.kill(over.attempt_id), release)
 
     async def _request_lease(self, request: LeaseRequest) -> None:
         """Ask the accountant until it answers, and let the flow take in the answer."""
@@ -276,6 +304,8 @@ class TaskSupervisor:
             self._positions = {request_id: place for place, request_id in enumerate(news.order, start=1)}
             for granted in news.grants:
                 self._take_grant(granted)
+            for attempt_id in news.revocations:
+                self._carry_out(self._apply(te.LeaseRevoked(attempt_id)))
 
     def _ask_again(self) -> None:
         """Repeat the request of every task that waits; what is known already gets its first answer."""
@@ -290,7 +320,7 @@ class TaskSupervisor:
             self._flow.restore(task)
             self._index.add(task)
         for task in self._flow.running():
-            self._spawn(self._adopt(task.attempt_id))
+            self._spawn(self._adopt(task))
         self._ask_again()
         self._spawn(self._follow_decisions())
         self._spawn(self._speak())
@@ -301,8 +331,8 @@ class TaskSupervisor:
             said = await self._logs.next_line()
             await self._insist(LOG_HUB, "append", *said)
 
-    async def _adopt(self, attempt_id: str) -> None:
-        self._carry_out(self._apply(await self._runner.adopt(attempt_id)))
+    async def _adopt(self, task: Task) -> None:
+        self._carry_out(self._apply(await self._runner.adopt(task.attempt_id, task.submission.device_count)))
 
     def _encode(self, task: Task) -> bytes:
         """A task as bytes; those of a task that has ended are made once."""

@@ -9,10 +9,10 @@ from serve_app.cpu_meter import CpuMeter
 from serve_app.http_errors import install_error_handlers
 from serve_app.log_feed import LogFeed
 from serve_app.request_meter import RequestMeter, RequestTally
-from serve_app.routes import inference, metrics, resources, system, tasks, training
+from serve_app.routes import inference, metrics, resources, system, tasks, training, waiting
 from serve_app.security import HostGate
 
-ROUTERS = (system.router, training.router, inference.router, tasks.router, resources.router, metrics.router)
+ROUTERS = (system.router, training.router, inference.router, waiting.router, tasks.router, resources.router, metrics.router)
 
 
 def create_app(ports: Ports, settings: Settings, *, feed: LogFeed | None = None) -> FastAPI:

@@ -31,6 +31,7 @@ from actors.core.errors import (
     TaskEndedError,
     TaskNotEndedError,
     TaskNotFoundError,
+    TaskNotWaitingError,
     UnsatisfiableRequestError,
 )
 from serve_app.ports import NotReadyError
@@ -41,6 +42,7 @@ STATUS_OF: Mapping[type[Exception], int] = {
     TaskNotFoundError: 404,
     TaskEndedError: 404,  # as the origin answers
     TaskNotEndedError: 404,  # as the origin answers
+    TaskNotWaitingError: 409,
     InvalidTransitionError: 409,
     DuplicateRequestError: 409,
     UnsatisfiableRequestError: 409,

@@ -7,6 +7,7 @@ raises the domain's errors (``actors.core.errors``), or ``NotReadyError`` while 
 from collections.abc import Mapping
 from typing import Protocol
 
+from actors.core.explanation import Explanation
 from actors.core.model import WorkKind
 from actors.core.tasks import EndMode, Submission, Task
 from actors.messages import BooksReport, ComponentHealth, LogSlice, ResourceView, TaskCounters, TaskPage, TaskQuery
@@ -46,6 +47,16 @@ class TasksPort(Protocol):
     async def end(self, task_id: str, mode: EndMode) -> Task:
         """Ask for the end of a task. Raises TaskNotFoundError, TaskEndedError."""
 
+    async def set_priority(self, task_id: str, priority: int) -> Task:
+        """Give a waiting task another place in the line. Raises TaskNotFoundError, TaskNotWaitingError."""
+
+    async def explain(self, submission: Submission) -> Explanation:
+        """What would happen to a submission if it came now; nothing is kept of it.
+
+        Raises:
+            SubmissionError, UnsatisfiableRequestError: it would be refused.
+        """
+
     async def delete(self, task_id: str) -> None:
         """Forget an ended task and its log. Raises TaskNotFoundError, TaskNotEndedError."""
 
@@ -68,6 +79,9 @@ class ResourcesPort(Protocol):
 
     async def check_books(self) -> BooksReport:
         """The ledger compared with Ray's books and the live processes."""
+
+    async def explain(self, request_id: str) -> Explanation | None:
+        """Why a request waits; None if it is not in line."""
 
     async def set_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> ResourceView:
         """Merge new limits by device id; ``cuda`` and ``cpu`` mean every device of the kind.

@@ -15,6 +15,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from actors.core.explanation import Explanation
 from actors.core.model import WorkKind
 from actors.core.tasks import EndMode, Submission, Task
 from actors.messages import (
@@ -129,6 +130,14 @@ class RayTasks:
         """See TasksPort."""
         return cast("Task", await self._supervisor.ask("end", task_id, mode, is_repeatable=False))
 
+    async def set_priority(self, task_id: str, priority: int) -> Task:
+        """See TasksPort. May be repeated: the priority is absolute."""
+        return cast("Task", await self._supervisor.ask("set_priority", task_id, priority))
+
+    async def explain(self, submission: Submission) -> Explanation:
+        """See TasksPort."""
+        return cast("Explanation", await self._supervisor.ask("explain", submission, timeout_s=SUBMIT_S))
+
     async def delete(self, task_id: str) -> None:
         """See TasksPort."""
         await self._supervisor.ask("delete", task_id, is_repeatable=False)
@@ -163,6 +172,10 @@ class RayResources:
     async def check_books(self) -> BooksReport:
         """See ResourcesPort."""
         return cast("BooksReport", await self._accountant.ask("check_books"))
+
+    async def explain(self, request_id: str) -> Explanation | None:
+        """See ResourcesPort."""
+        return cast("Explanation | None", await self._accountant.ask("explain", request_id))
 
     async def set_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> ResourceView:
         """See ResourcesPort. May be repeated: the limits are absolute."""

@@ -55,7 +55,7 @@ def task_response(task: Task) -> TaskResponse:
         message=task_message(task),
         progress=min(100, max(0, progress.percent)),
         device=shown_device(task),
-        priority=submission.priority,
+        priority=task.priority,
         created_at=timestamp(task.submitted_at),
         updated_at=timestamp(task.updated_at),
         current_epoch=progress.epoch,

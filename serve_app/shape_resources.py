@@ -195,7 +195,7 @@ def _device_body(view: DeviceView) -> DeviceBody:
         leases=_leases(device, view.leases),
         serving=_serving_part(view),
         foreign_processes=_processes(each for each in view.processes if each[1] == FOREIGN),
-        quarantine=None,
+        quarantine=view.quarantine or None,
     )
 
 

@@ -6,8 +6,11 @@ Tests move the world by hand (``grant``, ``progress``, ``finish``, ``write``) an
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from actors.core.errors import ActorSystemError, LimitError
+from actors.core.events import WaitReason
+from actors.core.explanation import Explanation, Holder
 from actors.core.model import GIB, Device, DeviceKind, Lease, LeaseRequest, Portion, WorkKind
 from actors.core.task_events import (
     AttemptEnded,
@@ -15,6 +18,7 @@ from actors.core.task_events import (
     EndRequested,
     LeaseGranted,
     LeaseQueued,
+    PriorityChanged,
     TaskDeleted,
     TaskEvent,
     TaskSubmitted,
@@ -84,6 +88,16 @@ class FakeTasks:
         self._check_ready()
         self.flow.handle(EndRequested(task_id, mode), now=self._tick())
         return self.flow.get(task_id)
+
+    async def set_priority(self, task_id: str, priority: int) -> Task:
+        self._check_ready()
+        self.flow.handle(PriorityChanged(task_id, priority), now=self._tick())
+        return self.flow.get(task_id)
+
+    async def explain(self, submission: Submission) -> Explanation:
+        self._check_ready()
+        self.submissions.append(submission)
+        return make_explanation(submission.task_id, would_start=True, missing=None, estimated_start_at=self.now)
 
     async def counters(self) -> TaskCounters:
         self._check_ready()
@@ -170,12 +184,31 @@ class FakeLogs:
             self.waiting -= 1
 
 
+def make_explanation(request_id: str, **changes: Any) -> Explanation:
+    """Why a request waits: by default behind one training of cuda:0."""
+    holder = Holder("ahead", WorkKind.TRAINING, "cuda:0", 1_500, 2 * GIB, START, START + 600)
+    fields: dict[str, Any] = {
+        "would_start": False,
+        "position": 1,
+        "waiting": 1,
+        "missing": WaitReason.LIMIT,
+        "device_ids": ("cuda:0",),
+        "detail": "1 of 1 training leases on cuda:0 are held",
+        "remedy": "the end of one of them, or a higher training limit",
+        "held_by": (holder,),
+        "estimated_start_at": START + 600,
+    }
+    return Explanation(request_id, **(fields | changes))
+
+
 class FakeResources:
     """``ResourcesPort`` over a view that tests replace."""
 
     def __init__(self, *devices: DeviceView) -> None:
         self.current = ResourceView(START, devices or (make_device_view("cpu:0"),), waiting=0, oldest_wait_s=0.0)
         self.is_ready = True
+        #: Why requests wait, by their ids.
+        self.explanations: dict[str, Explanation] = {}
         #: What a comparison of the books finds.
         self.differences: tuple[Difference, ...] = ()
 
@@ -186,6 +219,10 @@ class FakeResources:
     async def view(self) -> ResourceView:
         self._check_ready()
         return self.current
+
+    async def explain(self, request_id: str) -> Explanation | None:
+        self._check_ready()
+        return self.explanations.get(request_id)
 
     async def set_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> ResourceView:
         self._check_ready()

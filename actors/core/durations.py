@@ -34,6 +34,10 @@ class Durations:
         seen.append(duration_s)
         return tuple(seen)
 
+    def dump(self) -> list[tuple[DurationKey, tuple[float, ...]]]:
+        """Everything that counts, to be kept."""
+        return [(key, tuple(seen)) for key, seen in self._seen.items()]
+
     def expected(self, key: DurationKey) -> float | None:
         """The median of what was measured; None where nothing was."""
         seen = self._seen.get(key)

@@ -15,6 +15,7 @@
     |  |- TaskNotFoundError
     |  |- TaskEndedError            the task has ended; nothing more can be done with it
     |  |- TaskNotEndedError         the task must end first
+    |  |- TaskNotWaitingError       the task is not in line (any more)
     |  `- InvalidTransitionError    a state change that the table does not hold
     |- SubmissionError              a request whose field is wrong in a way only this machine can tell
     |- StoreUnavailableError        the durable store cannot be written or read now (a full disk, say)
@@ -172,6 +173,15 @@ class TaskNotEndedError(TaskError):
 
     def __str__(self) -> str:
         return f"task {self.task_id} has not ended yet; cancel it first"
+
+
+class TaskNotWaitingError(TaskError):
+    """Only a task that waits can get another place in the line."""
+
+    code = "task_not_waiting"
+
+    def __str__(self) -> str:
+        return f"task {self.task_id!r} does not wait in line; only a pending or queued task can get another priority"
 
 
 class InvalidTransitionError(ActorSystemError):

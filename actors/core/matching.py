@@ -146,11 +146,25 @@ class Matcher:
         return next((reason for reason in reasons if reason is not WaitReason.DEVICE), WaitReason.DEVICE)
 
     def _heads(self, account: DeviceAccount) -> list[WaitingEntry]:
-        """The best-ranked request of each queue that may use this device, best first."""
-        heads = [head for work in account.limits for head in self._line.heads(work, account.device)]
+        """The best-ranked request of each queue that this device could ever be enough for, best first."""
+        heads = []
+        for work in account.limits:
+            for queue in self._line.queues_for(work, account.device):
+                head = next((entry for entry in queue if not self._is_too_large(entry.request, account)), None)
+                if head is not None:
+                    heads.append(head)
         if len(heads) > 1:
             heads.sort(key=lambda entry: entry.rank)
         return heads
+
+    def _is_too_large(self, request: LeaseRequest, account: DeviceAccount) -> bool:
+        """Whether an explicit budget is more than others leave of the device (of enough of its node's, for a gang)."""
+        if request.memory_bytes is None or account.device.kind is not DeviceKind.GPU:
+            return False
+        if request.device_count == 1:
+            return request.memory_bytes > account.device.memory_bytes - account.foreign_bytes
+        rooms = [other.device.memory_bytes - other.foreign_bytes for other in self.node_of(account)]
+        return sum(1 for room in rooms if request.memory_bytes <= room) < request.device_count
 
     def _place(self, request: LeaseRequest, account: DeviceAccount) -> tuple[tuple[DeviceAccount, ...], WaitReason | None]:
         """The devices for a request with this one among its choices, or what holds it up; neither where it can hold nothing back."""

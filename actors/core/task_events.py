@@ -43,6 +43,13 @@ class LeaseRejected:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseRevoked:
+    """The accountant wants the attempt to give way to a better-ranked request."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptProgressed:
     """The attempt's process tells how far it is."""
 
@@ -79,6 +86,14 @@ class EndRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class PriorityChanged:
+    """A user wants a waiting task to have another place in the line."""
+
+    task_id: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
 class TaskDeleted:
     """A user wants an ended task to be forgotten."""
 
@@ -90,10 +105,12 @@ TaskEvent = (
     | LeaseQueued
     | LeaseGranted
     | LeaseRejected
+    | LeaseRevoked
     | AttemptProgressed
     | AttemptEnded
     | AttemptDied
     | EndRequested
+    | PriorityChanged
     | TaskDeleted
 )
 
@@ -130,6 +147,14 @@ class WithdrawRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class RerankRequest:
+    """Tell the accountant the new priority of the attempt's waiting request."""
+
+    attempt_id: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
 class StartAttempt:
     """Bring up the process of an attempt on its lease."""
 
@@ -148,11 +173,12 @@ class StopAttempt:
 
 @dataclass(frozen=True, slots=True)
 class FinishAttempt:
-    """The attempt is over: end its process and give its lease back."""
+    """The attempt is over: end its process and give its lease back. ``is_complete``: its work came to a proper end."""
 
     attempt_id: str
     lease_id: str
     token: int
+    is_complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,4 +192,6 @@ class Announce:
     is_last: bool = False
 
 
-TaskCommand = SaveTask | ForgetTask | RequestLease | WithdrawRequest | StartAttempt | StopAttempt | FinishAttempt | Announce
+TaskCommand = (
+    SaveTask | ForgetTask | RequestLease | WithdrawRequest | RerankRequest | StartAttempt | StopAttempt | FinishAttempt | Announce
+)

@@ -22,8 +22,9 @@ from actors.core.errors import (
     TaskEndedError,
     TaskNotEndedError,
     TaskNotFoundError,
+    TaskNotWaitingError,
 )
-from actors.core.model import LeaseRequest
+from actors.core.model import Lease, LeaseRequest
 from actors.core.task_events import (
     Announce,
     AttemptDied,
@@ -35,7 +36,10 @@ from actors.core.task_events import (
     LeaseGranted,
     LeaseQueued,
     LeaseRejected,
+    LeaseRevoked,
+    PriorityChanged,
     RequestLease,
+    RerankRequest,
     SaveTask,
     StartAttempt,
     StopAttempt,
@@ -72,10 +76,12 @@ class TaskFlow:
             LeaseQueued: self._on_lease_queued,
             LeaseGranted: self._on_lease_granted,
             LeaseRejected: self._on_lease_rejected,
+            LeaseRevoked: self._on_lease_revoked,
             AttemptProgressed: self._on_progressed,
             AttemptEnded: self._on_ended,
             AttemptDied: self._on_died,
             EndRequested: self._on_end_requested,
+            PriorityChanged: self._on_priority_changed,
             TaskDeleted: self._on_deleted,
         }
 
@@ -84,7 +90,7 @@ class TaskFlow:
 
         Raises:
             DuplicateRequestError: a submission under an id that is in use for another content.
-            TaskNotFoundError, TaskEndedError, TaskNotEndedError: a user's wish that cannot be met.
+            TaskNotFoundError, TaskEndedError, TaskNotEndedError, TaskNotWaitingError: a user's wish that cannot be met.
             InvalidTransitionError: the caller's mistake; nothing was changed.
         """
         return self._handlers[type(event)](event, now)
@@ -131,11 +137,12 @@ class TaskFlow:
             task_id=task.task_id,
             work=submission.work,
             selector=submission.device,
-            priority=submission.priority,
+            priority=task.priority,
             submitted_at=task.submitted_at,
             memory_bytes=submission.memory_bytes,
             device_count=submission.device_count,
             preemptible=submission.preemptible,
+            profile=str(submission.request.get("model", "")),
         )
 
     def validate(self) -> None:
@@ -184,11 +191,10 @@ class TaskFlow:
             return [FinishAttempt(lease.request.request_id, lease.lease_id, lease.token)]
         if task.state is TaskState.RUNNING:
             return []
-        portion = lease.portions[0]
-        view = LeaseView(lease.lease_id, lease.token, portion.device_id, portion.units, portion.memory_bytes, lease.granted_at)
+        view = _view(lease)
         started_at = task.started_at or now
         task = replace(task, lease=view, device_id=view.device_id, started_at=started_at, progress=Progress(message="starting"))
-        commands = self._move(task, TaskState.RUNNING, f"attempt {task.attempts} got {portion.device_id}", now)
+        commands = self._move(task, TaskState.RUNNING, f"attempt {task.attempts} got {view.device_id}", now)
         return [*commands, StartAttempt(self.tasks[task.task_id], lease, resume=task.attempts > 1)]
 
     def _on_lease_rejected(self, event: LeaseRejected, now: float) -> list[TaskCommand]:
@@ -197,6 +203,16 @@ class TaskFlow:
             return []
         fault = TaskFault(event.error.code, str(event.error), "choose another device or another id")
         return self._move(replace(task, fault=fault), TaskState.FAILED, str(event.error), now)
+
+    def _on_lease_revoked(self, event: LeaseRevoked, now: float) -> list[TaskCommand]:
+        task = self.current(event.attempt_id)
+        if task is None or task.state is not TaskState.RUNNING or task.is_pausing or task.ending is not None:
+            return []
+        progress = replace(task.progress, message="saving its work to give way to a better-ranked task")
+        task = replace(task, is_pausing=True, progress=progress, updated_at=now)
+        self.tasks[task.task_id] = task
+        said = Announce(task.task_id, "WARNING", "paused for a better-ranked task: saving the work", task.state)
+        return [SaveTask(task), said, StopAttempt(task.attempt_id, at_once=False)]
 
     # --- the attempt ---
 
@@ -212,9 +228,11 @@ class TaskFlow:
         task = self.current(event.attempt_id)
         if task is None or task.lease is None:
             return []
-        finish = _finish(task.attempt_id, task.lease)
+        finish = _finish(task.attempt_id, task.lease, is_complete=event.outcome == "completed")
         if event.progress is not None:
             task = replace(task, progress=event.progress)
+        if event.outcome == "stopped" and task.is_pausing and task.ending is None:
+            return self._requeue(task, "gave way to a better-ranked task; it goes on from its checkpoint", finish, now)
         if event.is_retryable and event.fault is not None and task.ending is None:
             return self._retry_or_fail(task, event.fault, finish, now)
         state = _final_state(event.outcome, task.ending)
@@ -228,15 +246,23 @@ class TaskFlow:
         finish = _finish(task.attempt_id, task.lease)
         if task.ending is not None:
             return [*self._move(task, TaskState.CANCELLED, f"ended by {task.ending}", now), finish]
+        if task.is_pausing:
+            cause = "ended before it had saved its work; it goes on from its last checkpoint"
+            return self._requeue(task, cause, finish, now)
         hint = "see the task's log; if it was killed for memory, use a smaller batch_size or image_size"
         fault = TaskFault("attempt_died", f"the process of attempt {task.attempts} died: {event.cause}", hint)
         return self._retry_or_fail(task, fault, finish, now)
 
     def _retry_or_fail(self, task: Task, fault: TaskFault, finish: FinishAttempt, now: float) -> list[TaskCommand]:
         most = task.submission.max_retries + 1
-        if task.attempts >= most:
+        used = task.attempts - task.preemptions
+        if used >= most:
             return [*self._move(replace(task, fault=fault), TaskState.FAILED, fault.message, now), finish]
-        cause = f"{fault.message}; attempt {task.attempts + 1} of {most} follows"
+        return self._requeue(task, f"{fault.message}; attempt {used + 1} of {most} follows", finish, now)
+
+    def _requeue(self, task: Task, cause: str, finish: FinishAttempt, now: float) -> list[TaskCommand]:
+        """Put a task back into the line, with the rank it had, for another attempt from its last checkpoint."""
+        task = replace(task, preemptions=task.preemptions + task.is_pausing, is_pausing=False)
         commands = self._move(task, TaskState.QUEUED, cause, now)
         task = self._begin_attempt(self.tasks[task.task_id])
         return [*commands, finish, SaveTask(task), RequestLease(self.lease_request(task))]
@@ -257,6 +283,17 @@ class TaskFlow:
         self.tasks[task.task_id] = task
         said = Announce(task.task_id, "WARNING", f"{event.mode} requested", task.state)
         return [SaveTask(task), said, StopAttempt(task.attempt_id, at_once=event.mode is EndMode.KILL)]
+
+    def _on_priority_changed(self, event: PriorityChanged, now: float) -> list[TaskCommand]:
+        task = self.get(event.task_id)
+        if task.state not in (TaskState.PENDING, TaskState.QUEUED):
+            raise TaskNotWaitingError(event.task_id)
+        if task.priority == event.priority:
+            return []
+        task = replace(task, new_priority=event.priority, updated_at=now)
+        self.tasks[task.task_id] = task
+        said = Announce(task.task_id, "INFO", f"priority is {event.priority} now", task.state)
+        return [SaveTask(task), said, RerankRequest(task.attempt_id, event.priority)]
 
     def _on_deleted(self, event: TaskDeleted, now: float) -> list[TaskCommand]:  # noqa: ARG002 - one shape for all
         task = self.get(event.task_id)
@@ -298,8 +335,15 @@ class TaskFlow:
         return [SaveTask(task), Announce(task.task_id, level, cause, state, is_last=is_final)]
 
 
-def _finish(attempt_id: str, lease: LeaseView) -> FinishAttempt:
-    return FinishAttempt(attempt_id, lease.lease_id, lease.token)
+def _finish(attempt_id: str, lease: LeaseView, *, is_complete: bool = False) -> FinishAttempt:
+    return FinishAttempt(attempt_id, lease.lease_id, lease.token, is_complete)
+
+
+def _view(lease: Lease) -> LeaseView:
+    """What a task shows of its lease; a gang's devices stand in one string."""
+    first = lease.portions[0]
+    device_id = ",".join(portion.device_id for portion in lease.portions)
+    return LeaseView(lease.lease_id, lease.token, device_id, first.units, first.memory_bytes, lease.granted_at)
 
 
 def _final_state(outcome: str, ending: EndMode | None) -> TaskState:

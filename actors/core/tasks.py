@@ -155,6 +155,9 @@ class Task(Compact):
         lease: held by the running attempt, else None.
         device_id: where the last attempt ran or runs; "" before the first lease.
         ending: set once a user has asked for the end; the state follows when the process is gone.
+        is_pausing: the running attempt was asked to save its work and give way.
+        preemptions: how many attempts gave way; they do not count as failed ones.
+        new_priority: set where the priority was changed while it waited.
         progress: of the current attempt.
         fault: why it failed.
         started_at: when the first attempt got its lease.
@@ -178,8 +181,16 @@ class Task(Compact):
     finished_at: float | None = None
     queue_position: int | None = None
     history: tuple[StateChange, ...] = ()
+    is_pausing: bool = False
+    preemptions: int = 0
+    new_priority: int | None = None
 
     @property
     def task_id(self) -> str:
         """The id of the task."""
         return self.submission.task_id
+
+    @property
+    def priority(self) -> int:
+        """1 is the most urgent, 10 the least: as submitted, or as changed since."""
+        return self.submission.priority if self.new_priority is None else self.new_priority

@@ -108,17 +108,13 @@ class WaitingLine:
             heapify(queue.heap)
         return entry
 
-    def heads(self, work: WorkKind, device: Device) -> Iterator[WaitingEntry]:
-        """The best-ranked request of every queue of this kind of work that may use this device, in no particular order."""
+    def queues_for(self, work: WorkKind, device: Device) -> Iterator[Iterator[WaitingEntry]]:
+        """Every queue of this kind of work that may use this device, each from its best-ranked request on."""
         kind = device.kind.value
-        for key in ((work, kind, 1), (work, device.device_id, 1)):
-            entry = self._head(key)
-            if entry is not None:
-                yield entry
+        yield self._in_order((work, kind, 1))
+        yield self._in_order((work, device.device_id, 1))
         for width in self._gangs.get((work, kind), ()):
-            entry = self._head((work, kind, width))
-            if entry is not None:
-                yield entry
+            yield self._in_order((work, kind, width))
 
     def all_heads(self) -> list[WaitingEntry]:
         """The best-ranked request of every queue, best first."""
@@ -170,6 +166,14 @@ class WaitingLine:
     def _count_ahead(queue: _Queue, rank: Rank) -> int:
         # A bound method of the tuple keeps the loop over the whole queue out of Python code: 10,000 in half a millisecond.
         return sum(map(rank.__gt__, queue.ranks.values()))
+
+    def _in_order(self, key: QueueKey) -> Iterator[WaitingEntry]:
+        """The entries of a queue, best first. The first is there at once; going on to the second sorts the rest."""
+        head = self._head(key)
+        if head is not None:
+            yield head
+            for rank in sorted(self._queues[key].ranks.values())[1:]:
+                yield self.waiting[rank[2]]
 
     def _head(self, key: QueueKey) -> WaitingEntry | None:
         queue = self._queues.get(key)

@@ -41,7 +41,7 @@ class Tools:
         in_ray = f", GPU {index} in Ray's books" if index else ""
         self.reporter.line("INFO", f"running on {device.device_id} ({device.name}{simulated}{in_ray}) with {self.threads} threads")
         name = torch_device(granted)
-        cap = "" if name == "cpu" else cap_gpu_memory(granted.lease.portions[0].memory_bytes)
+        cap = "" if name == "cpu" else cap_gpu_memory(granted.portion.memory_bytes)
         if cap:
             self.reporter.line("INFO", cap)
         return name

@@ -22,6 +22,7 @@ TABLE = [
     (errors.TaskNotFoundError("t"), 404, "task_not_found"),
     (errors.TaskEndedError("t"), 404, "task_already_ended"),
     (errors.TaskNotEndedError("t"), 404, "task_not_ended"),
+    (errors.TaskNotWaitingError("t"), 409, "task_not_waiting"),
     (errors.DuplicateRequestError("t", "in use"), 409, "duplicate_id"),
     (errors.UnsatisfiableRequestError("t", "no GPU here; use device cpu"), 409, "impossible_device"),
     (errors.InvalidTransitionError("t", "running", ("pending",)), 409, "invalid_transition"),

@@ -80,7 +80,7 @@ WRONG_TRAININGS = [
     ("train_path", ["a"], "string"),
     ("save_path", None, "string"),
     ("gpu_memory_gb", 0, "greater than 0"),
-    ("num_gpus", 2, "less than or equal to 1"),
+    ("num_gpus", 65, "less than or equal to 64"),
     ("max_retries", -1, "greater than or equal to 0"),
     ("keep_checkpoints", 0, "greater than or equal to 1"),
     ("keep_checkpoints", "some", "all"),

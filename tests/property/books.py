@@ -96,15 +96,14 @@ class Books:
 
     def _prove_nobody_idles(self):
         """Nobody waits who could start without taking what a better-ranked one waits for."""
-        accounts = self.scheduler.ledger.accounts.values()
-        for account in accounts:
+        for account in self.scheduler.ledger.accounts.values():
             if not account.is_present or account.quarantine:
                 continue
             held_back = set()
             for request in sorted(self._queue_heads(account), key=self.rank):
                 if request.work in held_back:
                     continue
-                obstacle = self._obstacle(request, account, accounts)
+                obstacle = self._obstacle(request, account)
                 assert obstacle != "none", f"{request} could start on {account.device.device_id}"
                 if obstacle == "limit":
                     held_back.add(request.work)
@@ -113,19 +112,32 @@ class Books:
 
     def _queue_heads(self, account):
         best = {}
+        place = self._place_of(account)
         for entry in self.scheduler.line.waiting.values():
             request = entry.request
+            if not self._is_large_enough(place if request.device_count > 1 else [account], request):
+                continue
             if request.selector in (account.device.kind.value, account.device.device_id):
                 key = (request.work, request.selector, request.device_count)
                 best[key] = min(best.get(key, request), request, key=self.rank)
         return best.values()
 
-    def _obstacle(self, request, account, accounts):
+    def _place_of(self, account):
+        """The devices of the same kind on the same node."""
+        here = (account.device.node_id, account.device.kind)
+        accounts = self.scheduler.ledger.accounts.values()
+        return [other for other in accounts if (other.device.node_id, other.device.kind) == here]
+
+    def _is_large_enough(self, place, request):
+        """Whether others leave an explicit budget enough of so many devices."""
+        wanted = request.memory_bytes or 0
+        rooms = [each.device.memory_bytes - each.foreign_bytes for each in place if each.device.kind is DeviceKind.GPU]
+        return not rooms or sum(wanted <= room for room in rooms) >= request.device_count
+
+    def _obstacle(self, request, account):
         """none, limit (its own kind waits with it), everything (all wait with it), or nothing (it is not waited for)."""
         policy = self.scheduler.policy
-        device = account.device
-        node = [other for other in accounts if (other.device.node_id, other.device.kind) == (device.node_id, device.kind)]
-        place = node if request.device_count > 1 else [account]
+        place = self._place_of(account) if request.device_count > 1 else [account]
         if choose_gang(place, request, policy):
             return "none"
         obstacles = {find_obstacle(other, request, policy) for other in place if is_within_reach(other, request, policy)}

@@ -53,6 +53,6 @@ def test_resnet18_from_scratch_reaches_92_percent_in_8_epochs(ism, service):
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_mobilenet_v3_small_from_scratch_reaches_80_percent(ism, service):
-    task = train(ism, service, "mobilenet", model="mobilenet_v3_small", image_size=128, num_epochs=20)
+    task = train(ism, service, "mobilenet", deadline_s=850, model="mobilenet_v3_small", image_size=128, num_epochs=20)
     print(f"mobilenet_v3_small: {task['latest_metrics']['best_acc']:.2f} %")
     assert task["latest_metrics"]["best_acc"] >= 80

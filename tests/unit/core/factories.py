@@ -2,7 +2,7 @@
 
 from itertools import count
 
-from actors.core.events import DeviceAdded, Grant, LeaseRequested
+from actors.core.events import DeviceAdded, Grant, HolderGone, LeaseReleased, LeaseRequested
 from actors.core.model import GIB, Device, DeviceKind, Lease, LeaseRequest, Policy, WorkKind
 from actors.core.scheduler import Scheduler
 
@@ -49,3 +49,9 @@ def must_grant(scheduler, request, *, now=0.0) -> Lease:
     (lease,) = granted(ask(scheduler, request, now=now))
     assert lease.request == request
     return lease
+
+
+def end(scheduler, lease, *, now=0.0):
+    """Release a lease and prove its process gone; returns what follows from the second step."""
+    scheduler.handle(LeaseReleased(lease.lease_id, lease.token), now=now)
+    return scheduler.handle(HolderGone(lease.lease_id), now=now)

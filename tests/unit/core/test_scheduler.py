@@ -4,15 +4,9 @@ from actors.core import events as ev
 from actors.core.errors import DuplicateRequestError, LeaseExpiredError, LeaseNotFoundError, LimitError, UnsatisfiableRequestError
 from actors.core.events import EndCause, WaitReason
 from actors.core.model import GIB, Policy, WorkKind
-from tests.unit.core.factories import ask, granted, make_cpu, make_gpu, make_request, make_scheduler, must_grant
+from tests.unit.core.factories import ask, end, granted, make_cpu, make_gpu, make_request, make_scheduler, must_grant
 
 INFERENCE = WorkKind.INFERENCE
-
-
-def end(scheduler, lease, *, now=0.0):
-    """Release a lease and prove its process gone; returns what follows from the second step."""
-    scheduler.handle(ev.LeaseReleased(lease.lease_id, lease.token), now=now)
-    return scheduler.handle(ev.HolderGone(lease.lease_id), now=now)
 
 
 class TestRequests:

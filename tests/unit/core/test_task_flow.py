@@ -95,7 +95,7 @@ class TestAttempts:
         commands = running.handle(te.AttemptEnded("t.1", "completed", "done", progress=Progress(99, "x")), now=9)
         task = running.get("t")
         assert (task.state, task.finished_at, task.progress.percent, task.lease) == (TaskState.COMPLETED, 9, 100, None)
-        assert commands[-1] == te.FinishAttempt("t.1", "lease-1", 1)
+        assert commands[-1] == te.FinishAttempt("t.1", "lease-1", 1, is_complete=True)
         assert any(isinstance(command, te.Announce) and command.is_last for command in commands)
 
     def test_the_users_mistake_is_not_retried(self, running):

@@ -6,14 +6,27 @@ from actors.core.waiting_line import WaitingLine
 from tests.unit.core.factories import make_gpu, make_request
 
 
+def heads(line):
+    """The first of every queue for trainings on cuda:0."""
+    queues = line.queues_for(WorkKind.TRAINING, make_gpu(0))
+    return {entry.request.request_id for queue in queues if (entry := next(queue, None))}
+
+
+def test_a_queue_goes_on_in_order_behind_its_head():
+    line = WaitingLine(600.0)
+    for number in (3, 1, 2):
+        line.join(make_request(f"r{number}", submitted_at=number), WaitReason.LIMIT)
+    queue = next(line.queues_for(WorkKind.TRAINING, make_gpu(0)))
+    assert [entry.request.request_id for entry in queue] == ["r1", "r2", "r3"]
+
+
 def test_who_left_is_not_at_the_head_even_after_rejoining_with_another_rank():
     line = WaitingLine(600.0)
     line.join(make_request("a", priority=1), WaitReason.LIMIT)
     line.join(make_request("b", priority=2), WaitReason.LIMIT)
     line.leave("a")
     line.join(make_request("a", priority=3), WaitReason.LIMIT)
-    (head,) = line.heads(WorkKind.TRAINING, make_gpu())
-    assert head.request.request_id == "b"
+    assert heads(line) == {"b"}
     line.validate()
 
 
@@ -42,7 +55,7 @@ def test_every_queue_that_may_use_a_device_has_its_head_there():
     line = WaitingLine(600.0)
     for request_id, selector, width in (("any", "cuda", 1), ("pinned", "cuda:0", 1), ("other", "cuda:1", 1), ("gang", "cuda", 2)):
         line.join(make_request(request_id, selector=selector, device_count=width), WaitReason.LIMIT)
-    assert {head.request.request_id for head in line.heads(WorkKind.TRAINING, make_gpu(0))} == {"any", "pinned", "gang"}
+    assert heads(line) == {"any", "pinned", "gang"}
     assert [head.request.request_id for head in line.all_heads()] == ["any", "gang", "other", "pinned"]
 
 

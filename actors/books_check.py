@@ -1,0 +1,107 @@
+"""Whether the ledger, Ray's own books and the live processes say the same.
+
+Takes three pictures of one moment and compares them. Between two pictures something may have moved on, so a difference counts only
+if it is there again in every one of several looks.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from ray._private import state as ray_state
+
+from actors.core.units import UNITS_PER_DEVICE
+from actors.messages import Difference
+from actors.names import NAMESPACE
+from actors.store import StoredLease
+
+_LOOKS = 8
+_BETWEEN_LOOKS_S = 0.4
+_ATTEMPT_CLASS = "AttemptActor"
+
+
+@dataclass(frozen=True, slots=True)
+class BookedDevice:
+    """What the ledger says of one device: the resource that its group has in Ray, and the units of its leases."""
+
+    device_id: str
+    resource: str
+    resource_per_device: float
+    share_units: int
+    bound_units: int
+    held_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The ledger at one moment: open leases with their processes, and devices."""
+
+    leases: tuple[StoredLease, ...]
+    devices: tuple[BookedDevice, ...]
+    own_node_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RayBooks:
+    """Ray at one moment: what is free of every resource, and the names of the attempts' live actors."""
+
+    free: dict[str, float]
+    attempts: frozenset[str]
+
+
+def read_ray() -> RayBooks:
+    """Ask Ray's control store; blocking, some milliseconds."""
+    books = ray_state.state
+    free = {name: amount for node in books.available_resources_per_node().values() for name, amount in node.items()}
+    actors = books.actor_table(None, actor_state_name="ALIVE").values()
+    names = (actor["Name"] for actor in actors if actor["RayNamespace"] == NAMESPACE and _ATTEMPT_CLASS in actor["ActorClassName"])
+    return RayBooks(free, frozenset(names))
+
+
+async def find_lasting_differences(take_picture: Callable[[], Awaitable[Picture]]) -> tuple[Difference, ...]:
+    """Compare until a look finds nothing; what all looks found is a difference."""
+    lasting: set[tuple[str, str]] | None = None
+    found: tuple[Difference, ...] = ()
+    for _ in range(_LOOKS):
+        ray_books = await asyncio.to_thread(read_ray)
+        found = tuple(compare(await take_picture(), ray_books))
+        kinds = {(difference.subject, difference.ledger) for difference in found}
+        lasting = kinds if lasting is None else lasting & kinds
+        if not lasting:
+            return ()
+        await asyncio.sleep(_BETWEEN_LOOKS_S)
+    return tuple(difference for difference in found if (difference.subject, difference.ledger) in (lasting or ()))
+
+
+def compare(picture: Picture, ray_books: RayBooks) -> Iterable[Difference]:
+    """Every difference between the ledger and the two others."""
+    for device in picture.devices:
+        yield from _compare_device(device, ray_books)
+    for stored in picture.leases:
+        yield from _compare_lease(stored, picture.own_node_id)
+    known = {stored.lease.request.request_id for stored in picture.leases}
+    for name in sorted(ray_books.attempts):
+        if name.partition(".rank")[0] not in known:
+            yield Difference(f"process {name}", "no open lease", "alive in Ray")
+
+
+def _compare_device(device: BookedDevice, ray_books: RayBooks) -> Iterable[Difference]:
+    """Ray must count at least what bound processes hold, and at most what the ledger has granted."""
+    free = ray_books.free.get(device.resource, 0.0)
+    used = device.share_units - round(free / device.resource_per_device * UNITS_PER_DEVICE)
+    # Ray keeps ten-thousandths of a core or GPU; a CPU's portion is rounded once more by its number of cores.
+    slack = 2 * max(1, device.held_units // 300)
+    if not device.bound_units - slack <= used <= device.held_units + slack:
+        yield Difference(
+            device.device_id, f"{device.held_units} units held, {device.bound_units} by live processes", f"Ray counts {used}"
+        )
+
+
+def _compare_lease(stored: StoredLease, own_node_id: str) -> Iterable[Difference]:
+    local = [holder.presence for holder in stored.holders if holder.node_id == own_node_id]
+    if stored.is_ending or not local or any(presence.process() is not None for presence in local):
+        return
+    pids = ", ".join(str(presence.pid) for presence in local)
+    yield Difference(
+        f"lease {stored.lease.lease_id} of {stored.lease.request.task_id}", f"held by process {pids}", "no such process"
+    )
