@@ -10,6 +10,7 @@ Because of that, only the best request of each queue can be the next to start on
 however long the line is.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -149,10 +150,12 @@ class Matcher:
         """The best-ranked request of each queue that this device could ever be enough for, best first."""
         heads = []
         for work in account.limits:
-            for queue in self._line.queues_for(work, account.device):
-                head = next((entry for entry in queue if not self._is_too_large(entry.request, account)), None)
-                if head is not None:
+            for head in self._line.heads(work, account.device):
+                if not self._is_too_large(head.request, account):
                     heads.append(head)
+                    continue
+                smaller = (entry for entry in self._line.behind(head) if not self._is_too_large(entry.request, account))
+                heads += itertools.islice(smaller, 1)
         if len(heads) > 1:
             heads.sort(key=lambda entry: entry.rank)
         return heads

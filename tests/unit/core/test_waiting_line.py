@@ -8,16 +8,15 @@ from tests.unit.core.factories import make_gpu, make_request
 
 def heads(line):
     """The first of every queue for trainings on cuda:0."""
-    queues = line.queues_for(WorkKind.TRAINING, make_gpu(0))
-    return {entry.request.request_id for queue in queues if (entry := next(queue, None))}
+    return {entry.request.request_id for entry in line.heads(WorkKind.TRAINING, make_gpu(0))}
 
 
 def test_a_queue_goes_on_in_order_behind_its_head():
     line = WaitingLine(600.0)
     for number in (3, 1, 2):
         line.join(make_request(f"r{number}", submitted_at=number), WaitReason.LIMIT)
-    queue = next(line.queues_for(WorkKind.TRAINING, make_gpu(0)))
-    assert [entry.request.request_id for entry in queue] == ["r1", "r2", "r3"]
+    (head,) = line.heads(WorkKind.TRAINING, make_gpu(0))
+    assert [entry.request.request_id for entry in (head, *line.behind(head))] == ["r1", "r2", "r3"]
 
 
 def test_who_left_is_not_at_the_head_even_after_rejoining_with_another_rank():
