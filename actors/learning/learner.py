@@ -1,11 +1,9 @@
 """A network together with what changes it: optimiser, loss and mixed precision.
 
-Owns one step of learning and one of prediction, and the translation of the device's failures. It knows nothing of epochs,
-files or reports.
+Owns one step of learning and one of prediction. It knows nothing of epochs, files or reports.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from torch.nn import functional
 
 from actors.learning.checkpoint import snapshot
 from actors.learning.data import Batch
-from actors.learning.errors import ConfigError, GpuOutOfMemoryError
 from actors.learning.plan import TrainingPlan
 from actors.learning.zoo import build_model, load_weights
 
@@ -84,32 +81,6 @@ class Learner:
     def _autocast(self) -> torch.autocast:
         """Open a region of mixed precision, or of none."""
         return torch.autocast(self.device.type, dtype=self._precision, enabled=self._precision is not None)
-
-
-@contextmanager
-def device_failures_explained(plan: TrainingPlan) -> Iterator[None]:
-    """Turn failures that have a remedy into errors that name it.
-
-    Raises:
-        GpuOutOfMemoryError: The GPU memory that this process may use is exhausted.
-        ConfigError: Batch normalisation met a single value, which has no variance.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        peak = torch.cuda.max_memory_allocated(plan.device)
-        raise GpuOutOfMemoryError(
-            f"training {plan.model} with batch_size {plan.batch_size} and image_size {plan.image_size} on {plan.device} "
-            f"ran out of GPU memory; the peak was {peak} bytes",
-            "Lower batch_size or image_size, set amp, raise gpu_memory_gb, or set on_oom to reduce_batch.",
-        ) from error
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise ConfigError(
-            f"{plan.model} cannot learn from one picture of {plan.image_size} pixels at a time",
-            "Raise batch_size to 2 or more, or raise image_size.",
-        ) from error
 
 
 def _initial_model(plan: TrainingPlan) -> nn.Module:

@@ -54,6 +54,9 @@ class TrainingPlan:
     early_stopping_patience: int | None = None
     #: Mixed precision; has an effect on GPUs only.
     amp: bool = False
+    #: What this process may take of its GPU, and the part of it that its CUDA context takes; 0 where unknown.
+    gpu_budget_bytes: int = 0
+    gpu_context_bytes: int = 0
     #: Whether rarer classes weigh more in the loss, in inverse proportion to their pictures.
     class_weights: bool = False
     #: Decoded pictures up to this size stay in memory, larger sets in a file in the staging folder.

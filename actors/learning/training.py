@@ -19,9 +19,10 @@ from actors.learning.batch_norm import has_slow_statistics, remeasure_statistics
 from actors.learning.checkpoint import BackgroundWriter, ResumeState, read_resume_state
 from actors.learning.data import BatchSource, batch_bounds
 from actors.learning.dataset import Dataset, load_dataset
+from actors.learning.device_failures import device_failures_explained
 from actors.learning.errors import CheckpointError
 from actors.learning.journal import Journal, Report
-from actors.learning.learner import Learner, device_failures_explained
+from actors.learning.learner import Learner
 from actors.learning.metrics import ValidationMetrics, validation_metrics
 from actors.learning.model_card import ModelCard
 from actors.learning.outputs import LOG, Outputs, Publish

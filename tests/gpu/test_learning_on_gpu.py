@@ -19,8 +19,8 @@ pytestmark = pytest.mark.gpu
 GIB = 2**30
 OVER_BUDGET = """
 import torch
-from actors.workers.process import cap_gpu_memory
-print(cap_gpu_memory(2 * 2**30))
+from actors.workers.gpu_memory import GpuMemory
+print(GpuMemory().cap(2 * 2**30))
 kept = torch.zeros(2**28, dtype=torch.uint8, device="cuda")
 try:
     torch.zeros(4 * 2**30, dtype=torch.uint8, device="cuda")

@@ -365,8 +365,8 @@ def test_running_out_of_gpu_memory_says_so_with_the_peak(plan: TrainingPlan) -> 
     exhausted = torch.OutOfMemoryError("CUDA out of memory")
     with (
         patch.object(learner.Learner, "learn", side_effect=exhausted),
-        patch("torch.cuda.max_memory_allocated", return_value=123_456),
-        pytest.raises(GpuOutOfMemoryError, match="peak was 123456 bytes"),
+        patch("torch.cuda.max_memory_allocated", return_value=3 << 29),
+        pytest.raises(GpuOutOfMemoryError, match=r"peak was 1\.50 GiB"),
     ):
         run(plan)
 
