@@ -47,7 +47,7 @@ def clean_text(text: str) -> str:
 
 def task_response(task: Task) -> TaskResponse:
     """One task."""
-    submission, progress, request = task.submission, task.progress, task.submission.request
+    submission, progress, request = task.submission, task.progress, task.request
     return TaskResponse(
         task_id=task.task_id,
         task_type=submission.task_type,
@@ -63,6 +63,7 @@ def task_response(task: Task) -> TaskResponse:
         latest_metrics=progress.metrics,
         name=request.get("name"),
         model=request.get("model"),
+        batch_size=request.get("batch_size"),
         description=request.get("description") or "",
         queue_position=task.queue_position,
         attempts=task.attempts,

@@ -50,6 +50,9 @@ from actors.core.task_events import (
     WithdrawRequest,
 )
 from actors.core.tasks import (
+    MEMORY_NOTE,
+    OUT_OF_MEMORY,
+    REDUCE_BATCH,
     TRANSITIONS,
     EndMode,
     LeaseView,
@@ -173,8 +176,10 @@ class TaskFlow:
         first = StateChange(now, None, TaskState.PENDING, "submitted")
         task = Task(submission, TaskState.PENDING, submitted_at=now, updated_at=now, history=(first,))
         task = self._begin_attempt(task)
-        accepted = Announce(task.task_id, "INFO", f"{submission.task_type} task accepted", task.state)
-        return [SaveTask(task), accepted, RequestLease(self.lease_request(task))]
+        said = [Announce(task.task_id, "INFO", f"{submission.task_type} task accepted", task.state)]
+        if MEMORY_NOTE in submission.resolved:
+            said.append(Announce(task.task_id, "WARNING", submission.resolved[MEMORY_NOTE], task.state))
+        return [SaveTask(task), *said, RequestLease(self.lease_request(task))]
 
     def _on_lease_queued(self, event: LeaseQueued, now: float) -> list[TaskCommand]:
         task = self.current(event.attempt_id)
@@ -232,7 +237,10 @@ class TaskFlow:
         if event.progress is not None:
             task = replace(task, progress=event.progress)
         if event.outcome == "stopped" and task.is_pausing and task.ending is None:
-            return self._requeue(task, "gave way to a better-ranked task; it goes on from its checkpoint", finish, now)
+            return self._repeat(task, "gave way to a better-ranked task; it goes on from its checkpoint", finish, now)
+        smaller = _smaller_batch(task, event.fault)
+        if smaller and event.fault is not None:
+            return self._reduce_batch(task, event.fault, smaller, finish, now=now)
         if event.is_retryable and event.fault is not None and task.ending is None:
             return self._retry_or_fail(task, event.fault, finish, now)
         state = _final_state(event.outcome, task.ending)
@@ -248,19 +256,26 @@ class TaskFlow:
             return [*self._move(task, TaskState.CANCELLED, f"ended by {task.ending}", now), finish]
         if task.is_pausing:
             cause = "ended before it had saved its work; it goes on from its last checkpoint"
-            return self._requeue(task, cause, finish, now)
+            return self._repeat(task, cause, finish, now)
         hint = "see the task's log; if it was killed for memory, use a smaller batch_size or image_size"
         fault = TaskFault("attempt_died", f"the process of attempt {task.attempts} died: {event.cause}", hint)
         return self._retry_or_fail(task, fault, finish, now)
 
     def _retry_or_fail(self, task: Task, fault: TaskFault, finish: FinishAttempt, now: float) -> list[TaskCommand]:
         most = task.submission.max_retries + 1
-        used = task.attempts - task.preemptions
+        used = task.attempts - task.preemptions - task.batch_reductions
         if used >= most:
             return [*self._move(replace(task, fault=fault), TaskState.FAILED, fault.message, now), finish]
-        return self._requeue(task, f"{fault.message}; attempt {used + 1} of {most} follows", finish, now)
+        return self._repeat(task, f"{fault.message}; attempt {used + 1} of {most} follows", finish, now)
 
-    def _requeue(self, task: Task, cause: str, finish: FinishAttempt, now: float) -> list[TaskCommand]:
+    def _reduce_batch(
+        self, task: Task, fault: TaskFault, batch_size: int, finish: FinishAttempt, *, now: float
+    ) -> list[TaskCommand]:
+        cause = f"{fault.message}; going on from the last checkpoint with batch_size {batch_size}"
+        task = replace(task, batch_size_override=batch_size, batch_reductions=task.batch_reductions + 1)
+        return self._repeat(task, cause, finish, now)
+
+    def _repeat(self, task: Task, cause: str, finish: FinishAttempt, now: float) -> list[TaskCommand]:
         """Put a task back into the line, with the rank it had, for another attempt from its last checkpoint."""
         task = replace(task, preemptions=task.preemptions + task.is_pausing, is_pausing=False)
         commands = self._move(task, TaskState.QUEUED, cause, now)
@@ -344,6 +359,13 @@ def _view(lease: Lease) -> LeaseView:
     first = lease.portions[0]
     device_id = ",".join(portion.device_id for portion in lease.portions)
     return LeaseView(lease.lease_id, lease.token, device_id, first.units, first.memory_bytes, lease.granted_at)
+
+
+def _smaller_batch(task: Task, fault: TaskFault | None) -> int:
+    """Half the batch of a task that ran out of GPU memory and wants to go on with less; 0 where it ends instead."""
+    request = task.request
+    wants = fault is not None and fault.code == OUT_OF_MEMORY and request.get("on_oom") == REDUCE_BATCH
+    return int(request["batch_size"]) // 2 if wants and task.ending is None else 0
 
 
 def _final_state(outcome: str, ending: EndMode | None) -> TaskState:

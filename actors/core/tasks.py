@@ -3,9 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from actors.core.model import WorkKind
+
+#: The code of a fault that a smaller batch may cure, and the ``on_oom`` of a request that asks for that.
+OUT_OF_MEMORY: Final = "gpu_out_of_memory"
+REDUCE_BATCH: Final = "reduce_batch"
+#: The key in ``Submission.resolved`` of a warning about the memory that a training will need.
+MEMORY_NOTE: Final = "memory_note"
 
 
 class Compact:
@@ -123,7 +129,7 @@ class Submission(Compact):
         max_retries: how often a died attempt is repeated.
         output_path: where the user's files go.
         batch_id: the parent, for one source of a batch.
-        resolved: the paths of the request as this machine understood them; not part of what was asked.
+        resolved: the paths of the request as this machine understood them, and what it remarked on them; not part of what was asked.
     """
 
     task_id: str
@@ -162,6 +168,8 @@ class Task(Compact):
         fault: why it failed.
         started_at: when the first attempt got its lease.
         finished_at: when it reached a final state.
+        batch_size_override: the batch in use since the one asked for ran out of GPU memory; None while it is the one asked for.
+        batch_reductions: attempts that ended by making the batch smaller; they do not count as retries.
         queue_position: 1 for the next in line; None when not waiting or not known.
         history: every state change, oldest first.
     """
@@ -179,6 +187,8 @@ class Task(Compact):
     fault: TaskFault | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    batch_size_override: int | None = None
+    batch_reductions: int = 0
     queue_position: int | None = None
     history: tuple[StateChange, ...] = ()
     is_pausing: bool = False
@@ -194,3 +204,9 @@ class Task(Compact):
     def priority(self) -> int:
         """1 is the most urgent, 10 the least: as submitted, or as changed since."""
         return self.submission.priority if self.new_priority is None else self.new_priority
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        """What the next attempt is to do: the request that was submitted, with the batch that is in use."""
+        asked = self.submission.request
+        return asked if self.batch_size_override is None else {**asked, "batch_size": self.batch_size_override}

@@ -53,6 +53,7 @@ class TaskResponse(TypedDict):
     latest_metrics: Annotated[Mapping[str, int | float | None] | None, Field(description="null for a figure that is not finite")]
     name: str | None
     model: str | None
+    batch_size: Annotated[int | None, Field(description="in use: smaller than asked for where on_oom reduced it")]
     description: str
     queue_position: Annotated[int | None, Field(description="1 for the next in line")]
     attempts: int

@@ -53,6 +53,9 @@ class TrainingRequest(RequestModel):
     preemptible: bool = Field(default=False, description="may be paused for a better-ranked task")
     seed: int | None = Field(None, ge=0, le=2**32 - 1)
     gpu_memory_gb: float | None = Field(None, gt=0, le=4096, description="memory budget on a GPU")
+    on_oom: Literal["fail", "reduce_batch"] = Field(
+        "fail", description="out of GPU memory: fail, or go on from the last checkpoint with half the batch"
+    )
     num_gpus: int = Field(1, ge=1, le=64, description="GPUs of one node that train together, each with batch_size pictures a step")
     max_retries: int = Field(2, ge=0, le=100, description="how often an attempt that died is repeated")
     keep_checkpoints: Literal["all"] | Annotated[int, Field(ge=1, le=1_000_000)] = Field(

@@ -117,7 +117,7 @@ class TestSubmission:
         submission = tasks.submissions[0]
         wanted = {"batch_size": 8, "num_epochs": 100, "learning_rate": 1e-4, "image_size": 224, "device": "cuda", "weight_path": ""}
         wanted |= {"pretrained": True, "shuffle": True, "priority": 5, "description": "", "preemptible": False, "max_retries": 2}
-        wanted |= {"keep_checkpoints": "all", "amp": "auto", "class_weights": False, "num_gpus": 1}
+        wanted |= {"keep_checkpoints": "all", "amp": "auto", "class_weights": False, "num_gpus": 1, "on_oom": "fail"}
         assert wanted.items() <= submission.request.items()
         assert (submission.priority, submission.max_retries, submission.device_count) == (5, 2, 1)
         assert submission.memory_bytes is None

@@ -81,6 +81,7 @@ WRONG_TRAININGS = [
     ("save_path", None, "string"),
     ("gpu_memory_gb", 0, "greater than 0"),
     ("num_gpus", 65, "less than or equal to 64"),
+    ("on_oom", "ignore", "'fail' or 'reduce_batch'"),
     ("max_retries", -1, "greater than or equal to 0"),
     ("keep_checkpoints", 0, "greater than or equal to 1"),
     ("keep_checkpoints", "some", "all"),
@@ -94,7 +95,6 @@ WRONG_TRAININGS = [
     ("device", "\ud800", "unicode"),
     ("model", "\ud800", "unknown model"),
     ("unheard_of", 1, "not permitted"),
-    ("on_oom", "fail", "not permitted"),
 ]
 
 

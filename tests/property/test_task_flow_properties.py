@@ -10,7 +10,7 @@ from actors.core import task_events as te
 from actors.core.errors import TaskEndedError, TaskNotEndedError, UnsatisfiableRequestError
 from actors.core.model import Lease, Portion
 from actors.core.task_flow import TaskFlow
-from actors.core.tasks import TRANSITIONS, EndMode, Progress, TaskFault, TaskState
+from actors.core.tasks import OUT_OF_MEMORY, REDUCE_BATCH, TRANSITIONS, EndMode, Progress, TaskFault, TaskState
 from tests.unit.core.test_task_flow import make_submission
 
 
@@ -54,11 +54,12 @@ class TaskFlowMachine(RuleBasedStateMachine):
                 del self.leases[attempt_id]
                 self.working.discard(attempt_id)
 
-    @rule(number=st.integers(0, 5), retries=st.integers(0, 2))
-    def submit(self, number, retries):
+    @rule(number=st.integers(0, 5), retries=st.integers(0, 2), on_oom=st.sampled_from(["fail", REDUCE_BATCH]))
+    def submit(self, number, retries, on_oom):
+        request = {"model": "resnet18", "batch_size": 4, "on_oom": on_oom}
         task_id = f"t{number}"
         if task_id not in self.flow.tasks:
-            self.send(te.TaskSubmitted(make_submission(task_id, max_retries=retries)))
+            self.send(te.TaskSubmitted(make_submission(task_id, max_retries=retries, request=request)))
         else:
             self.send(te.TaskSubmitted(self.flow.get(task_id).submission))
 
@@ -91,14 +92,19 @@ class TaskFlowMachine(RuleBasedStateMachine):
     def progress(self, data, percent):
         self.send(te.AttemptProgressed(data.draw(st.sampled_from(sorted(self.working))), Progress(percent, "on")))
 
-    @rule(data=st.data(), outcome=st.sampled_from(["completed", "failed", "stopped", "died"]), is_retryable=st.booleans())
-    def attempt_ends(self, data, outcome, is_retryable):
+    @rule(
+        data=st.data(),
+        outcome=st.sampled_from(["completed", "failed", "stopped", "died"]),
+        code=st.sampled_from(["code", OUT_OF_MEMORY]),
+        is_retryable=st.booleans(),
+    )
+    def attempt_ends(self, data, outcome, code, is_retryable):
         every = sorted({f"t{number}.{attempt}" for number in range(6) for attempt in (1, 2, 3)})
         attempt_id = data.draw(st.sampled_from(sorted(self.working) or every) | st.sampled_from(every))
         if outcome == "died":
             self.send(te.AttemptDied(attempt_id, "killed"))
         else:
-            fault = TaskFault("code", "message") if outcome == "failed" else None
+            fault = TaskFault(code, "message") if outcome == "failed" else None
             self.send(te.AttemptEnded(attempt_id, outcome, outcome, fault, is_retryable and outcome == "failed"))
 
     @precondition(lambda self: self.flow.tasks)

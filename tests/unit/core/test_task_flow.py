@@ -218,3 +218,61 @@ def test_a_restored_task_goes_on_where_it_was():
     after.handle(te.AttemptEnded("t.1", "completed", "done"), now=9)
     assert after.get("t").state is TaskState.COMPLETED
     after.validate()
+
+
+OUT_OF_MEMORY = TaskFault("gpu_out_of_memory", "ran out of GPU memory", "lower batch_size")
+
+
+def run_out_of_memory(flow, batch_size=8, on_oom="reduce_batch", **changes):
+    request = {"model": "resnet18", "batch_size": batch_size, "on_oom": on_oom}
+    flow.handle(te.TaskSubmitted(make_submission(request=request, **changes)), now=1)
+    flow.handle(te.LeaseGranted(lease_for(flow)), now=2)
+    return flow.handle(te.AttemptEnded("t.1", "failed", "ran out of GPU memory", OUT_OF_MEMORY), now=3)
+
+
+class TestOutOfMemory:
+    def test_with_reduce_batch_it_goes_on_from_its_checkpoint_with_half_the_batch(self, flow):
+        commands = run_out_of_memory(flow)
+        task = flow.get("t")
+        assert (task.state, task.batch_size_override, task.request["batch_size"], task.fault) == (TaskState.QUEUED, 4, 4, None)
+        assert kinds(commands) == [te.SaveTask, te.Announce, te.FinishAttempt, te.SaveTask, te.RequestLease]
+        assert "going on from the last checkpoint with batch_size 4" in commands[1].message
+        assert (commands[-1].request.request_id, commands[-1].request.submitted_at) == ("t.2", 1)
+        start = flow.handle(te.LeaseGranted(lease_for(flow, token=2)), now=4)[-1]
+        assert (start.resume, start.task.request["batch_size"]) == (True, 4)
+
+    def test_a_smaller_batch_is_no_retry(self, flow):
+        run_out_of_memory(flow, max_retries=1)
+        flow.handle(te.LeaseGranted(lease_for(flow, token=2)), now=4)
+        flow.handle(te.AttemptDied("t.2", "killed"), now=5)
+        assert flow.get("t").state is TaskState.QUEUED
+        flow.handle(te.LeaseGranted(lease_for(flow, token=3)), now=6)
+        flow.handle(te.AttemptDied("t.3", "killed"), now=7)
+        assert (flow.get("t").state, flow.get("t").request["batch_size"]) == (TaskState.FAILED, 4)
+
+    def test_it_is_halved_until_one_picture_is_too_much(self, flow):
+        run_out_of_memory(flow, batch_size=5, max_retries=0)
+        sizes = []
+        for number in (2, 3):
+            sizes.append(flow.get("t").request["batch_size"])
+            flow.handle(te.LeaseGranted(lease_for(flow, token=number)), now=number)
+            flow.handle(te.AttemptEnded(f"t.{number}", "failed", "ran out of GPU memory", OUT_OF_MEMORY), now=number)
+        task = flow.get("t")
+        assert (sizes, task.state, task.fault) == ([2, 1], TaskState.FAILED, OUT_OF_MEMORY)
+
+    def test_without_it_the_task_fails_with_the_code(self, flow):
+        run_out_of_memory(flow, on_oom="fail")
+        assert (flow.get("t").state, flow.get("t").fault) == (TaskState.FAILED, OUT_OF_MEMORY)
+
+    def test_what_a_user_ends_meanwhile_does_not_go_on(self, flow):
+        request = {"model": "resnet18", "batch_size": 8, "on_oom": "reduce_batch"}
+        flow.handle(te.TaskSubmitted(make_submission(request=request)), now=1)
+        flow.handle(te.LeaseGranted(lease_for(flow)), now=2)
+        flow.handle(te.EndRequested("t", EndMode.STOP), now=3)
+        flow.handle(te.AttemptEnded("t.1", "failed", "ran out of GPU memory", OUT_OF_MEMORY), now=4)
+        assert flow.get("t").state is TaskState.CANCELLED
+
+    def test_what_was_remarked_on_the_need_is_a_warning_in_the_log(self, flow):
+        commands = flow.handle(te.TaskSubmitted(make_submission(resolved={"memory_note": "needs 9 GiB"})), now=1)
+        assert kinds(commands) == [te.SaveTask, te.Announce, te.Announce, te.RequestLease]
+        assert (commands[2].level, commands[2].message) == ("WARNING", "needs 9 GiB")
