@@ -12,21 +12,24 @@ from typing import Any
 
 from actors.core.errors import SubmissionError
 from actors.core.model import WorkKind
-from actors.core.tasks import Submission, Task
+from actors.core.tasks import MEMORY_NOTE, Submission, Task
 from actors.learning.catalog import MODELS, check_image_size
 from actors.learning.classify_config import load_classify_config
 from actors.learning.errors import LearningError
 from actors.learning.image_tree import ImageTree, scan_class_folders
+from actors.learning.memory_need import NeedEstimator
 from actors.learning.pictures import find_pictures
 from actors.learning.plan import RESUME_STATE
+from actors.memory_check import check_need
 from actors.paths import resolve_existing, resolve_inside
 
 
 class Admission:
     """The check at the door, with the data roots it allows. Blocking: call it in a thread."""
 
-    def __init__(self, roots: Sequence[Path]) -> None:
+    def __init__(self, roots: Sequence[Path], needs: NeedEstimator | None = None) -> None:
         self._roots = tuple(roots)
+        self._needs = needs or NeedEstimator()
         self._checks: Mapping[WorkKind, Callable[[Mapping[str, Any]], dict[str, str]]] = {
             WorkKind.TRAINING: self._check_training,
             WorkKind.INFERENCE: self._check_inference,
@@ -43,6 +46,9 @@ class Admission:
             raise SubmissionError("unknown_work", "task_type", f"{submission.task_type!r} cannot be run", "see the routes")
         resolved = check(submission.request)
         resolved["output"] = str(self._output(submission.output_path))
+        note = check_need(submission, self._needs)
+        if note:
+            resolved[MEMORY_NOTE] = note
         return replace(submission, resolved=resolved)
 
     def find_checkpoint(self, earlier: Task | None, task_id: str) -> str:

@@ -18,6 +18,7 @@ from actors.core.model import DeviceKind, Lease
 from actors.core.task_events import AttemptDied, AttemptEnded
 from actors.core.units import fraction_from_units
 from actors.devices import find_group
+from actors.learning.memory_need import Peak
 from actors.messages import AttemptOrder, AttemptResult, GrantedLease
 from actors.names import NAMESPACE
 from actors.workers.attempt import AttemptActor
@@ -55,10 +56,14 @@ def resource_options(granted: GrantedLease) -> dict[str, float]:
 
 
 class AttemptRunner:
-    """The processes of all attempts: one each, or one for each rank of a gang. Knows nothing of tasks: orders go in, events come out."""
+    """The processes of all attempts: one each, or one for each rank of a gang.
 
-    def __init__(self, settings: Settings) -> None:
+    Knows nothing of tasks: orders go in, events come out, measured peaks to ``on_peak``.
+    """
+
+    def __init__(self, settings: Settings, on_peak: Callable[[Peak], None]) -> None:
         self._settings = settings
+        self._on_peak = on_peak
         self._widths: dict[str, int] = {}  # the number of processes of each attempt
 
     async def run(self, order: AttemptOrder, renew: Callable[[Lease], Awaitable[None]]) -> AttemptEnded | AttemptDied:
@@ -135,6 +140,8 @@ class AttemptRunner:
             if len(handles) > 1:
                 await self.kill(attempt_id)
             self._widths.pop(attempt_id, None)
+        if result.peak is not None:
+            self._on_peak(result.peak)
         return AttemptEnded(attempt_id, result.outcome, result.message, result.fault, result.is_retryable, result.progress)
 
 

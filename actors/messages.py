@@ -10,6 +10,7 @@ from typing import Any
 
 from actors.core.model import Device, Lease, Portion, WorkKind
 from actors.core.tasks import Compact, Progress, Task, TaskFault, TaskState
+from actors.learning.memory_need import Peak
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +290,8 @@ class AttemptResult:
         fault: set when failed.
         is_retryable: whether another attempt could end differently.
         progress: the last state of it.
+        peak_bytes: the most that its process held of a GPU at once; 0 without one.
+        peak: what a training of at least one whole epoch teaches about the memory that such trainings need.
     """
 
     outcome: str
@@ -296,3 +299,5 @@ class AttemptResult:
     fault: TaskFault | None = None
     is_retryable: bool = False
     progress: Progress = field(default_factory=Progress)
+    peak_bytes: int = 0
+    peak: Peak | None = None

@@ -1,8 +1,8 @@
 """The durable truth: tasks, leases, devices and limits, through SQLAlchemy.
 
 SQLite in the state folder by default (write-ahead log, every commit synced to the disk before it counts), any database by URL. Each
-table has one writer: the supervisor writes tasks, the accountant the rest. A store written by a newer version is refused. Blocking;
-the supervisor writes through ``StoreWriter``, which commits in a thread of its own.
+table has one writer: the supervisor writes tasks and measured peaks, the accountant the rest. A store written by a newer version is
+refused. Blocking; the supervisor writes tasks through ``StoreWriter``, which commits in a thread of its own.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import (
+    BigInteger,
     Column,
     Connection,
     Engine,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     delete,
     event,
     insert,
+    inspect,
     make_url,
     select,
     update,
@@ -38,10 +40,11 @@ from actors.core.durations import DurationKey
 from actors.core.errors import StoreUnavailableError
 from actors.core.model import DeviceKind, Lease, WorkKind
 from actors.core.tasks import Task
+from actors.learning.memory_need import Peak, Workload
 from actors.presence import Presence
 
 #: Grows with every change of the tables; ``Store`` migrates older ones and refuses newer ones.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _metadata = MetaData()
 _meta = Table("meta", _metadata, Column("name", String(255), primary_key=True), Column("value", Text, nullable=False))
@@ -77,6 +80,15 @@ _limits = Table(
     Column("device_id", String(32), primary_key=True),
     Column("work", String(32), primary_key=True),
     Column("most", Integer, nullable=False),
+)
+_peaks = Table(
+    "memory_peaks",
+    _metadata,
+    Column("model", String(64), primary_key=True),
+    Column("batch_size", Integer, primary_key=True),
+    Column("image_size", Integer, primary_key=True),
+    Column("mixed_precision", Integer, primary_key=True),
+    Column("peak_bytes", BigInteger, nullable=False),
 )
 
 
@@ -118,9 +130,7 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self._engine = _open_engine(url)
-        with self._transaction() as connection:
-            _metadata.create_all(connection)
-            _check_version(connection)
+        self._prepare()
 
     def ping(self) -> None:
         """Read one row."""
@@ -148,6 +158,21 @@ class Store:
         with self._transaction() as connection:
             rows = connection.execute(select(_tasks.c.record).order_by(_tasks.c.submitted_at, _tasks.c.task_id))
             return [_adapter(Task).validate_json(record) for (record,) in rows]
+
+    # --- measured peaks ---
+
+    def write_peak(self, peak: Peak) -> None:
+        """Write what a training was seen to need; the last measurement of a workload counts."""
+        with self._transaction() as connection:
+            _put(connection, _peaks, asdict(peak.workload), {"peak_bytes": peak.peak_bytes})
+
+    def read_peaks(self) -> list[Peak]:
+        """All measured peaks."""
+        with self._transaction() as connection:
+            rows = connection.execute(select(_peaks)).all()
+        return [
+            Peak(Workload(row.model, row.batch_size, row.image_size, bool(row.mixed_precision)), row.peak_bytes) for row in rows
+        ]
 
     # --- leases ---
 
@@ -230,6 +255,27 @@ class Store:
                 limits.setdefault(row.device_id, {})[WorkKind(row.work)] = row.most
         return limits
 
+    def _prepare(self) -> None:
+        """Make the tables that are missing, and bring an older store up to date."""
+        while True:
+            present = self._present()
+            try:
+                with self._transaction() as connection:
+                    _metadata.create_all(connection)
+                    _settle_version(connection)
+            except StoreUnavailableError:
+                # Another process that opens the store just now may have been first with a part; then the rest is tried again.
+                if self._present() == present:
+                    raise
+            else:
+                return
+
+    def _present(self) -> tuple[list[str], str | None]:
+        """The tables that there are, and the version that they are said to have."""
+        with self._transaction() as connection:
+            names = sorted(inspect(connection).get_table_names())
+            return names, _read_version(connection) if _meta.name in names else None
+
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         """One transaction, whose database errors come out as ours."""
@@ -284,14 +330,24 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _check_version(connection: Connection) -> None:
-    found = connection.execute(select(_meta.c.value).where(_meta.c.name == "schema_version")).scalar_one_or_none()
+def _settle_version(connection: Connection) -> None:
+    """Note the version in a new store, raise it in an older one, refuse a newer one.
+
+    Version 2 added the table of measured peaks, which is made like every missing table: nothing else is to be moved.
+    """
+    found = _read_version(connection)
     if found is None:
         connection.execute(insert(_meta).values(name="schema_version", value=str(SCHEMA_VERSION)))
     elif int(found) > SCHEMA_VERSION:
         raise StoreUnavailableError(
             f"it was written by a newer version (schema {found}, this one knows {SCHEMA_VERSION}); update the service"
         )
+    elif int(found) < SCHEMA_VERSION:
+        _put(connection, _meta, {"name": "schema_version"}, {"value": str(SCHEMA_VERSION)})
+
+
+def _read_version(connection: Connection) -> str | None:
+    return connection.execute(select(_meta.c.value).where(_meta.c.name == "schema_version")).scalar_one_or_none()
 
 
 def _read_last_token(connection: Connection) -> int:

@@ -26,12 +26,14 @@ from actors.core.errors import (
     LeaseError,
     LineFullError,
     RequestError,
+    StoreUnavailableError,
     UnsatisfiableRequestError,
 )
 from actors.core.explanation import Explanation
 from actors.core.model import Lease, LeaseRequest
 from actors.core.task_flow import TaskFlow
 from actors.core.tasks import EndMode, Progress, Submission, Task, TaskState
+from actors.learning.memory_need import NeedEstimator, Peak
 from actors.messages import AttemptOrder, EncodedPage, GrantedLease, Queued, TaskCounters, TaskQuery
 from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
 from actors.presence import announce
@@ -60,8 +62,9 @@ class TaskSupervisor:
         self._clock = clock or SystemClock()
         self._store = Store(settings.database_url)
         self._writer = StoreWriter(self._store)
-        self._admission = Admission(settings.data_roots)
-        self._runner = AttemptRunner(settings)
+        self._needs = NeedEstimator()
+        self._admission = Admission(settings.data_roots, self._needs)
+        self._runner = AttemptRunner(settings, self._learn_peak)
         self._flow = TaskFlow()
         self._tally = TaskTally()
         self._index = TaskIndex()
@@ -277,7 +280,7 @@ class TaskSupervisor:
             attempt_id=task.attempt_id,
             task_id=task.task_id,
             work=submission.work,
-            request=submission.request,
+            request=task.request,
             resolved=submission.resolved,
             granted=self._granted[lease.request.request_id],
             resume=resume,
@@ -316,6 +319,8 @@ class TaskSupervisor:
 
     async def _begin(self) -> None:
         """Read the tasks, adopt the attempts that live, and ask again for the leases of the rest."""
+        for peak in await asyncio.to_thread(self._store.read_peaks):
+            self._needs.learn(peak)
         for task in await asyncio.to_thread(self._store.read_tasks):
             self._flow.restore(task)
             self._index.add(task)
@@ -333,6 +338,15 @@ class TaskSupervisor:
 
     async def _adopt(self, task: Task) -> None:
         self._carry_out(self._apply(await self._runner.adopt(task.attempt_id, task.submission.device_count)))
+
+    def _learn_peak(self, peak: Peak) -> None:
+        """Take in what a training needed on a real GPU, and keep it."""
+        self._needs.learn(peak)
+        self._spawn(self._keep_peak(peak))
+
+    async def _keep_peak(self, peak: Peak) -> None:
+        with suppress(StoreUnavailableError):  # the next such training measures it again
+            await asyncio.to_thread(self._store.write_peak, peak)
 
     def _encode(self, task: Task) -> bytes:
         """A task as bytes; those of a task that has ended are made once."""

@@ -9,6 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from actors.core.errors import ActorSystemError
@@ -20,6 +21,7 @@ from actors.lease_client import LeaseKeeper
 from actors.messages import AttemptOrder, AttemptResult
 from actors.presence import own_presence
 from actors.process_group import kill_members, lead_own_group
+from actors.workers.gpu_memory import GpuMemory
 from actors.workers.process import blank_gpus_for_cpu_work, set_thread_count, yield_to_serving
 from actors.workers.reporter import Reporter
 from actors.workers.tools import Tools
@@ -46,6 +48,7 @@ class AttemptActor:
             on_lost=_end_at_once,
         )
         self._reporter = Reporter(order.task_id, order.attempt_id)
+        self._memory = GpuMemory()
         threading.Thread(target=self._run, name="work", daemon=True).start()
 
     def ready(self) -> int:
@@ -69,6 +72,7 @@ class AttemptActor:
         except BaseException as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
             traceback.print_exc()
             self._result = _explain(error, self._reporter)
+        self._result = _with_peak(self._result, self._memory, self._reporter)
         self._reporter.close()
         self._keeper.end()
         self._ended.set()
@@ -81,7 +85,7 @@ class AttemptActor:
         yield_to_serving()
         run = _find_work(order.work)
         folder = FencedFolder(Path(order.resolved["output"]), order.granted.lease.token)
-        tools = Tools(order, settings, folder, self._reporter, threads, self._stop.is_set)
+        tools = Tools(order, settings, folder, self._reporter, threads, self._stop.is_set, self._memory)
         try:
             return run(tools)
         finally:
@@ -114,6 +118,14 @@ def _explain(error: BaseException, reporter: Reporter) -> AttemptResult:
         fault = TaskFault("internal_error", f"{type(error).__name__}: {error}", hint)
     reporter.line("ERROR", f"{fault.message} ({fault.hint})" if fault.hint else fault.message)
     return AttemptResult("failed", fault.message, fault, progress=reporter.progress)
+
+
+def _with_peak(result: AttemptResult, memory: GpuMemory, reporter: Reporter) -> AttemptResult:
+    """Say in the log and in the result what the process took of its GPU at most; nothing without one."""
+    said = memory.describe_peak()
+    if said:
+        reporter.line("INFO", said)
+    return replace(result, peak_bytes=memory.peak().reserved_bytes)
 
 
 def _end_at_once(reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Making a worker process fit for its lease: what it sees, how urgent it is, how much GPU memory it may take."""
+"""Making a worker process fit for its lease: what it sees and how urgent it is."""
 
 import os
 from contextlib import suppress
@@ -32,24 +32,6 @@ def yield_to_serving() -> None:
         return
     with suppress(OSError):
         os.nice(_NICEST)
-
-
-def cap_gpu_memory(budget_bytes: int) -> str:
-    """Limit what this process may take of its GPU to its budget; returns a line for the log, "" without a GPU.
-
-    The CUDA context is part of the budget: it is measured, and the rest is what torch may allocate.
-    """
-    import torch  # noqa: PLC0415 - only workers that compute import torch
-
-    if not torch.cuda.is_available() or budget_bytes <= 0:
-        return ""
-    before, total = torch.cuda.mem_get_info()
-    torch.zeros(1, device="cuda")
-    after, _ = torch.cuda.mem_get_info()
-    context = max(0, before - after)
-    usable = max(budget_bytes - context, budget_bytes // 2)
-    torch.cuda.set_per_process_memory_fraction(min(1.0, usable / total))
-    return f"GPU memory capped at {budget_bytes / 2**30:.2f} GiB, of which the CUDA context takes {context / 2**30:.2f}"
 
 
 def torch_device(granted: GrantedLease) -> str:

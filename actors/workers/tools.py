@@ -7,7 +7,8 @@ import ray
 
 from actors.fence import FencedFolder
 from actors.messages import AttemptOrder
-from actors.workers.process import cap_gpu_memory, torch_device
+from actors.workers.gpu_memory import GpuMemory
+from actors.workers.process import torch_device
 from actors.workers.reporter import Reporter
 from configs.settings import Settings
 
@@ -23,6 +24,7 @@ class Tools:
         reporter: for log lines and progress.
         threads: CPU threads for the computation.
         should_stop: asked before every batch.
+        memory: what this process may take of its GPU.
     """
 
     order: AttemptOrder
@@ -31,6 +33,7 @@ class Tools:
     reporter: Reporter
     threads: int
     should_stop: Callable[[], bool]
+    memory: GpuMemory
 
     def settle_on_device(self) -> str:
         """Cap the GPU memory of this process, write into the log where it runs as Ray's own books have it; returns the torch device."""
@@ -41,7 +44,7 @@ class Tools:
         in_ray = f", GPU {index} in Ray's books" if index else ""
         self.reporter.line("INFO", f"running on {device.device_id} ({device.name}{simulated}{in_ray}) with {self.threads} threads")
         name = torch_device(granted)
-        cap = "" if name == "cpu" else cap_gpu_memory(granted.portion.memory_bytes)
+        cap = "" if name == "cpu" else self.memory.cap(granted.portion.memory_bytes, gpu_index=device.index)
         if cap:
             self.reporter.line("INFO", cap)
         return name

@@ -1,11 +1,11 @@
 """The work of a training attempt: from the order to a plan, from records to log lines, from the outcome to a result."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from actors.core.tasks import Progress
-from actors.learning.plan import RESUME_STATE, TrainingOutcome, TrainingPlan, TrainingRecord
+from actors.learning.memory_need import Peak, Workload, training_workload
+from actors.learning.plan import RESUME_STATE, Stage, TrainingOutcome, TrainingPlan, TrainingRecord
 from actors.learning.training import train
 from actors.messages import AttemptResult
 from actors.workers.tools import Tools
@@ -21,16 +21,31 @@ def run_training(tools: Tools) -> AttemptResult:
         StaleTokenError: a newer attempt has the output folder.
     """
     plan = build_plan(tools, tools.settle_on_device())
+    ended_epochs = 0
+
+    def report(record: TrainingRecord) -> None:
+        nonlocal ended_epochs
+        ended_epochs += record.stage is Stage.EPOCH_END
+        _report(tools, record)
+
     if plan.resume_from:
         tools.reporter.line("INFO", f"going on from {plan.resume_from.name} of an earlier run")
     outcome = train(
         plan,
-        report=lambda record: _report(tools, record),
+        report=report,
         should_stop=tools.should_stop,
         publish=tools.folder.publish,
         checkpoint_every_s=_CHECKPOINT_EVERY_S,
     )
-    return _conclude(tools, outcome)
+    result = _conclude(tools, outcome)
+    # Less than an epoch may not have come to its most hungry moment.
+    return replace(result, peak=measured_peak(tools, plan)) if ended_epochs else result
+
+
+def measured_peak(tools: Tools, plan: TrainingPlan) -> Peak | None:
+    """What this process's use of its GPU teaches about trainings like this one; None without a GPU."""
+    needed = tools.memory.peak().needed_bytes
+    return Peak(Workload(plan.model, plan.batch_size, plan.image_size, plan.amp), needed) if needed else None
 
 
 def build_plan(tools: Tools, device: str) -> TrainingPlan:
@@ -56,7 +71,9 @@ def build_plan(tools: Tools, device: str) -> TrainingPlan:
         threads=tools.threads,
         keep_checkpoints=None if keep == "all" else keep,
         early_stopping_patience=request.get("early_stopping_patience"),
-        amp=_wants_mixed_precision(request.get("amp", "auto")),
+        amp=training_workload(request).mixed_precision,
+        gpu_budget_bytes=tools.memory.budget_bytes,
+        gpu_context_bytes=tools.memory.context_bytes,
         class_weights=bool(request.get("class_weights", False)),
         picture_cache_bytes=tools.settings.picture_cache_mb << 20,
         task_id=tools.order.task_id,
@@ -72,11 +89,6 @@ def _find_checkpoint(tools: Tools) -> Path | None:
         return own
     named = tools.order.resolved.get("resume_from")
     return Path(named) if named else None
-
-
-def _wants_mixed_precision(amp: Any) -> bool:
-    """``auto`` means: where it helps, which is on a GPU; the plan ignores it on a CPU."""
-    return amp == "auto" or bool(amp)
 
 
 def _report(tools: Tools, record: TrainingRecord) -> None:

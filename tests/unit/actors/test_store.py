@@ -1,5 +1,7 @@
+import json
 import sqlite3
-from concurrent.futures import wait
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 
 import pytest
 
@@ -8,8 +10,9 @@ from actors.core.errors import StoreUnavailableError
 from actors.core.model import DeviceKind, WorkKind
 from actors.core.task_flow import TaskFlow
 from actors.core.tasks import EndMode, Progress, TaskState
+from actors.learning.memory_need import Peak, Workload
 from actors.presence import Presence
-from actors.store import LeaseHolder, Store, StoredDevice, StoredLease
+from actors.store import SCHEMA_VERSION, LeaseHolder, Store, StoredDevice, StoredLease
 from actors.store_writer import StoreWriter
 from tests.unit.core.factories import make_request, make_scheduler, must_grant
 from tests.unit.core.test_task_flow import lease_for, make_submission
@@ -104,6 +107,35 @@ def test_a_store_of_a_newer_version_is_refused(store, url, tmp_path):
         connection.execute("UPDATE meta SET value = '99' WHERE name = 'schema_version'")
     with pytest.raises(StoreUnavailableError, match="newer version"):
         Store(url)
+
+
+def test_a_measured_peak_comes_back_and_a_newer_one_replaces_it(store, url):
+    work = Workload("vit_b_16", 8, 224, mixed_precision=True)
+    store.write_peak(Peak(work, 5 << 30))
+    store.write_peak(Peak(replace(work, batch_size=16), 9 << 30))
+    store.write_peak(Peak(work, 6 << 30))
+    assert set(Store(url).read_peaks()) == {Peak(work, 6 << 30), Peak(replace(work, batch_size=16), 9 << 30)}
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date_and_keeps_its_tasks(store, url, tmp_path):
+    store.write_tasks([make_task()])
+    store.close()
+    with sqlite3.connect(tmp_path / "state/store.sqlite") as connection:
+        connection.execute("DROP TABLE memory_peaks")
+        connection.execute("UPDATE meta SET value = '1' WHERE name = 'schema_version'")
+        (record,) = connection.execute("SELECT record FROM tasks").fetchone()
+        old = {key: value for key, value in json.loads(record).items() if not key.startswith("batch_")}
+        connection.execute("UPDATE tasks SET record = ?", (json.dumps(old),))
+    migrated = Store(url)
+    assert migrated.read_tasks() == [make_task()]
+    assert migrated.read_peaks() == []
+    assert migrated.read_note("schema_version") == str(SCHEMA_VERSION)
+
+
+def test_a_new_store_may_be_opened_by_several_at_once(url):
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        stores = list(pool.map(Store, [url] * 4))
+    assert [each.read_note("schema_version") for each in stores] == [str(SCHEMA_VERSION)] * 4
 
 
 def test_a_store_that_is_no_database_is_refused_in_plain_words(tmp_path):
