@@ -1,5 +1,7 @@
 """What a training attempt does when memory runs out, and what it tells of its peak."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from actors.learning.errors import GpuOutOfMemoryError
 from actors.learning.learner import Learner
 from actors.learning.memory_need import Peak, Workload
 from actors.messages import AttemptOrder, AttemptResult, GrantedLease
+from actors.workers import gpu_memory
 from actors.workers.attempt import _explain, _with_peak
 from actors.workers.gpu_memory import GpuMemory, GpuPeak
 from actors.workers.tools import Tools
@@ -146,3 +149,33 @@ def test_every_end_says_the_peak_in_the_log_and_in_the_result(reporter):
 def test_without_a_gpu_there_is_no_peak_to_tell(reporter):
     assert _with_peak(AttemptResult("completed", "done"), GpuMemory(), reporter) == AttemptResult("completed", "done")
     assert reporter.lines == []
+
+
+@pytest.fixture
+def pretended_gpu(monkeypatch):
+    """torch's side of a GPU of 10 GiB; returns what is set on it. ``used`` are the driver's readings, the last one for ever."""
+    fractions, used = [], [0]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _index: SimpleNamespace(total_memory=10 * GIB))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", fractions.append)
+    monkeypatch.setattr(torch, "zeros", lambda *_args, **_kwargs: None)
+    monkeypatch.setattr(gpu_memory, "_used_bytes", lambda _index: used.pop(0) if len(used) > 1 else used[0])
+    return SimpleNamespace(fractions=fractions, used=used)
+
+
+@pytest.mark.parametrize(("grown_by", "context"), [(GIB // 4, GIB // 4), (0, GIB // 2), (5 * GIB, GIB // 2), (-GIB, GIB // 2)])
+def test_the_cap_leaves_room_for_the_context_as_measured_or_as_usual(pretended_gpu, grown_by, context):
+    pretended_gpu.used[:] = [2 * GIB, 2 * GIB + grown_by]
+    memory = GpuMemory()
+    assert "capped at 3.00 GiB" in memory.cap(3 * GIB)
+    assert (memory.budget_bytes, memory.context_bytes) == (3 * GIB, context)
+    assert pretended_gpu.fractions == [(3 * GIB - context) / (10 * GIB)]
+
+
+def test_a_gpu_without_room_for_the_context_is_out_of_memory(pretended_gpu, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(torch, "zeros", refuse)
+    with pytest.raises(GpuOutOfMemoryError, match="others hold it all"):
+        GpuMemory().cap(3 * GIB)
