@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import ray
@@ -28,11 +27,11 @@ from actors.core.ledger import DeviceAccount
 from actors.core.model import DeviceKind, HolderKind, Lease, LeaseRequest, Policy, WorkKind
 from actors.core.scheduler import Scheduler
 from actors.devices import DeviceGroup, DeviceHouse, group_resource, remove_groups
+from actors.holders import Holders
 from actors.memory_guard import DriverWatch, MemoryGuard
 from actors.messages import BooksReport, Decisions, GrantedLease, LeasePlace, Queued, ResourceView
 from actors.names import ACCOUNTANT
 from actors.presence import Presence, announce
-from actors.process_watch import ProcessWatch
 from actors.resource_view import Surroundings, build_view
 from actors.start import Start
 from actors.store import LeaseHolder, Store, StoredLease
@@ -82,13 +81,11 @@ class GpuAccountant:
         )
         self._house = DeviceHouse(self._store, self._policy, simulated=settings.simulate_gpus > 0)
         self._session = ray.get_runtime_context().get_node_id()
-        self._watch = ProcessWatch(self._session)
         self._driver = DriverWatch()
         self._guard = MemoryGuard(self._session, self._driver)
         self._unmatched: set[str] = set()  # the devices on which the driver's pids are not ours
         self._groups: dict[str, str] = {}
-        self._holders: dict[str, StoredLease] = {}  # every open lease, with the processes that bound it
-        self._gone: dict[str, set[LeaseHolder]] = {}  # those of them that have ended
+        self._holders = Holders(self._session, self._guard, self._scheduler.ledger)
         self._complete: set[str] = set()  # leases whose work came to its proper end
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lease-writer")
         self._incarnation = uuid.uuid4().hex
@@ -142,7 +139,7 @@ class GpuAccountant:
     async def withdraw(self, request_id: str) -> None:
         """Take a request out of the line; if it was granted meanwhile, take the lease back."""
         await self._start.finished()
-        lease = next((each.lease for each in self._holders.values() if each.lease.request.request_id == request_id), None)
+        lease = self._holders.find(request_id)
         await self._apply(ev.RequestWithdrawn(request_id) if lease is None else ev.LeaseReleased(lease.lease_id, lease.token))
 
     async def rerank(self, request_id: str, priority: int) -> None:
@@ -171,13 +168,11 @@ class GpuAccountant:
             LeaseNotFoundError, LeaseExpiredError: the process must not begin.
         """
         expires_at = await self.renew(lease_id, token)
-        stored = self._holders[lease_id]
         holder = LeaseHolder(node_id, presence)
-        if holder not in stored.holders:
-            stored = replace(stored, holders=(*stored.holders, holder))
-            self._holders[lease_id] = stored
+        stored = self._holders.bind(lease_id, holder)
+        if stored is not None:
             await self._write([stored], [])
-            self._spawn(self._follow(lease_id, holder))
+            self._spawn(self._holders.follow(lease_id, holder, self._holder_gone, self._set_quarantine))
         return expires_at
 
     async def renew(self, lease_id: str, token: int) -> float:
@@ -199,7 +194,7 @@ class GpuAccountant:
         ``is_complete``: its work came to a proper end, so that its duration is worth remembering.
         """
         await self._start.finished()
-        if is_complete and lease_id in self._holders:
+        if is_complete and lease_id in self._holders.leases:
             self._complete.add(lease_id)
         await self._apply(ev.LeaseReleased(lease_id, token, is_complete))
 
@@ -214,7 +209,7 @@ class GpuAccountant:
         known = after if incarnation == self._incarnation else 0
         grants = tuple(granted for seq, granted in self._grants if seq > known and self._is_for(granted, holder))
         revoked = (lease for seq, lease in self._revocations if seq > known and lease.request.holder is holder)
-        revocations = tuple(lease.request.request_id for lease in revoked if lease.lease_id in self._holders)
+        revocations = tuple(lease.request.request_id for lease in revoked if self._holders.is_good(lease))
         order = tuple(self._scheduler.line.first(_MOST_ORDER))
         return Decisions(self._incarnation, self._seq, grants, order, revocations)
 
@@ -237,12 +232,8 @@ class GpuAccountant:
         """All devices and the line now."""
         await self._start.finished()
         reading = await self._driver.latest(self._clock.now())
-        task_of_pid = {
-            holder.presence.pid: stored.lease.request.task_id
-            for stored in self._holders.values()
-            for holder in stored.holders
-            if holder.node_id == self._session
-        }
+        leases = self._holders.leases
+        task_of_pid = {pid: leases[lease_id].lease.request.task_id for pid, lease_id in self._holders.local_pids(leases).items()}
         around = Surroundings(self._groups, reading, task_of_pid, self._unmatched)
         return build_view(self._scheduler, around, now=self._clock.now())
 
@@ -261,15 +252,12 @@ class GpuAccountant:
         closed: list[str] = []
         for command in commands:
             match command:
-                case ev.Grant(lease) if lease.lease_id not in self._holders:
-                    self._holders[lease.lease_id] = StoredLease(lease, self._session)
-                    changed.append(self._holders[lease.lease_id])
+                case ev.Grant(lease) if lease.lease_id not in self._holders.leases:
+                    changed.append(self._holders.enter(StoredLease(lease, self._session)))
                 case ev.Reclaim(lease):
-                    self._holders[lease.lease_id] = replace(self._holders[lease.lease_id], is_ending=True)
-                    changed.append(self._holders[lease.lease_id])
+                    changed.append(self._holders.begin_end(lease.lease_id))
                 case ev.Close(lease):
-                    self._holders.pop(lease.lease_id, None)
-                    self._gone.pop(lease.lease_id, None)
+                    self._holders.leave(lease.lease_id)
                     closed.append(lease.lease_id)
         if changed or closed:
             await self._write([each for each in changed if each.lease.lease_id not in closed], closed)
@@ -322,53 +310,21 @@ class GpuAccountant:
 
     async def _reclaim(self, lease: Lease, cause: EndCause) -> None:
         """Make sure that the process of an ended lease goes: give it a moment if it was released, none if it was silent."""
-        stored = self._holders.get(lease.lease_id)
+        stored = self._holders.leases.get(lease.lease_id)
         if stored is None or not stored.holders:
-            await self._apply(ev.HolderGone(lease.lease_id))
-            return
-        grace_s = _RELEASE_GRACE_S if cause is EndCause.RELEASED else 0.05
-        await asyncio.gather(*(self._make_go(holder, grace_s) for holder in stored.holders))
+            await self._holder_gone(lease.lease_id)
+        else:
+            await self._holders.make_go(stored, _RELEASE_GRACE_S if cause is EndCause.RELEASED else 0.05)
 
-    async def _make_go(self, holder: LeaseHolder, grace_s: float) -> None:
-        try:
-            await asyncio.wait_for(self._watch.gone(holder.node_id, holder.presence), grace_s)
-        except TimeoutError:
-            await self._watch.end(holder.node_id, holder.presence)
+    async def _holder_gone(self, lease_id: str) -> None:
+        await self._apply(ev.HolderGone(lease_id))
 
-    async def _follow(self, lease_id: str, holder: LeaseHolder) -> None:
-        """Wait for the end of a process of a lease and of all that it started; the last one's end lets the units return."""
-        await self._watch.follow(holder.node_id, holder.presence)
-        gone = self._gone.setdefault(lease_id, set())
-        gone.add(holder)
-        stored = self._holders.get(lease_id)
-        if stored is None:
-            self._gone.pop(lease_id, None)
-        elif gone >= set(stored.holders):
-            await self._wait_for_memory(stored)
-            await self._apply(ev.HolderGone(lease_id))
-
-    async def _wait_for_memory(self, stored: StoredLease) -> None:
-        """Wait until every GPU of a lease shows the memory of its processes as free again."""
-        pids = [holder.presence.pid for holder in stored.holders]
-        accounts = [self._scheduler.ledger.accounts[portion.device_id] for portion in stored.lease.portions]
-        await asyncio.gather(*(self._wait_for_memory_of(account, stored.lease, pids) for account in accounts))
-
-    async def _wait_for_memory_of(self, account: DeviceAccount, lease: Lease, pids: Iterable[int]) -> None:
-        device = account.device
-
-        def other_budgets() -> int:
-            return sum(account.portion_of(other).memory_bytes for other in account.leases.values() if other is not lease)
-
-        async def set_quarantine(reason: str) -> None:
-            event = ev.DeviceQuarantined(device.device_id, reason) if reason else ev.DeviceRecovered(device.device_id)
-            await self._apply(event)
-
-        await self._guard.wait_until_back(device, pids, other_budgets, set_quarantine)
+    async def _set_quarantine(self, device_id: str, reason: str) -> None:
+        await self._apply(ev.DeviceQuarantined(device_id, reason) if reason else ev.DeviceRecovered(device_id))
 
     def _is_for(self, granted: GrantedLease, holder: HolderKind) -> bool:
         """Whether a grant is still good, and this kind of holder's."""
-        stored = self._holders.get(granted.lease.lease_id)
-        return stored is not None and not stored.is_ending and granted.lease.request.holder is holder
+        return self._holders.is_good(granted.lease) and granted.lease.request.holder is holder
 
     def _granted(self, lease: Lease) -> GrantedLease:
         accounts = self._scheduler.ledger.accounts
@@ -378,11 +334,11 @@ class GpuAccountant:
     async def _picture(self) -> Picture:
         accounts = self._scheduler.ledger.accounts.values()
         devices = tuple(self._book(account) for account in accounts if account.is_present)
-        return Picture(tuple(self._holders.values()), devices, self._session)
+        return Picture(tuple(self._holders.leases.values()), devices, self._session)
 
     def _book(self, account: DeviceAccount) -> BookedDevice:
         device = account.device
-        bound = [lease for lease in account.leases.values() if self._has_live_holder(lease)]
+        bound = [lease for lease in account.leases.values() if self._holders.is_up(lease)]
         return BookedDevice(
             device_id=device.device_id,
             resource=group_resource(device.kind, self._groups[device.device_id]),
@@ -391,12 +347,6 @@ class GpuAccountant:
             bound_units=sum(account.portion_of(lease).units for lease in bound),
             held_units=account.held_units,
         )
-
-    def _has_live_holder(self, lease: Lease) -> bool:
-        """Whether every process of a lease is up and none of them is on its way out."""
-        stored = self._holders[lease.lease_id]
-        is_whole = len(stored.holders) == len(lease.portions)
-        return is_whole and not stored.is_ending and lease.lease_id not in self._gone
 
     def _expand(self, name: str) -> list[str]:
         accounts = self._scheduler.ledger.accounts
@@ -425,19 +375,14 @@ class GpuAccountant:
     async def _adopt(self, stored: StoredLease) -> None:
         """Take over a lease: follow its process if it may live; one that never came up in a Ray that is gone is over."""
         lease_id = stored.lease.lease_id
-        self._holders[lease_id] = stored
+        stored = self._holders.enter(stored)
         await self._apply(ev.LeaseAdopted(stored.lease, stored.is_ending))
-        if lease_id not in self._holders:
+        if lease_id not in self._holders.leases:
             return
-        if stored.holders:
-            # A node has a new id after each start of Ray; what was bound before was on this machine.
-            is_same = stored.session == self._session
-            holders = tuple(holder if is_same else replace(holder, node_id=self._session) for holder in stored.holders)
-            self._holders[lease_id] = replace(self._holders[lease_id], holders=holders)
-            for holder in holders:
-                self._spawn(self._follow(lease_id, holder))
-        elif stored.session != self._session:
-            await self._apply(ev.HolderGone(lease_id))
+        for watch in self._holders.follow_all(lease_id, self._holder_gone, self._set_quarantine):
+            self._spawn(watch)
+        if not stored.holders and stored.session != self._session:
+            await self._holder_gone(lease_id)
 
     async def _tick(self) -> None:
         """Let silent leases expire, and notice nodes that come and go."""
@@ -453,9 +398,7 @@ class GpuAccountant:
     async def _measure_memory(self) -> None:
         """Let the scheduler know what the driver says of each GPU that can be seen."""
         for device_id, account in self._scheduler.ledger.accounts.items():
-            lease_of_pid = {
-                holder.presence.pid: lease_id for lease_id in account.leases for holder in self._holders[lease_id].holders
-            }
+            lease_of_pid = self._holders.local_pids(account.leases)
             budgets = {lease_id: account.portion_of(lease).memory_bytes for lease_id, lease in account.leases.items()}
             split = await self._guard.measure(account.device, lease_of_pid, budgets, now=self._clock.now())
             if split is not None:

@@ -109,6 +109,15 @@ class Explainer:
         self._line = line
         self._forecast = Forecast(durations, line)
 
+    def explain_draft(self, request: LeaseRequest, now: float) -> Explanation:
+        """Say what would happen to a request that is not in line; nothing changes."""
+        # Asked by really standing in line for a moment: one rule decides, here and in earnest.
+        entry = self._line.join(request, WaitReason.ORDER)
+        openings = self._matcher.openings(request)
+        would_start = any((match := self._matcher.next_to_start(account)) and match.entry is entry for account in openings)
+        self._line.leave(request.request_id)
+        return self.explain(request, None if would_start else self._matcher.reason_to_wait(request), now)
+
     def explain(self, request: LeaseRequest, missing: WaitReason | None, now: float) -> Explanation:
         """Say what a request misses (None: nothing), who has it, and when it may start."""
         accounts = self._matcher.accounts_for(request)

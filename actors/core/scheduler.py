@@ -92,11 +92,6 @@ class Scheduler:
 
     # --- questions ---
 
-    def lease(self, lease_id: str) -> Lease | None:
-        """The open lease with this id, ending ones included."""
-        entry = self.ledger.entries.get(lease_id)
-        return entry.lease if entry else None
-
     def explain(self, request_id: str, *, now: float) -> Explanation | None:
         """Say why a request waits; None if it is not in line."""
         entry = self.line.waiting.get(request_id)
@@ -116,12 +111,7 @@ class Scheduler:
         impossible = self.find_impossibility(request)
         if impossible is not None:
             raise UnsatisfiableRequestError(request.request_id, impossible)
-        # Asked by really standing in line for a moment: one rule decides, here and in earnest.
-        entry = self.line.join(request, WaitReason.ORDER)
-        openings = self._matcher.openings(request)
-        would_start = any((match := self._matcher.next_to_start(account)) and match.entry is entry for account in openings)
-        self.line.leave(request.request_id)
-        return self._explainer.explain(request, None if would_start else self._matcher.reason_to_wait(request), now)
+        return self._explainer.explain_draft(request, now)
 
     def find_impossibility(self, request: LeaseRequest) -> str | None:
         """Say why a request could never be granted, whatever ends first; None if it could."""

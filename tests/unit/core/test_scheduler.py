@@ -177,7 +177,7 @@ class TestLeases:
         lease = must_grant(scheduler, make_request())
         (refuse,) = scheduler.handle(ev.LeaseRenewed(lease.lease_id, lease.token + token_step), now=1)
         assert isinstance(refuse.error, LeaseNotFoundError)
-        assert scheduler.lease(lease.lease_id) == lease
+        assert scheduler.ledger.entries[lease.lease_id].lease == lease
 
     def test_a_release_is_idempotent_and_frees_nobody_elses_lease(self):
         scheduler = make_scheduler()
