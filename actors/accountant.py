@@ -7,11 +7,8 @@ anybody is told. Waiting is data: ``acquire`` answers at once, and ``next_decisi
 
 import asyncio
 import os
-import uuid
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 import ray
@@ -26,6 +23,7 @@ from actors.core.explanation import Explanation
 from actors.core.ledger import DeviceAccount
 from actors.core.model import DeviceKind, HolderKind, Lease, LeaseRequest, Policy, WorkKind
 from actors.core.scheduler import Scheduler
+from actors.decision_feed import DecisionFeed, Position
 from actors.devices import DeviceGroup, DeviceHouse, group_resource, remove_groups
 from actors.holders import Holders
 from actors.memory_guard import DriverWatch, MemoryGuard
@@ -41,8 +39,6 @@ _TICK_S = 1.0
 _SURVEY_EVERY_TICKS = 5
 _RELEASE_GRACE_S = 5.0
 _MOST_ORDER = 1_000
-_LINE_NEWS_S = 0.1
-_KEPT_GRANTS = 10_000
 
 
 def build_policy(settings: Settings) -> Policy:
@@ -88,12 +84,7 @@ class GpuAccountant:
         self._holders = Holders(self._session, self._guard, self._scheduler.ledger)
         self._complete: set[str] = set()  # leases whose work came to its proper end
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lease-writer")
-        self._incarnation = uuid.uuid4().hex
-        self._grants: deque[tuple[int, GrantedLease]] = deque(maxlen=_KEPT_GRANTS)
-        self._revocations: deque[tuple[int, Lease]] = deque(maxlen=_KEPT_GRANTS)
-        self._seq = 0
-        self._news = asyncio.Event()
-        self._line_news: asyncio.TimerHandle | None = None
+        self._feed = DecisionFeed(self._holders.is_good)
         self._background: set[asyncio.Task[Any]] = set()
         self._start = Start(self._begin)
 
@@ -146,6 +137,7 @@ class GpuAccountant:
         """Give a waiting request another priority."""
         await self._start.finished()
         await self._apply(ev.RequestReranked(request_id, priority))
+        self._feed.note_line()
 
     async def explain(self, request_id: str) -> Explanation | None:
         """Why a request waits; None if it is not in line."""
@@ -203,15 +195,7 @@ class GpuAccountant:
     ) -> Decisions:
         """Grants to and revocations from one kind of holder since a position, and the line as it is; waits up to ``wait_s`` for news."""
         await self._start.finished()
-        if incarnation == self._incarnation and after >= self._seq:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), wait_s)
-        known = after if incarnation == self._incarnation else 0
-        grants = tuple(granted for seq, granted in self._grants if seq > known and self._is_for(granted, holder))
-        revoked = (lease for seq, lease in self._revocations if seq > known and lease.request.holder is holder)
-        revocations = tuple(lease.request.request_id for lease in revoked if self._holders.is_good(lease))
-        order = tuple(self._scheduler.line.first(_MOST_ORDER))
-        return Decisions(self._incarnation, self._seq, grants, order, revocations)
+        return await self._feed.next(Position(incarnation, after), holder, wait_s, self._order)
 
     async def set_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> ResourceView:
         """Merge new limits by device id; ``cuda`` and ``cpu`` mean every device of the kind.
@@ -273,40 +257,18 @@ class GpuAccountant:
     async def _in_writer(self, write: Callable[..., None], *args: Any) -> None:
         await asyncio.get_running_loop().run_in_executor(self._writer, write, *args)
 
-    def _publish(self, commands: Iterable[ev.Command]) -> None:
+    def _publish(self, commands: Sequence[ev.Command]) -> None:
         """Tell those who wait, now that the store knows."""
-        is_news = False
+        grants = [self._granted(command.lease) for command in commands if isinstance(command, ev.Grant)]
+        self._feed.add(grants, [command.lease for command in commands if isinstance(command, ev.Revoke)])
         for command in commands:
-            match command:
-                case ev.Grant(lease):
-                    self._seq += 1
-                    self._grants.append((self._seq, self._granted(lease)))
-                    is_news = True
-                case ev.Revoke(lease):
-                    self._seq += 1
-                    self._revocations.append((self._seq, lease))
-                    is_news = True
-                case ev.Queue():
-                    self._tell_of_the_line()
-                case ev.Reclaim(lease, cause):
-                    self._spawn(self._reclaim(lease, cause))
-        if is_news:
-            self._tell()
+            if isinstance(command, ev.Queue):
+                self._feed.note_line()
+            elif isinstance(command, ev.Reclaim):
+                self._spawn(self._reclaim(command.lease, command.cause))
 
-    def _tell(self) -> None:
-        """Wake those who wait for decisions."""
-        self._news.set()
-        self._news = asyncio.Event()
-
-    def _tell_of_the_line(self) -> None:
-        """Wake them a moment later: requests come in bursts, and a place in the line may be told a little late."""
-        if self._line_news is None:
-            self._line_news = asyncio.get_running_loop().call_later(_LINE_NEWS_S, self._line_changed)
-
-    def _line_changed(self) -> None:
-        self._line_news = None
-        self._seq += 1
-        self._tell()
+    def _order(self) -> tuple[str, ...]:
+        return tuple(self._scheduler.line.first(_MOST_ORDER))
 
     async def _reclaim(self, lease: Lease, cause: EndCause) -> None:
         """Make sure that the process of an ended lease goes: give it a moment if it was released, none if it was silent."""
@@ -321,10 +283,6 @@ class GpuAccountant:
 
     async def _set_quarantine(self, device_id: str, reason: str) -> None:
         await self._apply(ev.DeviceQuarantined(device_id, reason) if reason else ev.DeviceRecovered(device_id))
-
-    def _is_for(self, granted: GrantedLease, holder: HolderKind) -> bool:
-        """Whether a grant is still good, and this kind of holder's."""
-        return self._holders.is_good(granted.lease) and granted.lease.request.holder is holder
 
     def _granted(self, lease: Lease) -> GrantedLease:
         accounts = self._scheduler.ledger.accounts
