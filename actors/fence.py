@@ -18,13 +18,13 @@ _FENCE_NAME = ".fence"
 
 
 class FencedFolder:
-    """The output folder of a task, as one attempt may use it.
+    """The output folder of a task, as one attempt may use it. The ranks of a gang share the attempt's token and staging folder.
 
     Invariant: files appear under their final names whole or not at all, and only while this attempt's token is the newest.
     """
 
-    def __init__(self, folder: Path, token: int) -> None:
-        """Create the output and the staging folder if need be, and take the fence.
+    def __init__(self, folder: Path, token: int, rank: int = 0) -> None:
+        """Create the output and the staging folder if need be, and take the fence. Ranks may come in any order.
 
         Raises:
             StaleTokenError: a newer attempt has been here.
@@ -32,6 +32,7 @@ class FencedFolder:
         """
         self.folder = folder
         self.token = token
+        self._rank = rank
         self.staging = folder / f".attempt-{token}"
         folder.mkdir(parents=True, exist_ok=True)
         with self._fence():
@@ -52,8 +53,9 @@ class FencedFolder:
             staged.replace(target)
 
     def close(self) -> None:
-        """Remove the staging folder and what is left in it."""
-        shutil.rmtree(self.staging, ignore_errors=True)
+        """Remove the staging folder and what is left in it; of a gang, the first rank does, which made all that is in it."""
+        if self._rank == 0:
+            shutil.rmtree(self.staging, ignore_errors=True)
 
     @contextmanager
     def _fence(self) -> Iterator[None]:

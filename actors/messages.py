@@ -269,7 +269,7 @@ class Decisions:
 
 @dataclass(frozen=True, slots=True)
 class AttemptOrder:
-    """Everything that the process of one attempt needs to know."""
+    """Everything that the process of one attempt needs to know; of a gang, ``rank`` of ``world_size`` such processes."""
 
     attempt_id: str
     task_id: str
@@ -278,6 +278,8 @@ class AttemptOrder:
     resolved: Mapping[str, str]
     granted: GrantedLease
     resume: bool = False
+    rank: int = 0
+    world_size: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ def remeasure_statistics(model: nn.Module, source: BatchSource, epoch: int, shou
     Returns:
         Whether it came to the end before ``should_stop``.
     """
-    enough = -(-_PICTURES_MEASURED // source.batch_size)
+    enough = -(-_PICTURES_MEASURED // source.step_size)
     with torch.inference_mode(), _averaging(model):
         for batch in islice(source.batches(epoch), enough):
             if should_stop():

@@ -21,6 +21,7 @@ from torch import Tensor
 from actors.learning.errors import UnreadablePictureError
 from actors.learning.files import output_error
 from actors.learning.image_tree import ImageTree
+from actors.learning.parallel import ALONE, Gang
 from actors.learning.pictures import decode_picture
 
 #: Pictures between two looks at ``should_stop``; enough that threads seldom wait for the slowest of them.
@@ -67,10 +68,20 @@ class PictureSet:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pictures as float32 0..1 of shape (n, 3, side, side), not normalised further, and labels int64 of shape (n,)."""
+    """Pictures as float32 0..1 of shape (n, 3, side, side), not normalised further, and labels int64 of shape (n,).
+
+    Of a batch that several ranks share, these are one rank's part, which may be empty.
+    """
 
     pictures: Tensor
     labels: Tensor
+    #: The labels of all ranks' parts, where there are several ranks.
+    shared_labels: Tensor | None = None
+
+    @property
+    def whole_labels(self) -> Tensor:
+        """The labels of the whole batch, whoever holds its pictures."""
+        return self.labels if self.shared_labels is None else self.shared_labels
 
     def __len__(self) -> int:
         """Count the pictures."""
@@ -111,13 +122,24 @@ def decode_pictures(tree: ImageTree, decoding: Decoding, should_stop: Callable[[
 
 @dataclass(frozen=True, slots=True)
 class BatchSource:
-    """The batches of any epoch over a picture set, on a device."""
+    """The batches of any epoch over a picture set, on a device, or this rank's part of each batch."""
 
     pictures: PictureSet
+    #: Pictures on one device in a step.
     batch_size: int
     device: torch.device
     seed: int = 0
     shuffle: bool = False
+    gang: Gang = ALONE
+
+    @property
+    def step_size(self) -> int:
+        """Pictures in a batch of all ranks together."""
+        return self.batch_size * self.gang.world_size
+
+    def bounds(self, start: int = 0) -> list[tuple[int, int]]:
+        """Cut an epoch from its picture number ``start`` on into the batches of all ranks together."""
+        return batch_bounds(len(self.pictures), self.step_size, start=start)
 
     def batches(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from its picture number ``start`` on.
@@ -125,8 +147,22 @@ class BatchSource:
         A last picture that would be alone joins the batch before it: batch normalisation cannot learn from one.
         """
         order = self.order(epoch)
-        for begin, end in batch_bounds(len(order), self.batch_size, start=start):
-            yield self._batch(order[begin:end])
+        for begin, end in self.bounds(start):
+            shared = None if self.gang.is_alone else self._labels(order[begin:end])
+            yield self._batch(order[self.gang.part(begin, end)], shared)
+
+    def gathered(self, rows: Tensor) -> Tensor:
+        """Bring together what the ranks computed for their parts of an unshuffled epoch, on each of them.
+
+        Args:
+            rows: One row for every picture of this rank, in the order of its batches.
+        """
+        if self.gang.is_alone:
+            return rows
+        mine = torch.cat([torch.arange(len(self.pictures))[self.gang.part(*bounds)] for bounds in self.bounds()])
+        whole = rows.new_zeros(len(self.pictures), *rows.shape[1:])
+        whole[mine.to(rows.device)] = rows
+        return self.gang.total(whole)
 
     def order(self, epoch: int) -> Tensor:
         """Give the order of the pictures in an epoch: the same for the same seed and epoch, always."""
@@ -137,11 +173,14 @@ class BatchSource:
         generator = torch.Generator().manual_seed(int.from_bytes(mixed, "little", signed=True))
         return torch.randperm(len(self.pictures), generator=generator)
 
-    def _batch(self, indexes: Tensor) -> Batch:
+    def _batch(self, indexes: Tensor, shared_labels: Tensor | None) -> Batch:
         """Collect pictures; they travel to the device as bytes, a quarter of their size as floats."""
         pixels = self.pictures.pixels[indexes].to(self.device, non_blocking=True)
-        labels = self.pictures.labels[indexes].to(self.device, non_blocking=True)
-        return Batch(pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255.0), labels)
+        return Batch(pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255.0), self._labels(indexes), shared_labels)
+
+    def _labels(self, indexes: Tensor) -> Tensor:
+        """Collect labels on the device."""
+        return self.pictures.labels[indexes].to(self.device, non_blocking=True)
 
 
 def batch_bounds(count: int, batch_size: int, *, start: int = 0) -> list[tuple[int, int]]:

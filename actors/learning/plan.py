@@ -65,6 +65,15 @@ class TrainingPlan:
     project_version: str = ""
     #: The last.ckpt to continue from.
     resume_from: Path | None = None
+    #: Of the processes that train together, which one this is and how many they are. Each has its own device and learns
+    #: from ``batch_size`` pictures of every step; all of them get the same plan but for rank and device.
+    rank: int = 0
+    world_size: int = 1
+    #: The file where they meet: in a folder that all of them see, made by none before, and of this attempt alone.
+    rendezvous: Path | None = None
+    #: Seconds after which one that does not answer counts as lost. The longest wait of a sound training is for the disk
+    #: to take the first rank's files, or for the slowest process to start.
+    rank_timeout_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

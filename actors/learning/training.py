@@ -3,6 +3,9 @@
 Reads as a story: `train` prepares, `_Attempt.run` goes through the epochs, the methods below it are its steps in order.
 Owns what happens when; what a batch, a step of learning, a metric or a file is belongs to the modules it calls. It does
 not know who runs it: records, the wish to stop and finished files pass through the callables it is given.
+
+Several processes may run it together, each with a rank of its own (see ``parallel``). They go through the same story step by
+step and hold the same weights and figures; only the first one tells it and writes files.
 """
 
 import math
@@ -17,7 +20,7 @@ import torch
 from actors.learning.artifacts import config_yaml, confusion_png, metrics_csv
 from actors.learning.batch_norm import has_slow_statistics, remeasure_statistics
 from actors.learning.checkpoint import BackgroundWriter, ResumeState, read_resume_state
-from actors.learning.data import BatchSource, batch_bounds
+from actors.learning.data import BatchSource
 from actors.learning.dataset import Dataset, load_dataset
 from actors.learning.device_failures import device_failures_explained
 from actors.learning.errors import CheckpointError
@@ -26,6 +29,7 @@ from actors.learning.learner import Learner
 from actors.learning.metrics import ValidationMetrics, validation_metrics
 from actors.learning.model_card import ModelCard
 from actors.learning.outputs import LOG, Outputs, Publish
+from actors.learning.parallel import Gang, join
 from actors.learning.plan import Stage, TrainingOutcome, TrainingPlan, TrainingRecord
 from actors.learning.progress import Progress
 
@@ -44,13 +48,18 @@ def train(
 ) -> TrainingOutcome:
     """Train a network as planned, from the beginning or from ``plan.resume_from``.
 
+    With ``plan.world_size`` above 1, as many processes call this at once, each with its own rank and device. A step then
+    learns from that many times ``batch_size`` pictures. All ranks return the same figures; the first one's records, files
+    and refusals stand for all. A state saved by any number of ranks can be continued by any other number.
+
     Args:
         plan: What to train, on what, and where the results go.
-        report: Called in this thread with every record.
-        should_stop: Asked before every batch; once true, the state is saved and the call returns.
+        report: Called in this thread with every record; of several ranks, by the first one.
+        should_stop: Asked before every batch; once true, the state is saved and the call returns. Several ranks stop
+            together once one of them is to stop.
         publish: Called with a finished file in the staging folder and its final name, in this thread or in the one
             that writes, never in both at once; moves the file into the output folder where not given. What it raises
-            ends the training.
+            ends the training. Of several ranks, the first one calls it.
         checkpoint_every_s: Seconds between checkpoints within an epoch; at the end of an epoch there always is one.
 
     Raises:
@@ -61,6 +70,7 @@ def train(
         OutputError: A file cannot be written (DiskFullError: for lack of room).
         TrainingDivergedError: The loss is no number any more.
         GpuOutOfMemoryError: The GPU memory that this process may use does not suffice.
+        RankLostError: Another rank ended, or does not answer.
     """
     earlier = read_resume_state(plan.resume_from) if plan.resume_from else None
     if earlier is not None:
@@ -68,44 +78,55 @@ def train(
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
     outputs = Outputs(plan, publish)
-    journal = Journal(plan, report, outputs.earlier_log() if earlier is not None else "")
-    with device_failures_explained(plan):
+    # The ranks have all read the state to resume from when they have met; only then may the first one replace it.
+    with join(plan) as gang, device_failures_explained(plan):
+        journal = Journal(plan, report if gang.is_first else _ignore, outputs.earlier_log() if earlier is not None else "")
+        if not gang.is_alone:
+            journal.note(f"{gang.world_size} devices train together, on {plan.batch_size} pictures each at every step")
+        should_stop = gang.agreed(should_stop)
         dataset = load_dataset(plan, journal, should_stop)
         if dataset is None:
             return TrainingOutcome("stopped", earlier.progress["epoch"] if earlier else 0)
-        with BackgroundWriter() as writer:
-            attempt = _Attempt(plan, dataset, journal, outputs, writer)
-            if earlier is not None:
-                attempt.resume(earlier)
-            return attempt.run(should_stop, checkpoint_every_s or math.inf)
+        attempt = _Attempt(plan, dataset, gang, journal=journal, outputs=outputs)
+        if earlier is not None:
+            attempt.resume(earlier)
+        return attempt.run(should_stop, checkpoint_every_s or math.inf)
+
+
+def _ignore(_record: TrainingRecord) -> None:
+    """Say nothing: the first rank speaks for all."""
 
 
 class _Attempt:
     """One run through the epochs that are left, from its first batch to its last file."""
 
-    def __init__(self, plan: TrainingPlan, dataset: Dataset, journal: Journal, outputs: Outputs, writer: BackgroundWriter) -> None:
+    def __init__(self, plan: TrainingPlan, dataset: Dataset, gang: Gang, *, journal: Journal, outputs: Outputs) -> None:
         self._plan = plan
         self._dataset = dataset
+        self._gang = gang
         self._journal = journal
         self._outputs = outputs
-        self._writer = writer
-        self._learner = Learner(plan, dataset.counts)
+        self._writer = BackgroundWriter()
+        self._learner = Learner(plan, dataset.counts, gang)
         self._remeasures = has_slow_statistics(self._learner.model)
-        self._source = BatchSource(dataset.train, plan.batch_size, self._learner.device, plan.seed, plan.shuffle)
-        self._val_source = BatchSource(dataset.val, plan.batch_size, self._learner.device)
+        device, size = self._learner.device, plan.batch_size
+        self._source = BatchSource(dataset.train, size, device, plan.seed, plan.shuffle, gang)
+        self._val_source = BatchSource(dataset.val, size, device, gang=gang)
         self._progress = Progress(plan.num_epochs)
 
     def run(self, should_stop: ShouldStop, checkpoint_every_s: float) -> TrainingOutcome:
         """Go through the epochs that are left."""
-        self._outputs.write_text("config.yaml", config_yaml(self._plan, self._dataset.classes))
-        while not self._progress.is_over(self._plan.early_stopping_patience):
-            if not self._learn_epoch(should_stop, checkpoint_every_s):
-                return self._stop()
-            validation = self._validate(should_stop)
-            if validation is None:
-                return self._stop()
-            self._close_epoch(validation)
-        return self._complete()
+        if self._gang.is_first:
+            self._outputs.write_text("config.yaml", config_yaml(self._plan, self._dataset.classes))
+        with self._writer:
+            while not self._progress.is_over(self._plan.early_stopping_patience):
+                if not self._learn_epoch(should_stop, checkpoint_every_s):
+                    return self._stop()
+                validation = self._validate(should_stop)
+                if validation is None:
+                    return self._stop()
+                self._close_epoch(validation)
+            return self._complete()
 
     def resume(self, state: ResumeState) -> None:
         """Continue where another attempt left off.
@@ -124,7 +145,8 @@ class _Attempt:
         if state.dataset != self._dataset.train.fingerprint:
             self._progress.restart_epoch()
             self._journal.note("The training pictures have changed: the epoch starts over", level="WARNING")
-        if not self._outputs.adopt(state.files, Path(self._plan.resume_from or "").parent):
+        folder = Path(self._plan.resume_from or "").parent
+        if not self._gang.is_any(self._gang.is_first and self._outputs.adopt(state.files, folder)):
             # The best weights are not at hand, so the next epoch's are.
             self._progress.best_epoch = 0
         self._journal.note(f"Resuming after {self._progress.epoch} epochs and {self._progress.position} pictures")
@@ -135,14 +157,15 @@ class _Attempt:
     def _learn_epoch(self, should_stop: ShouldStop, checkpoint_every_s: float) -> bool:
         """Learn from the batches of the epoch that are left; tell whether it came to its end."""
         progress, saved_at = self._progress, monotonic()
-        steps = len(batch_bounds(len(self._dataset.train), self._plan.batch_size))
+        steps = len(self._source.bounds())
         self._journal.epoch_started(progress.current_epoch, progress.position)
         self._learner.model.train()
         for batch in self._source.batches(progress.epoch, start=progress.position):
             if should_stop():
                 return False
+            self._gang.seed_step(self._plan.seed, progress.epoch, progress.position)
             loss_sum, correct = self._learner.learn(batch)
-            progress.count_batch(loss_sum, correct, len(batch))
+            progress.count_batch(loss_sum, correct, len(batch.whole_labels))
             self._journal.learning(progress.current_epoch, progress.step, steps, progress.train_metrics)
             if monotonic() - saved_at >= checkpoint_every_s:
                 self._save_state()
@@ -162,13 +185,16 @@ class _Attempt:
                 return None
             logits.append(self._learner.predict(batch))
         labels = self._dataset.val.labels
-        return validation_metrics(torch.cat(logits), labels, class_weights=self._learner.class_weights)
+        whole = self._val_source.gathered(torch.cat(logits))
+        return validation_metrics(whole, labels, class_weights=self._learner.class_weights)
 
     def _close_epoch(self, validation: ValidationMetrics) -> None:
         """Book the results of an epoch and let its files be written while the next one begins."""
         is_best = self._progress.close_epoch(validation, self._learner.learning_rate)
         epoch, history = self._progress.epoch, list(self._progress.history)
         self._journal.epoch_ended(epoch, history[-1])
+        if not self._gang.is_first:
+            return
         card = self._card() if is_best else None
         state = self._state()
         log = self._journal.text()
@@ -182,7 +208,9 @@ class _Attempt:
         self._writer.hand_over(write)
 
     def _save_state(self) -> None:
-        """Let a checkpoint be written while the epoch goes on."""
+        """Let a checkpoint be written while the epoch goes on; the first rank's stands for all."""
+        if not self._gang.is_first:
+            return
         state = self._state()
         self._writer.hand_over(lambda: self._outputs.write_resume_state(state))
 
@@ -202,17 +230,18 @@ class _Attempt:
 
     def _end(self, status: Literal["completed", "stopped"]) -> TrainingOutcome:
         """Write the last files of an attempt and sum it up."""
-        progress, classes = self._progress, self._dataset.classes
-        if progress.confusion:
-            self._outputs.write_bytes("confusion_matrix.png", confusion_png(progress.confusion, classes))
-        self._outputs.write_text(LOG, self._journal.text())
+        progress = self._progress
+        if self._gang.is_first:
+            if progress.confusion:
+                self._outputs.write_bytes("confusion_matrix.png", confusion_png(progress.confusion, self._dataset.classes))
+            self._outputs.write_text(LOG, self._journal.text())
         return TrainingOutcome(
             status,
             progress.epoch,
             best_acc=progress.best_acc,
             metrics=progress.history[-1] if progress.history else {},
             history=tuple(progress.history),
-            classes=classes,
+            classes=self._dataset.classes,
             confusion=tuple(tuple(row) for row in progress.confusion),
             files=self._outputs.written,
         )

@@ -11,10 +11,14 @@ from actors.messages import AttemptResult
 from actors.workers.tools import Tools
 
 _CHECKPOINT_EVERY_S = 180.0
+#: Where the ranks of a gang meet: its lease's token gives them one staging folder, which no other attempt has.
+_RENDEZVOUS = ".rendezvous"
 
 
 def run_training(tools: Tools) -> AttemptResult:
     """Train as ordered, on the lease's device, from the last checkpoint where an earlier attempt left one.
+
+    Of a gang, every rank's process calls this. Only the first one's says anything; the others' results are for themselves.
 
     Raises:
         LearningError: what the user can put right.
@@ -28,7 +32,7 @@ def run_training(tools: Tools) -> AttemptResult:
         ended_epochs += record.stage is Stage.EPOCH_END
         _report(tools, record)
 
-    if plan.resume_from:
+    if plan.resume_from and plan.rank == 0:
         tools.reporter.line("INFO", f"going on from {plan.resume_from.name} of an earlier run")
     outcome = train(
         plan,
@@ -79,6 +83,9 @@ def build_plan(tools: Tools, device: str) -> TrainingPlan:
         task_id=tools.order.task_id,
         project_version=tools.settings.version,
         resume_from=_find_checkpoint(tools),
+        rank=tools.order.rank,
+        world_size=tools.order.world_size,
+        rendezvous=tools.folder.staging / _RENDEZVOUS,
     )
 
 

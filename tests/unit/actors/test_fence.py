@@ -37,6 +37,18 @@ def test_what_an_older_attempt_left_in_staging_is_swept_away(tmp_path):
     assert not old.staging.exists()
 
 
+def test_another_rank_of_the_attempt_neither_comes_nor_goes_at_the_cost_of_what_the_first_made(tmp_path):
+    first = FencedFolder(tmp_path, 1)
+    staged = stage(first, "half", "x")
+    other = FencedFolder(tmp_path, 1, rank=1)
+    assert other.staging == first.staging
+    other.close()
+    first.publish(staged, "whole")
+    assert (tmp_path / "whole").read_text() == "x"
+    first.close()
+    assert not first.staging.exists()
+
+
 def test_a_name_may_not_lead_out_of_the_folder(tmp_path):
     folder = FencedFolder(tmp_path / "out", 1)
     with pytest.raises(ValueError, match="leads out"):
