@@ -34,10 +34,12 @@ def load_dataset(plan: TrainingPlan, journal: Journal, should_stop: Callable[[],
     for warning in trees.warnings:
         journal.note(warning, level="WARNING")
     journal.note(f"Decoding {len(trees.train.samples)} training and {len(trees.val.samples)} validation pictures")
-    train = decode_pictures(trees.train, _decoding(plan, plan.picture_cache_bytes), should_stop)
+    # Every rank holds all pictures, since each epoch deals them out anew; together they keep to the budget.
+    budget_bytes = plan.picture_cache_bytes // plan.world_size
+    train = decode_pictures(trees.train, _decoding(plan, budget_bytes), should_stop)
     if train is None:
         return None
-    left_bytes = max(0, plan.picture_cache_bytes - train.size_bytes)
+    left_bytes = max(0, budget_bytes - train.size_bytes)
     val = decode_pictures(trees.val, _decoding(plan, left_bytes), should_stop)
     if val is None:
         return None

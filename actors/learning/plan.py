@@ -59,7 +59,7 @@ class TrainingPlan:
     gpu_context_bytes: int = 0
     #: Whether rarer classes weigh more in the loss, in inverse proportion to their pictures.
     class_weights: bool = False
-    #: Decoded pictures up to this size stay in memory, larger sets in a file in the staging folder.
+    #: Decoded pictures up to this size, of all ranks together, stay in memory, larger sets in a file in the staging folder.
     picture_cache_bytes: int = 2 << 30
     task_id: str = ""
     project_version: str = ""

@@ -6,6 +6,7 @@ Every rank is a process. They are forked from a server that has imported what th
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -35,7 +36,8 @@ SIDE = 32
 CPU = torch.device("cpu")
 #: Classes of unequal size, so that their weights in the loss differ; 21 pictures are 8, 8 and 5 for two ranks of 4.
 COLOURS = {"blue": ((20, 40, 220), 9), "green": ((30, 200, 50), 7), "red": ((220, 30, 30), 5)}
-#: Of every figure of two epochs, relative. In float32 another order of the same sums shows; measured was 2e-6.
+#: Of every figure of two epochs, relative. In float32 another order of the same sums shows, and Adam magnifies it from step
+#: to step; measured was 4e-6 for train_loss and 6e-5 for val_loss. In float64, six steps agree to 1e-10.
 TOLERANCE = 1e-3
 DEADLINE_S = 120.0
 
@@ -157,6 +159,15 @@ def plan(trees: Path, tmp_path: Path) -> TrainingPlan:
 
 
 @pytest.fixture(scope="module")
+def alone(trees: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """What one device does with batches of 8."""
+    started, plan = Ranks(), make_plan(trees, tmp_path_factory.mktemp("alone"))
+    (report,) = train_together(started, [replace(plan, batch_size=8)], dropout=False)
+    started.end()
+    return report
+
+
+@pytest.fixture(scope="module")
 def uninterrupted(trees: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingOutcome, Path]:
     started, plan = Ranks(), make_plan(trees, tmp_path_factory.mktemp("uninterrupted"))
     first, _ = train_together(started, together(plan))
@@ -165,13 +176,15 @@ def uninterrupted(trees: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 
 def make_plan(trees: Path, folder: Path) -> TrainingPlan:
+    for name in ("out", "staging"):
+        (folder / name).mkdir()
     return TrainingPlan(
         model="mobilenet_v3_small",
         num_classes=3,
         train_path=trees / "train",
         val_path=trees / "valid",
-        output_dir=folder,
-        staging_dir=folder,
+        output_dir=folder / "out",
+        staging_dir=folder / "staging",
         batch_size=4,
         num_epochs=2,
         learning_rate=1e-3,
@@ -182,18 +195,9 @@ def make_plan(trees: Path, folder: Path) -> TrainingPlan:
     )
 
 
-def at(plan: TrainingPlan, name: str) -> TrainingPlan:
-    """Give a plan folders of its own."""
-    folders = {key: plan.output_dir / name / key for key in ("output_dir", "staging_dir")}
-    for folder in folders.values():
-        folder.mkdir(parents=True)
-    return replace(plan, **folders)
-
-
 def together(plan: TrainingPlan, world_size: int = 2, **changes: Any) -> list[TrainingPlan]:
     """Divide a plan among ranks that meet in a folder of theirs."""
-    meeting = plan.staging_dir / f"meeting{len(list(plan.staging_dir.iterdir()))}"
-    meeting.mkdir()
+    meeting = Path(tempfile.mkdtemp(dir=plan.staging_dir))
     plan = replace(plan, world_size=world_size, rendezvous=meeting / "file", **changes)
     return [replace(plan, rank=rank) for rank in range(world_size)]
 
@@ -225,10 +229,8 @@ def assert_alike(histories: tuple[Any, ...], expected: tuple[Any, ...]) -> None:
         assert ours == pytest.approx(theirs, rel=TOLERANCE)
 
 
-def test_two_ranks_learn_what_one_learns_from_batches_twice_as_large(ranks: Ranks, plan: TrainingPlan) -> None:
-    (alone,) = train_together(ranks, [replace(at(plan, "one"), batch_size=8)], dropout=False)
-    shared = at(plan, "two")
-    first, second = train_together(ranks, together(shared), dropout=False)
+def test_two_ranks_learn_what_one_learns_from_batches_twice_as_large(ranks: Ranks, plan: TrainingPlan, alone: Report) -> None:
+    first, second = train_together(ranks, together(plan), dropout=False)
     assert first.outcome.history == second.outcome.history
     assert_alike(first.outcome.history, alone.outcome.history)
     assert first.outcome.confusion == alone.outcome.confusion
@@ -236,8 +238,8 @@ def test_two_ranks_learn_what_one_learns_from_batches_twice_as_large(ranks: Rank
     assert (second.messages, second.published, second.outcome.files) == ((), (), ())
     assert first.messages[0] == "2 devices train together, on 4 pictures each at every step"
     assert set(first.outcome.files) == set(alone.outcome.files)
-    load_weights(build_model(plan.model, 3), shared.output_dir / "best_model.pth", expected_classes=3)
-    assert weights_in(shared.output_dir / "best_model.pth").keys() == build_model(plan.model, 3).state_dict().keys()
+    load_weights(build_model(plan.model, 3), plan.output_dir / "best_model.pth", expected_classes=3)
+    assert weights_in(plan.output_dir / "best_model.pth").keys() == build_model(plan.model, 3).state_dict().keys()
 
 
 def learn_some_steps(plan: TrainingPlan) -> dict[str, np.ndarray]:
@@ -262,41 +264,38 @@ def test_a_rank_without_a_picture_takes_part_in_a_step_like_the_others(ranks: Ra
         assert all(np.array_equal(value, others[0][key]) for key, value in weights.items())
 
 
-@pytest.mark.parametrize("batches", [2, 4])
 def test_ranks_stop_at_the_same_batch_and_go_on_to_the_very_same_weights(
-    batches: int, ranks: Ranks, plan: TrainingPlan, uninterrupted: tuple[TrainingOutcome, Path]
+    ranks: Ranks, plan: TrainingPlan, uninterrupted: tuple[TrainingOutcome, Path]
 ) -> None:
-    # An epoch has 3 batches of learning and 3 of measuring statistics: it is stopped within both.
-    (expected, folder), stopped = uninterrupted, at(plan, "stopped")
-    halves = train_together(ranks, together(stopped), None, Wish(batches + 2, "stop"))
+    # An epoch has 3 batches of learning and 3 of measuring statistics: it is stopped within both, each time by one rank only.
+    expected, folder = uninterrupted
+    checkpoint = plan.output_dir / "last.ckpt"
+    halves = train_together(ranks, together(plan), None, Wish(2 + 2, "stop"))
     assert [(half.outcome.status, half.outcome.epochs_done) for half in halves] == [("stopped", 0)] * 2
-    assert read_resume_state(stopped.output_dir / "last.ckpt").progress["position"] == {2: 16, 4: 21}[batches]
-    resumed, _ = train_together(ranks, together(stopped, resume_from=stopped.output_dir / "last.ckpt"))
+    assert read_resume_state(checkpoint).progress["position"] == 16
+    train_together(ranks, together(plan, resume_from=checkpoint), Wish(2 + 1 + 1, "stop"), None)
+    assert read_resume_state(checkpoint).progress["position"] == 21
+    resumed, _ = train_together(ranks, together(plan, resume_from=checkpoint))
     assert resumed.outcome.history == expected.history
-    ours, theirs = (weights_in(each / "last.ckpt")["model"] for each in (stopped.output_dir, folder))
+    ours, theirs = (weights_in(each / "last.ckpt")["model"] for each in (plan.output_dir, folder))
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
 
 
 @pytest.mark.parametrize("before", [1, 2])
-def test_a_training_goes_on_with_another_number_of_ranks(ranks: Ranks, plan: TrainingPlan, before: int) -> None:
+def test_a_training_goes_on_with_another_number_of_ranks(before: int, ranks: Ranks, plan: TrainingPlan, alone: Report) -> None:
     plan = replace(plan, num_epochs=1)
-    whole, changed = at(plan, "whole"), at(plan, "changed")
-
-    def planned(plan: TrainingPlan, world_size: int) -> list[TrainingPlan]:
-        return together(plan, 2) if world_size == 2 else [replace(plan, batch_size=8)]
-
-    expected, *_ = train_together(ranks, planned(whole, before), dropout=False)
-    wishes = [Wish(4, "stop")] * before
-    train_together(ranks, planned(changed, before), *wishes, dropout=False)
-    changed = replace(changed, resume_from=changed.output_dir / "last.ckpt")
-    resumed, *_ = train_together(ranks, planned(changed, 3 - before), dropout=False)
+    two, one = together(plan), [replace(plan, batch_size=8)]
+    first, then = (one, two) if before == 1 else (two, one)
+    train_together(ranks, first, *[Wish(2 + 2, "stop")] * before, dropout=False)
+    then = [replace(each, resume_from=plan.output_dir / "last.ckpt") for each in then]
+    resumed, *_ = train_together(ranks, then, dropout=False)
     assert any("after 0 epochs and 16 pictures" in message for message in resumed.messages)
-    assert_alike(resumed.outcome.history, expected.outcome.history)
+    assert_alike(resumed.outcome.history, ({**alone.outcome.history[0], "total_epochs": 1},))
 
 
 @pytest.mark.parametrize(("deed", "patience_s"), [("die", 2 * DEADLINE_S), ("fail", 2 * DEADLINE_S), ("hang", 2.0)])
 def test_a_rank_that_is_lost_ends_the_other_with_an_error(ranks: Ranks, plan: TrainingPlan, deed: str, patience_s: float) -> None:
-    first, second = together(at(plan, "lost"), rank_timeout_s=patience_s)
+    first, second = together(plan, rank_timeout_s=patience_s)
     left = ranks.start(train_with_dropout, first, None)
     ranks.start(train_with_dropout, second, Wish(4, deed))
     error = result(left)
@@ -305,7 +304,7 @@ def test_a_rank_that_is_lost_ends_the_other_with_an_error(ranks: Ranks, plan: Tr
 
 
 def test_a_rank_that_never_comes_ends_the_other_with_an_error(ranks: Ranks, plan: TrainingPlan) -> None:
-    first, _ = together(at(plan, "missing"), rank_timeout_s=1.0)
+    first, _ = together(plan, rank_timeout_s=1.0)
     error = result(ranks.start(train_with_dropout, first, None))
     assert isinstance(error, RankLostError), error
 
