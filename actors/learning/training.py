@@ -81,16 +81,12 @@ def train(
     # The ranks have all read the state to resume from when they have met; only then may the first one replace it.
     with join(plan) as gang, device_failures_explained(plan):
         journal = Journal(plan, report if gang.is_first else _ignore, outputs.earlier_log() if earlier is not None else "")
-        if not gang.is_alone:
-            journal.note(f"{gang.world_size} devices train together, on {plan.batch_size} pictures each at every step")
         should_stop = gang.agreed(should_stop)
         dataset = load_dataset(plan, journal, should_stop)
         if dataset is None:
             return TrainingOutcome("stopped", earlier.progress["epoch"] if earlier else 0)
         attempt = _Attempt(plan, dataset, gang, journal=journal, outputs=outputs)
-        if earlier is not None:
-            attempt.resume(earlier)
-        return attempt.run(should_stop, checkpoint_every_s or math.inf)
+        return attempt.run(should_stop, checkpoint_every_s or math.inf, earlier)
 
 
 def _ignore(_record: TrainingRecord) -> None:
@@ -114,8 +110,17 @@ class _Attempt:
         self._val_source = BatchSource(dataset.val, size, device, gang=gang)
         self._progress = Progress(plan.num_epochs)
 
-    def run(self, should_stop: ShouldStop, checkpoint_every_s: float) -> TrainingOutcome:
-        """Go through the epochs that are left."""
+    def run(self, should_stop: ShouldStop, checkpoint_every_s: float, earlier: ResumeState | None) -> TrainingOutcome:
+        """Go through the epochs, those that ``earlier`` leaves.
+
+        Raises:
+            CheckpointError: That state is of another model or of other classes.
+        """
+        if not self._gang.is_alone:
+            together = f"{self._gang.world_size} devices train together"
+            self._journal.note(f"{together}, on {self._plan.batch_size} pictures each at every step")
+        if earlier is not None:
+            self._resume(earlier)
         if self._gang.is_first:
             self._outputs.write_text("config.yaml", config_yaml(self._plan, self._dataset.classes))
         with self._writer:
@@ -128,7 +133,7 @@ class _Attempt:
                 self._close_epoch(validation)
             return self._complete()
 
-    def resume(self, state: ResumeState) -> None:
+    def _resume(self, state: ResumeState) -> None:
         """Continue where another attempt left off.
 
         Raises:

@@ -236,7 +236,7 @@ def test_two_ranks_learn_what_one_learns_from_batches_twice_as_large(ranks: Rank
     assert first.outcome.confusion == alone.outcome.confusion
     # One rank speaks and writes for both, and what it writes is what a single one does.
     assert (second.messages, second.published, second.outcome.files) == ((), (), ())
-    assert first.messages[0] == "2 devices train together, on 4 pictures each at every step"
+    assert "2 devices train together, on 4 pictures each at every step" in first.messages
     assert set(first.outcome.files) == set(alone.outcome.files)
     load_weights(build_model(plan.model, 3), plan.output_dir / "best_model.pth", expected_classes=3)
     assert weights_in(plan.output_dir / "best_model.pth").keys() == build_model(plan.model, 3).state_dict().keys()
