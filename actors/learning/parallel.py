@@ -8,6 +8,7 @@ Ranks stay together because each does the same things in the same order; a `Gang
 on. It does not know what is learnt.
 """
 
+import gc
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -115,6 +116,9 @@ def join(plan: TrainingPlan) -> Iterator[Gang]:
             # Not destroyed, which could wait for work that a lost rank will never do. The process is about to end.
             _abort_group()
             raise
+        # What still holds the group in a cycle must go first: were such an object the last to let go of it, Python's lock
+        # would be held while gloo's threads end, and they need that lock.
+        gc.collect()
         torch.distributed.destroy_process_group()
 
 

@@ -85,8 +85,10 @@ def train(
         dataset = load_dataset(plan, journal, should_stop)
         if dataset is None:
             return TrainingOutcome("stopped", earlier.progress["epoch"] if earlier else 0)
-        attempt = _Attempt(plan, dataset, gang, journal=journal, outputs=outputs)
-        return attempt.run(should_stop, checkpoint_every_s or math.inf, earlier)
+        # Bound to no name, so that its network lets go of the group before the group ends.
+        return _Attempt(plan, dataset, gang, journal=journal, outputs=outputs).run(
+            should_stop, checkpoint_every_s or math.inf, earlier
+        )
 
 
 def _ignore(_record: TrainingRecord) -> None:
