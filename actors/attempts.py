@@ -18,6 +18,7 @@ from actors.core.model import DeviceKind, Lease
 from actors.core.task_events import AttemptDied, AttemptEnded
 from actors.core.units import fraction_from_units
 from actors.devices import find_group
+from actors.learning.errors import RANK_LOST
 from actors.learning.memory_need import Peak
 from actors.messages import AttemptOrder, AttemptResult, GrantedLease
 from actors.names import NAMESPACE
@@ -26,6 +27,8 @@ from configs.settings import Settings
 
 #: ready, outcome (twice: an old supervisor's call may still wait), stop, and room to spare.
 _CONCURRENCY = 8
+#: How long the rank that made the others fail may take to say so.
+_CAUSE_S = 5.0
 
 
 def actor_name(attempt_id: str, rank: int) -> str:
@@ -146,14 +149,23 @@ class AttemptRunner:
 
 
 async def _first_word(words: Sequence["asyncio.Future[AttemptResult]"]) -> AttemptResult:
-    """The result of rank 0, or of the first rank that failed; raises what the first that died raised."""
-    pending = set(words)
-    while True:
-        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+    """The result of rank 0, or of the first rank that failed; raises what the first that died raised.
+
+    A rank that only lost another one is not the cause: the other's own word, or its death, is waited for a little.
+    """
+    pending, lost = set(words), None
+    while pending:
+        done, pending = await asyncio.wait(pending, timeout=_CAUSE_S if lost else None, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            break
         for word in sorted(done, key=words.index):
             result = word.result()
-            if word is words[0] or result.outcome == "failed":
+            if result.fault is not None and result.fault.code == RANK_LOST:
+                lost = lost or result
+            elif word is words[0] or result.outcome == "failed":
                 return result
+    assert lost is not None  # noqa: S101 - rank 0 answers otherwise
+    return lost
 
 
 async def _answer(ref: Awaitable[Any]) -> Any:

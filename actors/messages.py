@@ -278,8 +278,16 @@ class AttemptOrder:
     resolved: Mapping[str, str]
     granted: GrantedLease
     resume: bool = False
-    rank: int = 0
-    world_size: int = 1
+
+    @property
+    def rank(self) -> int:
+        """Which of the attempt's processes this is; 0 but for a gang's others."""
+        return self.granted.rank
+
+    @property
+    def world_size(self) -> int:
+        """How many processes the attempt has."""
+        return len(self.granted.places)
 
 
 @dataclass(frozen=True, slots=True)

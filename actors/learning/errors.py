@@ -16,10 +16,14 @@ Owns the hierarchy below. It knows nothing of HTTP or of tasks: whoever runs the
     ├── OutputError                 output_not_writable
     │   └── DiskFullError           disk_full
     ├── TrainingDivergedError       training_diverged
-    └── GpuOutOfMemoryError         gpu_out_of_memory
+    ├── GpuOutOfMemoryError         gpu_out_of_memory
+    └── RankLostError               rank_lost
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+#: The code of a rank that lost another one: an effect, whose cause the other one tells.
+RANK_LOST: Final = "rank_lost"
 
 
 class LearningError(Exception):
@@ -116,3 +120,9 @@ class GpuOutOfMemoryError(LearningError):
     """The GPU memory that the attempt may use did not suffice."""
 
     code = "gpu_out_of_memory"
+
+
+class RankLostError(LearningError):
+    """Another rank of the same training ended, or did not answer for longer than the plan allows."""
+
+    code = RANK_LOST

@@ -20,19 +20,13 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from actors.learning.errors import LearningError
+from actors.learning.errors import RankLostError
 from actors.learning.plan import TrainingPlan
 
 #: The ranks talk over this interface only: they share a node, and their connections know no authentication.
 _LOOPBACK = "lo"
 #: What gloo's plain errors contain (the paths of its source files), and that of the file where the ranks meet.
 _WORDS_OF_THE_GROUP = ("gloo", "Gloo", "Wait timeout")
-
-
-class RankLostError(LearningError):
-    """Another rank of the same training ended, or did not answer for longer than the plan allows."""
-
-    code = "rank_lost"
 
 
 @dataclass(frozen=True, slots=True)

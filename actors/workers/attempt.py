@@ -16,13 +16,13 @@ from actors.core.errors import ActorSystemError
 from actors.core.model import WorkKind
 from actors.core.tasks import TaskFault
 from actors.fence import FencedFolder
-from actors.learning.errors import LearningError
+from actors.learning.errors import RANK_LOST, LearningError
 from actors.lease_client import LeaseKeeper
 from actors.messages import AttemptOrder, AttemptResult
 from actors.presence import own_presence
 from actors.process_group import kill_members, lead_own_group
 from actors.workers.gpu_memory import GpuMemory
-from actors.workers.process import blank_gpus_for_cpu_work, set_thread_count, yield_to_serving
+from actors.workers.process import blank_gpus_for_cpu_work, choose_thread_count, set_thread_count, yield_to_serving
 from actors.workers.reporter import Reporter
 from actors.workers.tools import Tools
 from configs.settings import Settings
@@ -47,7 +47,8 @@ class AttemptActor:
             ttl_s=settings.lease_ttl_s,
             on_lost=_end_at_once,
         )
-        self._reporter = Reporter(order.task_id, order.attempt_id)
+        # A task has one log, and one progress: the first rank's.
+        self._reporter = Reporter(order.task_id, order.attempt_id, is_silent=order.rank > 0)
         self._memory = GpuMemory()
         threading.Thread(target=self._run, name="work", daemon=True).start()
 
@@ -79,12 +80,12 @@ class AttemptActor:
 
     def _work(self) -> AttemptResult:
         order, settings = self._order, self._settings
-        threads = settings.torch_threads or order.granted.device.cores or os.cpu_count() or 1
+        threads = settings.torch_threads or choose_thread_count(order.granted)
         blank_gpus_for_cpu_work(order.granted)
         set_thread_count(threads)
         yield_to_serving()
         run = _find_work(order.work)
-        folder = FencedFolder(Path(order.resolved["output"]), order.granted.lease.token)
+        folder = FencedFolder(Path(order.resolved["output"]), order.granted.lease.token, order.rank)
         tools = Tools(order, settings, folder, self._reporter, threads, self._stop.is_set, self._memory)
         try:
             return run(tools)
@@ -117,7 +118,7 @@ def _explain(error: BaseException, reporter: Reporter) -> AttemptResult:
         hint = "this is a defect of the service; its traceback is in the worker's log"
         fault = TaskFault("internal_error", f"{type(error).__name__}: {error}", hint)
     reporter.line("ERROR", f"{fault.message} ({fault.hint})" if fault.hint else fault.message)
-    return AttemptResult("failed", fault.message, fault, progress=reporter.progress)
+    return AttemptResult("failed", fault.message, fault, is_retryable=fault.code == RANK_LOST, progress=reporter.progress)
 
 
 def _with_peak(result: AttemptResult, memory: GpuMemory, reporter: Reporter) -> AttemptResult:

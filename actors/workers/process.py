@@ -16,6 +16,11 @@ def blank_gpus_for_cpu_work(granted: GrantedLease) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
+def choose_thread_count(granted: GrantedLease) -> int:
+    """The CPU threads for a lease: a CPU device's cores, else the machine's; the ranks of a gang share them."""
+    return max(1, (granted.device.cores or os.cpu_count() or 1) // len(granted.places))
+
+
 def set_thread_count(threads: int) -> None:
     """Tell the numeric libraries how many threads to make. Call it before they are imported: Ray sets 1."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

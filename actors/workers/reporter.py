@@ -25,7 +25,8 @@ class Reporter:
     Invariant: a line that was accepted is sent until the hub has it or ``close`` gives up; the hub drops what it has already.
     """
 
-    def __init__(self, task_id: str, attempt_id: str) -> None:
+    def __init__(self, task_id: str, attempt_id: str, *, is_silent: bool = False) -> None:
+        self._is_silent = is_silent
         self._task_id = task_id
         self._attempt_id = attempt_id
         self._clock = SystemClock()
@@ -41,6 +42,8 @@ class Reporter:
 
     def line(self, level: str, message: str, **marks: Any) -> None:
         """Say one line; ``marks`` are stage, step, metrics, status and progress of a ``LogDraft``."""
+        if self._is_silent:
+            return
         with self._lock:
             self._index += 1
             self._lines.append(LogDraft(self._index, self._clock.now(), level, message, **marks))
@@ -51,7 +54,7 @@ class Reporter:
         metrics: Mapping[str, float] | None = marks.pop("metrics", None) or self.progress.metrics
         with self._lock:
             self.progress = Progress(percent, message, metrics=metrics, **marks)
-            self._is_progress_new = True
+            self._is_progress_new = not self._is_silent
         self._wake.set()
 
     def close(self, deadline_s: float = 30.0) -> None:

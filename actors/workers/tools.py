@@ -36,22 +36,15 @@ class Tools:
     memory: GpuMemory
 
     def settle_on_device(self) -> str:
-        """Cap the GPU memory of this process, write into the log where it runs as Ray's own books have it; returns the torch device.
-
-        Of a gang, only the first rank writes: the task has one log.
-        """
+        """Cap this process's GPU memory and tell the log where it runs, as Ray's own books have it; returns the torch device."""
         granted = self.order.granted
         device = granted.device
         simulated = ", simulated: it computes on the CPU" if device.simulated else ""
         index = ",".join(ray.get_runtime_context().get_accelerator_ids().get("GPU", ()))
         in_ray = f", GPU {index} in Ray's books" if index else ""
-        self._say(f"running on {device.device_id} ({device.name}{simulated}{in_ray}) with {self.threads} threads")
+        self.reporter.line("INFO", f"running on {device.device_id} ({device.name}{simulated}{in_ray}) with {self.threads} threads")
         name = torch_device(granted)
         cap = "" if name == "cpu" else self.memory.cap(granted.portion.memory_bytes, gpu_index=device.index)
         if cap:
-            self._say(cap)
+            self.reporter.line("INFO", cap)
         return name
-
-    def _say(self, message: str) -> None:
-        if self.order.rank == 0:
-            self.reporter.line("INFO", message)
