@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from ray._private import state as ray_state
+from ray.util import list_named_actors
 
 from actors.core.units import UNITS_PER_DEVICE
 from actors.messages import Difference
-from actors.names import NAMESPACE
 from actors.store import StoredLease
 
 _LOOKS = 8
@@ -54,8 +54,9 @@ def read_ray() -> RayBooks:
     books = ray_state.state
     free = {name: amount for node in books.available_resources_per_node().values() for name, amount in node.items()}
     actors = books.actor_table(None, actor_state_name="ALIVE").values()
-    names = (actor["Name"] for actor in actors if actor["RayNamespace"] == NAMESPACE and _ATTEMPT_CLASS in actor["ActorClassName"])
-    return RayBooks(free, frozenset(names))
+    ours = set(list_named_actors())  # of this service's namespace: an adopted Ray may serve others too
+    names = {actor["Name"] for actor in actors if _ATTEMPT_CLASS in actor["ActorClassName"]}
+    return RayBooks(free, frozenset(names & ours))
 
 
 async def find_lasting_differences(take_picture: Callable[[], Awaitable[Picture]]) -> tuple[Difference, ...]:

@@ -72,3 +72,16 @@ def is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def attempt_processes(service: Service) -> list[psutil.Process]:
+    """The processes of attempts that run now."""
+    return [process for process in find_processes(instance_mark(service.state_dir)) if is_attempt(process)]
+
+
+def is_attempt(process: psutil.Process) -> bool:
+    """Whether a process runs an attempt."""
+    try:
+        return any("AttemptActor" in part for part in process.cmdline())
+    except psutil.NoSuchProcess:
+        return False

@@ -17,6 +17,9 @@ class Http:
         self.data = data
 
     def train(self, name: str, **changes) -> dict:
+        return self.post("/api/v2/training/start", self.training_body(name, **changes))
+
+    def training_body(self, name: str, **changes) -> dict:
         body = {
             "model": "mobilenet_v3_small",
             "num_classes": 2,
@@ -31,7 +34,7 @@ class Http:
             "pretrained": False,
             "device": "cpu",
         }
-        return self.post("/api/v2/training/start", body | changes)
+        return body | changes
 
     def infer(self, name: str, model: Path, **changes) -> dict:
         body = {
@@ -92,3 +95,27 @@ class Http:
         while self.held(device) > 0:
             assert time.monotonic() < end, f"{device} still holds {self.held(device)}"
             time.sleep(0.05)
+
+    def check(self) -> list[dict]:
+        """The differences between ledger, Ray's books and live processes."""
+        answer = self.client.get("/api/v2/resources/check")
+        assert answer.status_code == 200, answer.text
+        return answer.json()["differences"]
+
+    def why(self, task_id: str) -> dict:
+        answer = self.client.get(f"/api/v2/tasks/{task_id}/why")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def limit(self, device: str, **limits: int) -> None:
+        self.post("/api/v2/resources/config", {"max_concurrent": {device: limits}})
+
+    def count(self, ids: list[str], *states: str) -> int:
+        """How many of these tasks are in one of the states."""
+        return sum(self.task(task_id)["status"] in states for task_id in ids)
+
+    def unfinished(self) -> list[str]:
+        """The tasks that have not ended."""
+        page = self.client.get("/api/v2/tasks?limit=1000").json()
+        tasks = page["training_tasks"] + page["inference_tasks"]
+        return [task["task_id"] for task in tasks if task["status"] not in ENDED]

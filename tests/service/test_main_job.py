@@ -6,12 +6,10 @@ import shutil
 import signal
 import subprocess
 
-import psutil
 import pytest
 import torch
 
-from cluster.processes import find_processes, instance_mark
-from tests.service.driving import is_alive
+from tests.service.driving import attempt_processes, is_alive
 from tests.service.http_client import Http
 from tests.service.pictures import write_coloured
 
@@ -31,17 +29,6 @@ def model(http, service):
     task = http.wait(http.train("model", num_epochs=3)["task_id"])
     assert task["status"] == "completed", task
     return service.data_root / "out" / "model"
-
-
-def attempt_processes(service):
-    return [process for process in find_processes(instance_mark(service.state_dir)) if is_attempt(process)]
-
-
-def is_attempt(process):
-    try:
-        return any("AttemptActor" in part for part in process.cmdline())
-    except psutil.NoSuchProcess:
-        return False
 
 
 class TestTraining:

@@ -13,7 +13,7 @@ from actors.fence import FencedFolder
 from actors.learning.errors import GpuOutOfMemoryError
 from actors.learning.learner import Learner
 from actors.learning.memory_need import Peak, Workload
-from actors.messages import AttemptOrder, AttemptResult, GrantedLease
+from actors.messages import AttemptOrder, AttemptResult, GrantedLease, LeasePlace
 from actors.workers import gpu_memory
 from actors.workers.attempt import _explain, _with_peak
 from actors.workers.gpu_memory import GpuMemory, GpuPeak
@@ -89,7 +89,7 @@ def attempt(flow, reporter, tmp_path, monkeypatch):
             work=WorkKind.TRAINING,
             request=start.task.request,
             resolved=task.submission.resolved,
-            granted=GrantedLease(lease, GPU, ""),
+            granted=GrantedLease(lease, (LeasePlace(GPU, ""),)),
             resume=start.resume,
         )
         tools = Tools(order, settings, FencedFolder(tmp_path / "out", token), reporter, 1, lambda: False, memory or GpuMemory())
