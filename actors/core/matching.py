@@ -78,6 +78,10 @@ class Matcher:
         """All devices that are known."""
         return list(self._ledger.accounts)
 
+    def affected_by(self, account: DeviceAccount) -> list[DeviceAccount]:
+        """The devices on which a change of this one may let somebody start: with gangs in line, all of its node."""
+        return self.node_of(account) if self._line.has_gangs(account.device.kind) else [account]
+
     def widest_node(self, kind: DeviceKind) -> int:
         """The most devices of a kind that one node has."""
         return max(sum(1 for account in node.values() if account.device.kind is kind) for node in self._nodes.values())
@@ -113,7 +117,7 @@ class Matcher:
             work = entry.request.work
             if work in held_back:
                 continue
-            accounts, obstacle = self._place(entry.request, account)
+            accounts, obstacle = self._place(entry, account)
             if accounts:
                 return Match(entry, accounts)
             if obstacle is None:
@@ -166,11 +170,12 @@ class Matcher:
             return False
         if request.device_count == 1:
             return request.memory_bytes > account.device.memory_bytes - account.foreign_bytes
-        rooms = [other.device.memory_bytes - other.foreign_bytes for other in self.node_of(account)]
-        return sum(1 for room in rooms if request.memory_bytes <= room) < request.device_count
+        reach = sum(1 for other in self.node_of(account) if is_within_reach(other, request, self._policy))
+        return reach < request.device_count
 
-    def _place(self, request: LeaseRequest, account: DeviceAccount) -> tuple[tuple[DeviceAccount, ...], WaitReason | None]:
-        """The devices for a request with this one among its choices, or what holds it up; neither where it can hold nothing back."""
+    def _place(self, entry: WaitingEntry, account: DeviceAccount) -> tuple[tuple[DeviceAccount, ...], WaitReason | None]:
+        """The devices for a request that may use this one, or what holds it up; neither where it can hold nothing back."""
+        request = entry.request
         if request.device_count == 1:
             obstacle = find_obstacle(account, request, self._policy)
             if obstacle is None:
@@ -178,8 +183,22 @@ class Matcher:
             is_waited_for = obstacle is WaitReason.LIMIT or is_within_reach(account, request, self._policy)
             return (), obstacle if is_waited_for else None
         node = self.node_of(account)
-        gang = choose_gang(node, request, self._policy)
+        # The device at hand is open to the entry, or it would not have been asked for; the others may be kept for better ones.
+        gang = choose_gang([other for other in node if other is account or self._is_open_to(other, entry)], request, self._policy)
         if gang is not None:
             return gang, None
         obstacle = find_gang_obstacle(node, request, self._policy)
         return (), None if obstacle is WaitReason.DEVICE else obstacle
+
+    def _is_open_to(self, account: DeviceAccount, entry: WaitingEntry) -> bool:
+        """Whether no better-ranked request keeps a device from one of a gang; asks only about better ranks, so it comes to an end."""
+        for other in self._heads(account):
+            if other.rank >= entry.rank:
+                break
+            accounts, obstacle = self._place(other, account)
+            if accounts or (
+                obstacle is not None and (obstacle is not WaitReason.LIMIT or other.request.work is entry.request.work)
+            ):
+                other.holds_back = True
+                return False
+        return True

@@ -360,7 +360,7 @@ class Scheduler:
     def _serve(self, accounts: Iterable[DeviceAccount], now: float) -> list[Command]:
         """Grant leases on these devices for as long as the line has somebody who can start there."""
         commands: list[Command] = []
-        to_serve = deque(accounts)
+        to_serve = deque(other for account in accounts for other in self._matcher.affected_by(account))
         while to_serve:
             account = to_serve.popleft()
             while (match := self._matcher.next_to_start(account)) is not None:

@@ -80,10 +80,10 @@ class Books:
         assert set(self.scheduler.line.waiting) == self.waiting
         assert set(self.scheduler.ledger.entries) == set(self.holding)
         for lease in self.fresh:
-            self._prove_fit(lease)
+            self.prove_fit(lease)
         self._prove_nobody_idles()
 
-    def _prove_fit(self, lease):
+    def prove_fit(self, lease):
         """A grant is within every limit and memory, whole, and on one node."""
         accounts = [self.scheduler.ledger.accounts[portion.device_id] for portion in lease.portions]
         assert len({account.device.device_id for account in accounts}) == lease.request.device_count, "not all or nothing"
@@ -130,15 +130,28 @@ class Books:
 
     def _is_large_enough(self, place, request):
         """Whether others leave an explicit budget enough of so many devices."""
+        if request.device_count > 1 and request.memory_bytes:
+            return sum(is_within_reach(each, request, self.scheduler.policy) for each in place) >= request.device_count
         wanted = request.memory_bytes or 0
         rooms = [each.device.memory_bytes - each.foreign_bytes for each in place if each.device.kind is DeviceKind.GPU]
         return not rooms or sum(wanted <= room for room in rooms) >= request.device_count
+
+    def _is_open_to(self, account, request):
+        """Whether no better-ranked request is waited for on a device at this one's expense."""
+        for other in sorted(self._queue_heads(account), key=self.rank):
+            if self.rank(other) >= self.rank(request):
+                break
+            obstacle = self._obstacle(other, account)
+            if obstacle in ("none", "everything") or (obstacle == "limit" and other.work is request.work):
+                return False
+        return True
 
     def _obstacle(self, request, account):
         """none, limit (its own kind waits with it), everything (all wait with it), or nothing (it is not waited for)."""
         policy = self.scheduler.policy
         place = self._place_of(account) if request.device_count > 1 else [account]
-        if choose_gang(place, request, policy):
+        open_places = [each for each in place if each is account or self._is_open_to(each, request)]
+        if choose_gang(open_places, request, policy):
             return "none"
         obstacles = {find_obstacle(other, request, policy) for other in place if is_within_reach(other, request, policy)}
         if request.device_count > 1:
