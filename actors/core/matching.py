@@ -65,8 +65,9 @@ class Matcher:
         kind, device_id = self._selectors[request.selector]
         if device_id is not None:
             return [self._ledger.accounts[device_id]]
-        accounts = (account for account in self._ledger.accounts.values() if account.device.kind is kind)
-        return [account for account in accounts if len(self.node_of(account)) >= request.device_count]
+        if request.device_count > 1:
+            return list(itertools.chain.from_iterable(self.nodes_for(request)))
+        return [account for account in self._ledger.accounts.values() if account.device.kind is kind]
 
     def places_for(self, request: LeaseRequest) -> list[list[DeviceAccount]]:
         """The devices a request may use, as the groups among which one is chosen: each alone, or a gang's nodes."""
@@ -79,12 +80,23 @@ class Matcher:
         return list(self._ledger.accounts)
 
     def affected_by(self, account: DeviceAccount) -> list[DeviceAccount]:
-        """The devices on which a change of this one may let somebody start: with gangs in line, all of its node."""
-        return self.node_of(account) if self._line.has_gangs(account.device.kind) else [account]
+        """The devices on which a change of this one may let somebody start: all of its node where a gang may fit there."""
+        gangs = [head for work in account.limits for head in self._line.gang_heads(work, account.device.kind)]
+        if not gangs:
+            return [account]
+        node = self.node_of(account)
+        return node if any(choose_gang(node, gang.request, self._policy) for gang in gangs) else [account]
 
     def widest_node(self, kind: DeviceKind) -> int:
         """The most devices of a kind that one node has."""
         return max(sum(1 for account in node.values() if account.device.kind is kind) for node in self._nodes.values())
+
+    def may_use(self, request: LeaseRequest, account: DeviceAccount) -> bool:
+        """Whether a device is among those that a request may ever use."""
+        kind, device_id = self._selectors[request.selector]
+        if device_id is not None:
+            return account.device.device_id == device_id
+        return account.device.kind is kind and (request.device_count == 1 or len(self.node_of(account)) >= request.device_count)
 
     def nodes_for(self, request: LeaseRequest) -> Iterator[list[DeviceAccount]]:
         """The devices of each node that has enough of them for a gang."""
@@ -100,13 +112,22 @@ class Matcher:
         return [other for other in node if other.device.kind is account.device.kind]
 
     def openings(self, request: LeaseRequest) -> Iterable[DeviceAccount]:
-        """The devices at which a request that is new, changed or gone may let somebody start."""
+        """The devices at which a request that is new or has changed its place may start."""
         kind, device_id = self._selectors[request.selector]
         if device_id is not None:
             return [self._ledger.accounts[device_id]]
         if request.device_count > 1:
-            return [node[0] for node in self.nodes_for(request)]
+            return [node[0] for node in self.nodes_for(request) if choose_gang(node, request, self._policy)]
         return self._index.by_load(kind, request.work)
+
+    def released_by(self, entry: WaitingEntry) -> Iterable[DeviceAccount]:
+        """The devices at which others may start once an entry that held them back is gone: those that have room for anybody."""
+        kind, device_id = self._selectors[entry.request.selector]
+        if device_id is not None:
+            return [self._ledger.accounts[device_id]]
+        works = (work for each, work in self._policy.portion_units if each is kind)
+        roomy = (account for work in works for account in self._index.by_load(kind, work))
+        return {account.device.device_id: account for account in roomy}.values()
 
     def next_to_start(self, account: DeviceAccount) -> Match | None:
         """The best-ranked request that may start on this device now, by the rule of order."""
@@ -153,7 +174,10 @@ class Matcher:
     def _heads(self, account: DeviceAccount) -> list[WaitingEntry]:
         """The best-ranked request of each queue that this device could ever be enough for, best first."""
         heads = []
-        for work in account.limits:
+        for work, limit in account.limits.items():
+            # At its limit a kind of work can neither start nor hold back another; only a gang may wait for more than that.
+            if account.counts[work] >= limit and not self._line.gang_heads(work, account.device.kind):
+                continue
             for head in self._line.heads(work, account.device):
                 if not self._is_too_large(head.request, account):
                     heads.append(head)
@@ -183,10 +207,12 @@ class Matcher:
             is_waited_for = obstacle is WaitReason.LIMIT or is_within_reach(account, request, self._policy)
             return (), obstacle if is_waited_for else None
         node = self.node_of(account)
-        # The device at hand is open to the entry, or it would not have been asked for; the others may be kept for better ones.
-        gang = choose_gang([other for other in node if other is account or self._is_open_to(other, entry)], request, self._policy)
-        if gang is not None:
-            return gang, None
+        if choose_gang(node, request, self._policy):
+            # The device at hand is open to the entry, or it would not have been asked for; others may be kept for better ones.
+            open_to_it = [other for other in node if other is account or self._is_open_to(other, entry)]
+            gang = choose_gang(open_to_it, request, self._policy)
+            if gang is not None:
+                return gang, None
         obstacle = find_gang_obstacle(node, request, self._policy)
         return (), None if obstacle is WaitReason.DEVICE else obstacle
 

@@ -7,6 +7,7 @@ The rooms around it: ``ledger`` knows who holds what, ``waiting_line`` who waits
 ``placement`` where and how much, ``preemption`` who gives way, ``feasibility`` what can never be, ``explanation`` why somebody waits.
 """
 
+from bisect import bisect, bisect_left, insort
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -28,7 +29,7 @@ from actors.core.matching import Match, Matcher
 from actors.core.model import Lease, LeaseRequest, Policy
 from actors.core.placement import choose_portion
 from actors.core.preemption import Preemption
-from actors.core.waiting_line import WaitingEntry, WaitingLine
+from actors.core.waiting_line import Rank, WaitingEntry, WaitingLine
 
 #: So many ended requests are remembered, so that a late repetition is not granted anew.
 _REMEMBERED_ENDS = 10_000
@@ -54,9 +55,9 @@ class Scheduler:
         self.durations = durations or Durations()
         self._matcher = Matcher(policy, self.ledger, self.line)
         self._explainer = Explainer(self._matcher, self.line, self.durations)
-        self._preemption = Preemption(policy, lambda lease_id: self.ledger.entries[lease_id])
+        self._preemption = Preemption(policy, self.ledger, self._matcher)
         self._revoked: dict[str, str] = {}  # lease id -> the request that it gives way to
-        self._preemptible: set[str] = set()  # the open leases that may be revoked
+        self._preemptible: list[tuple[Rank, str]] = []  # the open leases that may be revoked, best-ranked first
         self._ending: set[str] = set()  # the open leases whose units are on their way back
         self._next_token = next_token
         self._held: dict[str, str] = {}  # request id -> lease id
@@ -296,6 +297,7 @@ class Scheduler:
     def _begin_end(self, entry: LeaseEntry, cause: EndCause) -> list[Command]:
         if entry.ending is not None:
             return []
+        self._discard_preemptible(entry.lease)
         self.ledger.begin_end(entry, cause)
         self._ending.add(entry.lease.lease_id)
         return [ev.Reclaim(entry.lease, cause)]
@@ -305,7 +307,7 @@ class Scheduler:
         request = entry.lease.request
         del self._held[request.request_id]
         self._revoked.pop(lease_id, None)
-        self._preemptible.discard(lease_id)
+        self._discard_preemptible(entry.lease)
         self._ending.discard(lease_id)
         self._remember_end(request)
         accounts = [self.ledger.accounts[portion.device_id] for portion in entry.lease.portions]
@@ -318,22 +320,23 @@ class Scheduler:
     def _preempt_for(self, entry: WaitingEntry, now: float) -> list[Command]:
         """Revoke preemptible leases of worse rank where a waiting request cannot start otherwise."""
         request = entry.request
-        if not self._preemptible or request.request_id in self._revoked.values():
+        worse = self._preemptible[bisect(self._preemptible, (entry.rank, "")) :]
+        if not worse or request.request_id in self._revoked.values():
             return []
-        # Only where somebody may give way, or ends already, can the answer be found; mostly that is nowhere.
-        yielding = self._preemptible | self._ending
-        places = [
-            place
-            for place in self._matcher.places_for(request)
-            if any(not yielding.isdisjoint(account.leases) for account in place)
-        ]
+        candidates = [self.ledger.entries[lease_id].lease for _, lease_id in reversed(worse)]
         commands: list[Command] = []
-        for victim in self._preemption.choose(request, places):
-            books = self.ledger.entries[victim.lease_id]
-            books.revoked_at = now
+        for victim in self._preemption.choose(request, candidates, self._ending):
+            self._discard_preemptible(victim)
+            self.ledger.entries[victim.lease_id].revoked_at = now
             self._revoked[victim.lease_id] = request.request_id
             commands.append(ev.Revoke(victim, request.request_id))
         return commands
+
+    def _discard_preemptible(self, lease: Lease) -> None:
+        key = (self.line.rank_for(lease.request), lease.lease_id)
+        index = bisect_left(self._preemptible, key)
+        if self._preemptible[index : index + 1] == [key]:
+            del self._preemptible[index]
 
     def _remember_end(self, request: LeaseRequest) -> None:
         self._ended[request.request_id] = request
@@ -353,9 +356,8 @@ class Scheduler:
 
     def _serve_in_place_of(self, entry: WaitingEntry, now: float) -> list[Command]:
         """Let the line use what a request that left (or changed its place) may have held back."""
-        request = entry.request
-        accounts = self._matcher.accounts_for(request) if entry.holds_back else list(self._matcher.openings(request))
-        return self._serve(accounts, now)
+        accounts = self._matcher.released_by(entry) if entry.holds_back else self._matcher.openings(entry.request)
+        return self._serve(tuple(accounts), now)
 
     def _serve(self, accounts: Iterable[DeviceAccount], now: float) -> list[Command]:
         """Grant leases on these devices for as long as the line has somebody who can start there."""
@@ -366,7 +368,7 @@ class Scheduler:
             while (match := self._matcher.next_to_start(account)) is not None:
                 commands.append(self._grant(match, now))
                 if match.entry.holds_back:  # those it kept waiting elsewhere may start there
-                    to_serve.extend(self._matcher.accounts_for(match.entry.request))
+                    to_serve.extend(self._matcher.released_by(match.entry))
             self._matcher.note(account)
         return commands
 
@@ -385,7 +387,7 @@ class Scheduler:
         self.ledger.enter(lease, expires_at=now + self.policy.lease_ttl_s)
         self._held[lease.request.request_id] = lease.lease_id
         if lease.request.preemptible:
-            self._preemptible.add(lease.lease_id)
+            insort(self._preemptible, (self.line.rank_for(lease.request), lease.lease_id))
         for portion in lease.portions:
             self._matcher.note(self.ledger.accounts[portion.device_id])
 

@@ -74,7 +74,6 @@ class WaitingLine:
         self._patience_s = patience_s
         self._queues: dict[QueueKey, _Queue] = {}
         self._gangs: dict[tuple[WorkKind, str], set[int]] = {}  # the widths that were ever asked for
-        self._waiting_gangs: Counter[str] = Counter()  # those in line, by selector
         self._joinings = 0
 
     def __len__(self) -> int:
@@ -91,8 +90,6 @@ class WaitingLine:
             queue = self._queues[key] = _Queue()
             if request.device_count > 1:
                 self._gangs.setdefault((request.work, request.selector), set()).add(request.device_count)
-        if request.device_count > 1:
-            self._waiting_gangs[request.selector] += 1
         queue.ranks[request.request_id] = entry.rank
         queue.profiles[request.profile] += 1
         heappush(queue.heap, (entry.rank, entry.joining))
@@ -104,8 +101,6 @@ class WaitingLine:
         if entry is None:
             return None
         queue = self._queues[_key(entry.request)]
-        if entry.request.device_count > 1:
-            self._waiting_gangs[entry.request.selector] -= 1
         del queue.ranks[request_id]
         queue.profiles[entry.request.profile] -= 1
         if len(queue.heap) > 2 * len(queue.ranks) + 64:
@@ -120,15 +115,15 @@ class WaitingLine:
             queue = self._queues.get(key)
             if queue is not None and queue.ranks:
                 heads.append(self._head(queue))
-        gangs = self._gangs.get((work, device.kind))
-        if gangs:
-            wide = (self._queues[work, device.kind, width] for width in gangs)
-            heads += [self._head(queue) for queue in wide if queue.ranks]
-        return heads
+        return heads + self.gang_heads(work, device.kind)
 
-    def has_gangs(self, kind: DeviceKind) -> bool:
-        """Whether anybody waits for several devices of this kind at once."""
-        return self._waiting_gangs[kind] > 0
+    def gang_heads(self, work: WorkKind, kind: DeviceKind) -> list[WaitingEntry]:
+        """The best-ranked gang of every width that waits for devices of this kind."""
+        widths = self._gangs.get((work, kind))
+        if not widths:
+            return []
+        queues = (self._queues[work, kind, width] for width in widths)
+        return [self._head(queue) for queue in queues if queue.ranks]
 
     def behind(self, head: WaitingEntry) -> Iterator[WaitingEntry]:
         """The other requests of the queue that this one is the head of, best first. Sorts them, so it is for rare occasions."""

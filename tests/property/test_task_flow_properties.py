@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actors.core import task_events as te
-from actors.core.errors import TaskEndedError, TaskNotEndedError, UnsatisfiableRequestError
+from actors.core.errors import TaskEndedError, TaskNotEndedError, TaskNotWaitingError, UnsatisfiableRequestError
 from actors.core.model import Lease, Portion
 from actors.core.task_flow import TaskFlow
 from actors.core.tasks import OUT_OF_MEMORY, REDUCE_BATCH, TRANSITIONS, EndMode, Progress, TaskFault, TaskState
@@ -107,6 +107,22 @@ class TaskFlowMachine(RuleBasedStateMachine):
             fault = TaskFault(code, "message") if outcome == "failed" else None
             self.send(te.AttemptEnded(attempt_id, outcome, outcome, fault, is_retryable and outcome == "failed"))
 
+    @precondition(lambda self: self.working)
+    @rule(data=st.data())
+    def revoke(self, data):
+        self.send(te.LeaseRevoked(data.draw(st.sampled_from(sorted(self.working)))))
+
+    @precondition(lambda self: self.flow.tasks)
+    @rule(data=st.data(), priority=st.integers(1, 10))
+    def rerank(self, data, priority):
+        task = self.flow.get(data.draw(st.sampled_from(sorted(self.flow.tasks))))
+        try:
+            self.send(te.PriorityChanged(task.task_id, priority))
+        except TaskNotWaitingError:
+            assert task.state not in (TaskState.PENDING, TaskState.QUEUED)
+        else:
+            assert self.flow.get(task.task_id).priority == priority
+
     @precondition(lambda self: self.flow.tasks)
     @rule(data=st.data(), mode=st.sampled_from(EndMode))
     def end(self, data, mode):
@@ -143,7 +159,7 @@ class TaskFlowMachine(RuleBasedStateMachine):
             self.seen[task_id] = task.history
             steps = [change.after for change in task.history]
             assert all(after in TRANSITIONS[step] for step, after in itertools.pairwise(steps))
-            assert task.attempts <= task.submission.max_retries + 1
+            assert task.attempts <= task.submission.max_retries + 1 + task.preemptions + task.batch_reductions
             asked_to_end = task.ending is not None
             assert not (asked_to_end and task.state is TaskState.COMPLETED)
 
