@@ -41,9 +41,7 @@ def _find_gang_misfit(request: LeaseRequest, matcher: Matcher, kind: DeviceKind,
 def _find_overdraft(request: LeaseRequest, budget: int, matcher: Matcher) -> str | None:
     if budget < 1:
         return f"a memory budget of {budget} bytes is none; give at least 1, or leave it out for the default"
-    # A gang's budget holds on each of its devices, so the smallest of the largest few decides.
-    place_sizes = (sorted((each.device.memory_bytes for each in place), reverse=True) for place in matcher.places_for(request))
-    most = max(sizes[request.device_count - 1] for sizes in place_sizes)
+    most = matcher.largest_budget(request)
     if budget <= most:
         return None
     return f"a memory budget of {budget} bytes is more than a device has; the most is {most} ({most / GIB:.1f} GiB)"

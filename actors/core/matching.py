@@ -42,6 +42,7 @@ class Matcher:
         self._index = LoadIndex(policy)
         self._selectors: dict[str, tuple[DeviceKind, str | None]] = {}
         self._nodes: dict[str, dict[str, DeviceAccount]] = {}
+        self._largest: dict[tuple[str, int], int] = {}  # the answers of ``largest_budget`` since the last device came
 
     def add(self, account: DeviceAccount) -> None:
         """Take in a device, or one that came back on another node."""
@@ -51,6 +52,7 @@ class Matcher:
         for node in self._nodes.values():
             node.pop(device.device_id, None)
         self._nodes.setdefault(device.node_id, {})[device.device_id] = account
+        self._largest.clear()
 
     def note(self, account: DeviceAccount) -> None:
         """Take in that an account has changed."""
@@ -86,6 +88,15 @@ class Matcher:
             return [account]
         node = self.node_of(account)
         return node if any(choose_gang(node, gang.request, self._policy) for gang in gangs) else [account]
+
+    def largest_budget(self, request: LeaseRequest) -> int:
+        """The largest memory budget in bytes that some place could give to such a request."""
+        key = (request.selector, request.device_count)
+        if key not in self._largest:
+            # A gang's budget holds on each of its devices, so the smallest of the largest few decides.
+            sizes = (sorted((each.device.memory_bytes for each in place), reverse=True) for place in self.places_for(request))
+            self._largest[key] = max(size[request.device_count - 1] for size in sizes)
+        return self._largest[key]
 
     def widest_node(self, kind: DeviceKind) -> int:
         """The most devices of a kind that one node has."""

@@ -324,13 +324,12 @@ class Scheduler:
         if not worse or request.request_id in self._revoked.values():
             return []
         candidates = [self.ledger.entries[lease_id].lease for _, lease_id in reversed(worse)]
-        commands: list[Command] = []
-        for victim in self._preemption.choose(request, candidates, self._ending):
+        victims = self._preemption.choose(request, candidates, self._ending)
+        for victim in victims:
             self._discard_preemptible(victim)
             self.ledger.entries[victim.lease_id].revoked_at = now
             self._revoked[victim.lease_id] = request.request_id
-            commands.append(ev.Revoke(victim, request.request_id))
-        return commands
+        return [ev.Revoke(victim, request.request_id) for victim in victims]
 
     def _discard_preemptible(self, lease: Lease) -> None:
         key = (self.line.rank_for(lease.request), lease.lease_id)
@@ -393,7 +392,7 @@ class Scheduler:
 
 
 def _is_same(known: LeaseRequest, request: LeaseRequest) -> bool:
-    """Whether a request repeats a known one, which may have got another priority meanwhile."""
+    # A repetition may come with the priority of before or after a change.
     return replace(known, priority=request.priority) == request
 
 
