@@ -51,9 +51,13 @@ class MemoryGuard:
     leases leaves its quarantine only when the memory of all is back.
     """
 
-    def __init__(self, node_id: str, watch: DriverWatch) -> None:
+    def __init__(
+        self, node_id: str, watch: DriverWatch, *, patience_s: float = _PATIENCE_S, look_every_s: float = _LOOK_EVERY_S
+    ) -> None:
         self._node_id = node_id
         self._watch = watch
+        self._patience_s = patience_s
+        self._look_every_s = look_every_s
         self._splits: dict[str, MemorySplit] = {}
         self._overdue: dict[str, int] = {}
 
@@ -79,12 +83,12 @@ class MemoryGuard:
         loop = asyncio.get_running_loop()
         begin, is_overdue = loop.time(), False
         while not await self._is_back(device, pids, other_budgets()):
-            if not is_overdue and loop.time() - begin >= _PATIENCE_S:
+            if not is_overdue and loop.time() - begin >= self._patience_s:
                 is_overdue = True
                 self._overdue[device.device_id] = self._overdue.get(device.device_id, 0) + 1
                 named = ", ".join(map(str, sorted(pids)))
                 await set_quarantine(f"the memory of process {named} has not come back though the process is gone")
-            await asyncio.sleep(_LOOK_EVERY_S if not is_overdue else _READING_LASTS_S)
+            await asyncio.sleep(self._look_every_s)
         if is_overdue:
             self._overdue[device.device_id] -= 1
             if self._overdue[device.device_id] == 0:

@@ -1,0 +1,48 @@
+"""The comparison of the ledger with Ray and the processes, on pictures that the tests paint."""
+
+import os
+
+from actors.books_check import BookedDevice, Picture, RayBooks, compare
+from actors.presence import Presence, own_presence
+from actors.store import LeaseHolder, StoredLease
+from tests.unit.core.factories import make_request, make_scheduler, must_grant
+
+NODE = "node"
+
+
+def picture(*, held, bound, holders=(), is_ending=False):
+    lease = must_grant(make_scheduler(), make_request("task.1", task_id="task"))
+    device = BookedDevice("cuda:0", "GPU_group_0_x", 1.0, share_units=7_500, bound_units=bound, held_units=held)
+    return Picture((StoredLease(lease, NODE, is_ending, tuple(LeaseHolder(NODE, each) for each in holders)),), (device,), NODE)
+
+
+def ray_books(used, *attempts):
+    return RayBooks({"GPU_group_0_x": (7_500 - used) / 10_000}, frozenset(attempts))
+
+
+def subjects(a_picture, books):
+    return [difference.subject for difference in compare(a_picture, books)]
+
+
+def test_books_that_say_the_same_have_no_difference():
+    assert subjects(picture(held=1_500, bound=1_500, holders=[own_presence()]), ray_books(1_500, "task.1")) == []
+
+
+def test_a_process_that_is_still_coming_up_is_none():
+    assert subjects(picture(held=1_500, bound=0), ray_books(0)) == []
+    assert subjects(picture(held=1_500, bound=0), ray_books(1_500, "task.1")) == []
+
+
+def test_units_that_only_ray_counts_are_one_and_so_are_those_that_only_the_ledger_counts():
+    assert subjects(picture(held=1_500, bound=0), ray_books(3_000)) == ["cuda:0"]
+    assert subjects(picture(held=1_500, bound=1_500, holders=[own_presence()]), ray_books(0, "task.1")) == ["cuda:0"]
+
+
+def test_a_lease_whose_process_is_gone_is_one_but_not_while_it_ends():
+    gone = Presence(os.getpid(), created=1.0)
+    assert subjects(picture(held=1_500, bound=1_500, holders=[gone]), ray_books(1_500)) == ["lease lease-1 of task"]
+    assert subjects(picture(held=1_500, bound=0, holders=[gone], is_ending=True), ray_books(0)) == []
+
+
+def test_an_attempt_without_a_lease_is_one_and_a_rank_of_a_gang_is_not():
+    assert subjects(picture(held=1_500, bound=0), ray_books(0, "stray.2", "task.1.rank1")) == ["process stray.2"]
