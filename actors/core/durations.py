@@ -21,17 +21,22 @@ class DurationKey:
 
 
 class Durations:
-    """The latest durations in seconds, by key. Invariant: at most ``_REMEMBERED`` of each, oldest first."""
+    """The latest durations in seconds, by key.
+
+    Invariant: at most ``_REMEMBERED`` of each, oldest first; ``_medians`` holds the median of each key that has any.
+    """
 
     def __init__(self, known: Mapping[DurationKey, Iterable[float]] | None = None) -> None:
         self._seen: dict[DurationKey, deque[float]] = {
             key: deque(durations, _REMEMBERED) for key, durations in (known or {}).items()
         }
+        self._medians = {key: median(seen) for key, seen in self._seen.items() if seen}
 
     def learn(self, key: DurationKey, duration_s: float) -> tuple[float, ...]:
         """Take in one more; returns all that count now."""
         seen = self._seen.setdefault(key, deque(maxlen=_REMEMBERED))
         seen.append(duration_s)
+        self._medians[key] = median(seen)
         return tuple(seen)
 
     def dump(self) -> list[tuple[DurationKey, tuple[float, ...]]]:
@@ -40,5 +45,4 @@ class Durations:
 
     def expected(self, key: DurationKey) -> float | None:
         """The median of what was measured; None where nothing was."""
-        seen = self._seen.get(key)
-        return median(seen) if seen else None
+        return self._medians.get(key)
