@@ -5,7 +5,7 @@ places of the devices that the request may use as servers, lets each come free w
 work that is ranked ahead; it is None as soon as any duration it needs was never measured.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from actors.core.durations import DurationKey, Durations
@@ -13,7 +13,7 @@ from actors.core.events import WaitReason
 from actors.core.ledger import DeviceAccount
 from actors.core.matching import Matcher
 from actors.core.model import GIB, Lease, LeaseRequest, WorkKind
-from actors.core.waiting_line import Rank, WaitingLine
+from actors.core.waiting_line import QueueKey, WaitingLine
 
 #: A lease that has outlived its expected end is expected to take this part of it longer.
 _OVERTIME = 0.1
@@ -122,19 +122,20 @@ class Explainer:
         """Say what a request misses (None: nothing), who has it, and when it may start."""
         accounts = self._matcher.accounts_for(request)
         rank = self._line.rank_for(request)
+        ahead = self._line.count_ahead(rank)
         detail, remedy = ("it can start now", "") if missing is None else describe(missing, request, accounts)
         held = [] if missing is None else holders_of(missing, request, accounts)
         return Explanation(
             request_id=request.request_id,
             would_start=missing is None,
-            position=self._line.position_of(rank),
+            position=1 + sum(ahead.values()),
             waiting=len(self._line),
             missing=missing,
             device_ids=tuple(account.device.device_id for account in accounts),
             detail=detail,
             remedy=remedy,
             held_by=tuple(_view_holder(account, lease, self._forecast.end_of(account, lease, now)) for account, lease in held),
-            estimated_start_at=now if missing is None else self._forecast.start_of(request, rank, accounts, now),
+            estimated_start_at=now if missing is None else self._forecast.start_of(request, ahead, accounts, now),
         )
 
 
@@ -150,12 +151,14 @@ class Forecast:
         expected = self._expected(account, lease.request.work, lease.request.profile)
         return None if expected is None else max(lease.granted_at + expected, now + expected * _OVERTIME)
 
-    def start_of(self, request: LeaseRequest, rank: Rank, accounts: Sequence[DeviceAccount], now: float) -> float | None:
+    def start_of(
+        self, request: LeaseRequest, ahead: Mapping[QueueKey, int], accounts: Sequence[DeviceAccount], now: float
+    ) -> float | None:
         """When a request that waits is expected to start; None where that cannot be known."""
         if request.device_count > 1 or not accounts:
             return None
         free_at = self._places(request, accounts, now)
-        work_s = self._work_ahead(request, rank, accounts)
+        work_s = self._work_ahead(request, ahead, accounts)
         if free_at is None or work_s is None or not free_at:
             return None
         return _pour(sorted(free_at), work_s)
@@ -175,16 +178,22 @@ class Forecast:
             free_at += ends[max(0, len(ends) - limit) :] + [now] * max(0, limit - len(ends))
         return free_at
 
-    def _work_ahead(self, request: LeaseRequest, rank: Rank, accounts: Sequence[DeviceAccount]) -> float | None:
-        """The seconds of work of the same kind that are ranked ahead on these devices."""
-        kind = accounts[0].device.kind
-        selectors = frozenset({kind.value, *(account.device.device_id for account in accounts)})
+    def _work_ahead(self, request: LeaseRequest, ahead: Mapping[QueueKey, int], accounts: Sequence[DeviceAccount]) -> float | None:
+        """The seconds of work of the same kind that are ranked ahead on these devices.
+
+        Within one queue the profiles of those ahead are taken to be mixed like those of the whole queue.
+        """
+        selectors = {accounts[0].device.kind.value, *(account.device.device_id for account in accounts)}
         total = 0.0
-        for profile, count in self._line.ahead_by_profile(rank, request.work, selectors).items():
-            expected = self._expected(accounts[0], request.work, profile)
-            if expected is None and count > 0:
-                return None
-            total += count * (expected or 0.0)
+        for key, count in ahead.items():
+            work, selector, width = key
+            if not count or work is not request.work or selector not in selectors:
+                continue
+            for profile, part in self._line.mix_of(key).items():
+                expected = self._expected(accounts[0], work, profile)
+                if expected is None:
+                    return None
+                total += count * part * width * expected
         return total
 
     def _expected(self, account: DeviceAccount, work: WorkKind, profile: str) -> float | None:

@@ -58,19 +58,18 @@ def test_every_queue_that_may_use_a_device_has_its_head_there():
     assert [head.request.request_id for head in line.all_heads()] == ["any", "gang", "other", "pinned"]
 
 
-def test_a_position_counts_the_better_ranked_of_all_queues():
+def test_those_ahead_are_counted_in_every_queue():
     line = WaitingLine(600.0)
     for number, selector in enumerate(("cuda", "cuda:0", "cpu", "cuda")):
         line.join(make_request(f"r{number}", selector=selector, submitted_at=number), WaitReason.LIMIT)
-    newcomer = make_request("newcomer", submitted_at=2.5)
-    assert line.position_of(line.rank_for(newcomer)) == 4
+    ahead = line.count_ahead(line.rank_for(make_request("newcomer", submitted_at=2.5)))
+    assert ahead == {(WorkKind.TRAINING, selector, 1): 1 for selector in ("cuda", "cuda:0", "cpu")}
     assert line.first(2) == ["r0", "r1"]
 
 
-def test_those_ahead_are_counted_by_profile():
+def test_a_queue_knows_the_mix_of_its_profiles():
     line = WaitingLine(600.0)
     for number in range(4):
-        line.join(make_request(f"r{number}", submitted_at=number, profile="resnet18" if number % 2 else "vgg11"), WaitReason.LIMIT)
-    ahead = line.ahead_by_profile(line.waiting["r3"].rank, WorkKind.TRAINING, frozenset({"cuda"}))
-    assert sum(ahead.values()) == pytest.approx(3)
-    assert ahead["resnet18"] == pytest.approx(1.5)
+        line.join(make_request(f"r{number}", profile="vgg11" if number else "resnet18"), WaitReason.LIMIT)
+    line.leave("r3")
+    assert line.mix_of((WorkKind.TRAINING, "cuda", 1)) == {"resnet18": pytest.approx(1 / 3), "vgg11": pytest.approx(2 / 3)}
