@@ -54,7 +54,9 @@ class TestFacts:
     def test_what_is_kept_for_the_backward_pass_is_the_real_networks(self, name):
         assert measure_cost(name) == COSTS[name]
 
-    @pytest.mark.parametrize(("name", "side"), [("resnet18", 320), ("vgg11", 96), ("swin_v2_t", 256)])
+    @pytest.mark.parametrize(
+        ("name", "side"), [("resnet18", 320), ("vgg11", 96), pytest.param("swin_v2_t", 256, marks=pytest.mark.long)]
+    )
     def test_what_is_kept_grows_with_the_area_of_the_pictures(self, name, side):
         grown = measure_cost(name, side).kept_bytes
         # Windows that were padded at 224 fit at 256, so swin_v2 may need a little less than the law says, never more.

@@ -254,6 +254,7 @@ def learn_some_steps(plan: TrainingPlan) -> dict[str, np.ndarray]:
         return {key: value.numpy() for key, value in learner.weights().items()}
 
 
+@pytest.mark.long
 def test_a_rank_without_a_picture_takes_part_in_a_step_like_the_others(ranks: Ranks, plan: TrainingPlan) -> None:
     plan = replace(plan, batch_size=2)
     answers = [ranks.start(learn_some_steps, each) for each in [replace(plan, batch_size=6), *together(plan, 3)]]
@@ -281,7 +282,7 @@ def test_ranks_stop_at_the_same_batch_and_go_on_to_the_very_same_weights(
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
 
 
-@pytest.mark.parametrize("before", [1, 2])
+@pytest.mark.parametrize("before", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_training_goes_on_with_another_number_of_ranks(before: int, ranks: Ranks, plan: TrainingPlan, alone: Report) -> None:
     plan = replace(plan, num_epochs=1)
     two, one = together(plan), [replace(plan, batch_size=8)]
@@ -293,7 +294,14 @@ def test_a_training_goes_on_with_another_number_of_ranks(before: int, ranks: Ran
     assert_alike(resumed.outcome.history, ({**alone.outcome.history[0], "total_epochs": 1},))
 
 
-@pytest.mark.parametrize(("deed", "patience_s"), [("die", 2 * DEADLINE_S), ("fail", 2 * DEADLINE_S), ("hang", 2.0)])
+@pytest.mark.parametrize(
+    ("deed", "patience_s"),
+    [
+        ("die", 2 * DEADLINE_S),
+        pytest.param("fail", 2 * DEADLINE_S, marks=pytest.mark.long),
+        pytest.param("hang", 2.0, marks=pytest.mark.long),
+    ],
+)
 def test_a_rank_that_is_lost_ends_the_other_with_an_error(ranks: Ranks, plan: TrainingPlan, deed: str, patience_s: float) -> None:
     first, second = together(plan, rank_timeout_s=patience_s)
     left = ranks.start(train_with_dropout, first, None)
@@ -303,6 +311,7 @@ def test_a_rank_that_is_lost_ends_the_other_with_an_error(ranks: Ranks, plan: Tr
     assert "rank 0 of 2 lost another rank" in error.message
 
 
+@pytest.mark.long
 def test_a_rank_that_never_comes_ends_the_other_with_an_error(ranks: Ranks, plan: TrainingPlan) -> None:
     first, _ = together(plan, rank_timeout_s=1.0)
     error = result(ranks.start(train_with_dropout, first, None))
