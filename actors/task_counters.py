@@ -65,4 +65,5 @@ def _outcome(event: te.AttemptEnded | te.AttemptDied, commands: Sequence[te.Task
         return DIED
     if saved.state is TaskState.COMPLETED:
         return COMPLETED
-    return PREEMPTED if event.outcome == PREEMPTED else FAILED
+    # Who stopped and goes back into the line was asked to give way.
+    return PREEMPTED if saved.state is TaskState.QUEUED and event.outcome == "stopped" else FAILED

@@ -113,8 +113,8 @@ class Explainer:
         """Say what would happen to a request that is not in line; nothing changes."""
         # Asked by really standing in line for a moment: one rule decides, here and in earnest.
         entry = self._line.join(request, WaitReason.ORDER)
-        openings = self._matcher.openings(request)
-        would_start = any((match := self._matcher.next_to_start(account)) and match.entry is entry for account in openings)
+        places = (place for account in self._matcher.openings(request) for place in self._matcher.affected_by(account))
+        would_start = any((match := self._matcher.next_to_start(place)) and match.entry is entry for place in places)
         self._line.leave(request.request_id)
         return self.explain(request, None if would_start else self._matcher.reason_to_wait(request), now)
 

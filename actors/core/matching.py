@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from actors.core.events import WaitReason
 from actors.core.ledger import DeviceAccount, Ledger
 from actors.core.model import DeviceKind, LeaseRequest, Policy, WorkKind
-from actors.core.placement import LoadIndex, choose_gang, find_gang_obstacle, find_obstacle, is_within_reach
+from actors.core.placement import LoadIndex, choose_gang, find_full, find_gang_obstacle, find_obstacle, is_within_reach
 from actors.core.waiting_line import WaitingEntry, WaitingLine
 
 
@@ -82,12 +82,16 @@ class Matcher:
         return list(self._ledger.accounts)
 
     def affected_by(self, account: DeviceAccount) -> list[DeviceAccount]:
-        """The devices on which a change of this one may let somebody start: all of its node where a gang may fit there."""
-        gangs = [head for work in account.limits for head in self._line.gang_heads(work, account.device.kind)]
-        if not gangs:
+        """The devices on which a change of this one may let somebody start.
+
+        With gangs in line these are all of its node that have room for anybody: what a gang misses here decides what it keeps
+        from others there.
+        """
+        works = account.limits
+        if not any(self._line.gang_heads(work, account.device.kind) for work in works):
             return [account]
-        node = self.node_of(account)
-        return node if any(choose_gang(node, gang.request, self._policy) for gang in gangs) else [account]
+        others = (other for other in self.node_of(account) if other is not account)
+        return [account, *(other for other in others if any(find_full(other, work, self._policy) is None for work in works))]
 
     def largest_budget(self, request: LeaseRequest) -> int:
         """The largest memory budget in bytes that some place could give to such a request."""

@@ -85,3 +85,17 @@ def test_a_gang_that_can_never_be_is_refused_with_the_largest_that_can(changes, 
     (reject,) = ask(two_nodes(2, 1), make_request(**changes))
     assert isinstance(reject.error, UnsatisfiableRequestError)
     assert words in str(reject.error)
+
+
+def test_what_a_gang_misses_on_one_device_decides_what_it_keeps_from_others_on_another():
+    scheduler = two_nodes(2)
+    scheduler.handle(ev.LimitsChanged({"cuda:0": {WorkKind.INFERENCE: 1}}), now=0)
+    must_grant(scheduler, make_request(selector="cuda:1"))
+    large = must_grant(scheduler, make_request(work=WorkKind.INFERENCE, selector="cuda:0", memory_bytes=20 * GIB))
+    # The gang misses memory on cuda:0, so nothing else may start on cuda:1 either; then it misses only a training's place there.
+    ask(scheduler, make_request("gang", device_count=2, memory_bytes=6 * GIB, submitted_at=1))
+    assert (
+        ask(scheduler, make_request("job", work=WorkKind.INFERENCE, selector="cuda:1", submitted_at=2))[0].reason
+        is WaitReason.ORDER
+    )
+    assert [lease.request.request_id for lease in granted(end(scheduler, large))] == ["job"]
