@@ -56,6 +56,13 @@ def test_an_attempt_counts_once_by_how_it_ended(world, event, outcome):
     assert world.read().attempts == attempts(**{outcome: 1})
 
 
+def test_an_attempt_that_gave_way_was_preempted(world):
+    world.start()
+    world.do(te.LeaseRevoked("t.1"))
+    world.do(te.AttemptEnded("t.1", "stopped", "saved"))
+    assert world.read().attempts == attempts(preempted=1)
+
+
 def test_what_a_user_killed_was_cancelled_and_did_not_die(world):
     world.start()
     world.do(te.EndRequested("t", EndMode.KILL))

@@ -9,6 +9,7 @@ from actors.core.errors import (
     TaskEndedError,
     TaskNotEndedError,
     TaskNotFoundError,
+    TaskNotWaitingError,
     UnsatisfiableRequestError,
 )
 from actors.core.model import Lease, Portion, WorkKind
@@ -276,3 +277,65 @@ class TestOutOfMemory:
         commands = flow.handle(te.TaskSubmitted(make_submission(resolved={"memory_note": "needs 9 GiB"})), now=1)
         assert kinds(commands) == [te.SaveTask, te.Announce, te.Announce, te.RequestLease]
         assert (commands[2].level, commands[2].message) == ("WARNING", "needs 9 GiB")
+
+
+class TestGivingWay:
+    """A running attempt whose lease is revoked saves its work, ends, and waits again with the rank it had."""
+
+    def test_a_revoked_attempt_is_asked_to_stop_once(self, running):
+        commands = running.handle(te.LeaseRevoked("t.1"), now=6)
+        assert te.StopAttempt("t.1", at_once=False) in commands
+        assert running.get("t").is_pausing
+        assert running.handle(te.LeaseRevoked("t.1"), now=7) == []
+
+    def test_it_goes_back_into_the_line_as_another_attempt_with_its_old_rank(self, running):
+        running.handle(te.LeaseRevoked("t.1"), now=6)
+        commands = running.handle(te.AttemptEnded("t.1", "stopped", "saved"), now=9)
+        task = running.get("t")
+        assert (task.state, task.attempt_id, task.preemptions, task.is_pausing) == (TaskState.QUEUED, "t.2", 1, False)
+        (request,) = [command.request for command in commands if isinstance(command, te.RequestLease)]
+        assert (request.request_id, request.submitted_at) == ("t.2", task.submitted_at)
+        assert te.FinishAttempt("t.1", "lease-1", 1) in commands
+
+    def test_giving_way_uses_up_no_retry(self, running):
+        for number in range(1, 6):
+            running.handle(te.LeaseRevoked(f"t.{number}"), now=6)
+            running.handle(te.AttemptEnded(f"t.{number}", "stopped", "saved"), now=7)
+            running.handle(te.LeaseGranted(lease_for(running, token=number + 1)), now=8)
+        assert (running.get("t").state, running.get("t").attempts) == (TaskState.RUNNING, 6)
+
+    def test_a_death_on_the_way_out_is_no_failure_either(self, running):
+        running.handle(te.LeaseRevoked("t.1"), now=6)
+        running.handle(te.AttemptDied("t.1", "killed after the grace period"), now=9)
+        assert (running.get("t").state, running.get("t").preemptions) == (TaskState.QUEUED, 1)
+
+    def test_work_that_was_completed_meanwhile_is_completed(self, running):
+        running.handle(te.LeaseRevoked("t.1"), now=6)
+        running.handle(te.AttemptEnded("t.1", "completed", "done"), now=9)
+        assert running.get("t").state is TaskState.COMPLETED
+
+    def test_a_cancelled_task_does_not_come_back(self, running):
+        running.handle(te.LeaseRevoked("t.1"), now=6)
+        running.handle(te.EndRequested("t", EndMode.CANCEL), now=7)
+        running.handle(te.AttemptEnded("t.1", "stopped", "saved"), now=9)
+        assert running.get("t").state is TaskState.CANCELLED
+
+    def test_who_does_not_run_has_nothing_to_give(self, waiting):
+        assert waiting.handle(te.LeaseRevoked("t.1"), now=6) == []
+        assert waiting.handle(te.LeaseRevoked("unknown.1"), now=6) == []
+
+
+class TestPriority:
+    def test_a_waiting_task_is_reranked_and_keeps_what_was_submitted(self, waiting):
+        commands = waiting.handle(te.PriorityChanged("t", 1), now=3)
+        assert te.RerankRequest("t.1", 1) in commands
+        task = waiting.get("t")
+        assert (task.priority, task.submission.priority) == (1, 5)
+        assert waiting.lease_request(task).priority == 1
+        assert waiting.handle(te.PriorityChanged("t", 1), now=4) == []
+
+    def test_only_a_waiting_task_is_reranked(self, running):
+        with pytest.raises(TaskNotWaitingError):
+            running.handle(te.PriorityChanged("t", 1), now=6)
+        with pytest.raises(TaskNotFoundError):
+            running.handle(te.PriorityChanged("unknown", 1), now=6)
