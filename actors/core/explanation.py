@@ -76,9 +76,8 @@ def describe(reason: WaitReason, request: LeaseRequest, accounts: Sequence[Devic
             free = max((account.free_bytes for account in accounts), default=0)
             foreign = max((account.foreign_bytes for account in accounts), default=0)
             others = f"; processes without a lease use {_gib(foreign)}" if foreign else ""
-            detail = (
-                f"its memory budget does not fit the {_gib(max(0, free))} on {where} that are neither used nor promised{others}"
-            )
+            budget = "default memory budget" if request.memory_bytes is None else f"memory budget of {_gib(request.memory_bytes)}"
+            detail = f"its {budget} does not fit the {_gib(max(0, free))} on {where} that are neither used nor promised{others}"
             return detail, "the end of a lease there, a smaller gpu_memory_gb, or less foreign use"
         case WaitReason.QUARANTINE:
             reasons = "; ".join(account.quarantine for account in accounts if account.quarantine)

@@ -17,7 +17,15 @@ from dataclasses import dataclass
 from actors.core.events import WaitReason
 from actors.core.ledger import DeviceAccount, Ledger
 from actors.core.model import DeviceKind, LeaseRequest, Policy, WorkKind
-from actors.core.placement import LoadIndex, choose_gang, find_full, find_gang_obstacle, find_obstacle, is_within_reach
+from actors.core.placement import (
+    LoadIndex,
+    choose_gang,
+    find_full,
+    find_gang_obstacle,
+    find_obstacle,
+    fits_when_empty,
+    is_within_reach,
+)
 from actors.core.waiting_line import WaitingEntry, WaitingLine
 
 
@@ -204,11 +212,11 @@ class Matcher:
         return heads
 
     def _is_too_large(self, request: LeaseRequest, account: DeviceAccount) -> bool:
-        """Whether an explicit budget is more than others leave of the device (of enough of its node's, for a gang)."""
-        if request.memory_bytes is None or account.device.kind is not DeviceKind.GPU:
+        """Whether a budget is more than others leave of the device (of enough of its node's, for a gang)."""
+        if request.memory_bytes is None and not account.foreign_bytes:
             return False
         if request.device_count == 1:
-            return request.memory_bytes > account.device.memory_bytes - account.foreign_bytes
+            return not fits_when_empty(account, request, self._policy)
         reach = sum(1 for other in self.node_of(account) if is_within_reach(other, request, self._policy))
         return reach < request.device_count
 

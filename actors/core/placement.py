@@ -62,10 +62,14 @@ def is_within_reach(account: DeviceAccount, request: LeaseRequest, policy: Polic
     """
     if not account.is_present or account.quarantine or account.limits.get(request.work, 0) < 1:
         return False
+    return fits_when_empty(account, request, policy)
+
+
+def fits_when_empty(account: DeviceAccount, request: LeaseRequest, policy: Policy) -> bool:
+    """Whether the memory that others leave of a device would be enough for the request alone."""
     if account.device.kind is DeviceKind.CPU:
         return True
-    wanted = _wanted_bytes(account, request, policy)
-    return wanted <= account.device.memory_bytes - account.foreign_bytes
+    return _wanted_bytes(account, request, policy) <= account.device.memory_bytes - account.foreign_bytes
 
 
 def memory_budget(account: DeviceAccount, request: LeaseRequest, policy: Policy) -> int:

@@ -73,8 +73,8 @@ class Scheduler:
             ev.HolderGone: self._on_holder_gone,
             ev.LeaseAdopted: self._on_lease_adopted,
             ev.MemoryMeasured: self._on_memory_measured,
-            ev.DeviceQuarantined: self._on_device_quarantined,
-            ev.DeviceRecovered: self._on_device_recovered,
+            ev.DeviceQuarantined: self._on_quarantine_changed,
+            ev.DeviceRecovered: self._on_quarantine_changed,
             ev.LimitsChanged: self._on_limits_changed,
             ev.Ticked: self._on_ticked,
         }
@@ -173,15 +173,9 @@ class Scheduler:
         self.ledger.measure(account, event.foreign_bytes, event.filled_bytes)
         return self._serve(self._matcher.node_of(account), now)
 
-    def _on_device_quarantined(self, event: ev.DeviceQuarantined, now: float) -> list[Command]:
-        return self._set_quarantine(event.device_id, event.reason, now)
-
-    def _on_device_recovered(self, event: ev.DeviceRecovered, now: float) -> list[Command]:
-        return self._set_quarantine(event.device_id, "", now)
-
-    def _set_quarantine(self, device_id: str, reason: str, now: float) -> list[Command]:
-        account = self.ledger.accounts[device_id]
-        account.quarantine = reason
+    def _on_quarantine_changed(self, event: ev.DeviceQuarantined | ev.DeviceRecovered, now: float) -> list[Command]:
+        account = self.ledger.accounts[event.device_id]
+        account.quarantine = event.reason if isinstance(event, ev.DeviceQuarantined) else ""
         self._matcher.note(account)
         # The whole node: a gang that was waited for there may be out of reach now, and others may start.
         return self._serve(self._matcher.node_of(account), now)
@@ -210,6 +204,7 @@ class Scheduler:
         entry = self.line.join(request, WaitReason.LIMIT)
         commands = self._serve_request(request, now)
         if request.request_id in self.line.waiting:
+            commands += self._serve_beside(entry, now)
             entry.reason = self._matcher.reason_to_wait(request)
             commands.append(ev.Queue(request.request_id, entry.reason))
             commands += self._preempt_for(entry, now)
@@ -246,6 +241,7 @@ class Scheduler:
         joined = self.line.join(request, self._matcher.reason_to_wait(request))
         commands = self._serve_in_place_of(entry, now)
         if request.request_id in self.line.waiting:
+            commands += self._serve_beside(joined, now)
             commands += self._preempt_for(joined, now)
         return commands
 
@@ -352,6 +348,10 @@ class Scheduler:
             if request.request_id not in self.line.waiting:
                 break
         return commands
+
+    def _serve_beside(self, entry: WaitingEntry, now: float) -> list[Command]:
+        """Let others start whom a gang kept waiting that stands behind a new one now: the first of a queue speaks for it."""
+        return self._serve(tuple(self._matcher.released_by(entry)), now) if entry.request.device_count > 1 else []
 
     def _serve_in_place_of(self, entry: WaitingEntry, now: float) -> list[Command]:
         """Let the line use what a request that left (or changed its place) may have held back."""

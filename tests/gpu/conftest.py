@@ -6,7 +6,7 @@ import pytest
 import torch
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def real_gpu():
     if not torch.cuda.is_available():
         assert os.environ.get("REQUIRE_GPU") != "1", "REQUIRE_GPU=1, but torch finds no GPU"

@@ -2,7 +2,7 @@
 
 from actors.core import events as ev
 from actors.core.model import DeviceKind
-from actors.core.placement import choose_gang, find_obstacle, is_within_reach
+from actors.core.placement import choose_gang, find_obstacle, fits_when_empty, is_within_reach
 from actors.core.waiting_line import rank_of
 
 
@@ -115,7 +115,7 @@ class Books:
         place = self._place_of(account)
         for entry in self.scheduler.line.waiting.values():
             request = entry.request
-            if not self._is_large_enough(place if request.device_count > 1 else [account], request):
+            if not self._is_large_enough(account, place if request.device_count > 1 else [account], request):
                 continue
             if request.selector in (account.device.kind.value, account.device.device_id):
                 key = (request.work, request.selector, request.device_count)
@@ -128,13 +128,12 @@ class Books:
         accounts = self.scheduler.ledger.accounts.values()
         return [other for other in accounts if (other.device.node_id, other.device.kind) == here]
 
-    def _is_large_enough(self, place, request):
+    def _is_large_enough(self, account, place, request):
         """Whether others leave an explicit budget enough of so many devices."""
-        if request.device_count > 1 and request.memory_bytes:
+        if request.device_count > 1 and (request.memory_bytes or account.foreign_bytes):
             return sum(is_within_reach(each, request, self.scheduler.policy) for each in place) >= request.device_count
-        wanted = request.memory_bytes or 0
-        rooms = [each.device.memory_bytes - each.foreign_bytes for each in place if each.device.kind is DeviceKind.GPU]
-        return not rooms or sum(wanted <= room for room in rooms) >= request.device_count
+        policy = self.scheduler.policy
+        return sum(fits_when_empty(each, request, policy) for each in place) >= request.device_count
 
     def _is_open_to(self, account, request):
         """Whether no better-ranked request is waited for on a device at this one's expense."""

@@ -226,12 +226,12 @@ class Mix:
 
     def run(self, count):
         steps = 0
-        while len(self.ids) < count or self.http.count(self.ids, *ENDED) < len(self.ids):
+        while len(self.ids) < count or self.living():
             steps += 1
-            if len(self.ids) < count and self.http.count(self.ids, "pending", "queued") < 12:
+            if len(self.ids) < count and len(self.living()) < 18:
                 self.submit()
             elif self.rng.random() < 0.85:
-                self.disturb()
+                self.disturb(self.living())
             self.look()
             if steps % 10 == 0:
                 assert self.http.check() == []
@@ -248,8 +248,12 @@ class Mix:
             task = self.http.train(name, **(given | gang))
         self.ids.append(task["task_id"])
 
-    def disturb(self):
-        living = [each for each in self.ids if self.http.task(each)["status"] not in ENDED]
+    def living(self):
+        """Those that have not ended, in the order of their submission."""
+        unfinished = set(self.http.unfinished())
+        return [each for each in self.ids if each in unfinished]
+
+    def disturb(self, living):
         what = self.rng.random()
         if living and what < 0.7:
             self.http.client.post(f"/api/v2/tasks/{self.rng.choice(living)}/{self.rng.choice(['cancel', 'kill'])}")

@@ -20,7 +20,7 @@ def test_a_budget_that_does_not_fit_what_is_promised_waits_for_memory():
     scheduler = make_scheduler(make_gpu(memory_bytes=24 * GIB))
     lease = must_grant(scheduler, make_request(work=INFERENCE, memory_bytes=20 * GIB))
     assert ask(scheduler, make_request("b", work=INFERENCE, memory_bytes=5 * GIB)) == [ev.Queue("b", WaitReason.MEMORY)]
-    assert "4.0 GiB" in scheduler.explain("b", now=0).detail
+    assert "budget of 5.0 GiB does not fit the 4.0 GiB on" in scheduler.explain("b", now=0).detail
     assert [each.request.request_id for each in granted(end(scheduler, lease))] == ["b"]
 
 
