@@ -8,12 +8,13 @@ import ray
 from ray.exceptions import RayError
 
 from actors.clock import SystemClock
-from actors.core.errors import LeaseError
+from actors.core.errors import LeaseError, LeaseExpiredError
 from actors.core.model import Lease
 from actors.names import ACCOUNTANT, NAMESPACE
 from actors.presence import own_presence
 
 _ANSWER_S = 10.0
+_PAUSE_S = 0.5
 
 
 class LeaseKeeper:
@@ -36,15 +37,30 @@ class LeaseKeeper:
         """Bind the lease to this process and start to renew it.
 
         Raises:
-            LeaseNotFoundError, LeaseExpiredError: the lease is not this attempt's any more.
+            LeaseNotFoundError, LeaseExpiredError: the lease is not this attempt's any more, or the accountant did not say that it
+                is for a whole time to live.
         """
-        node_id = ray.get_runtime_context().get_node_id()
-        self._ask("bind", self._lease.lease_id, self._lease.token, node_id, own_presence())
+        self._bind(ray.get_runtime_context().get_node_id())
         self._thread.start()
 
     def end(self) -> None:
         """Stop to renew; the lease then ends by release, or by itself."""
         self._ended.set()
+
+    def _bind(self, node_id: str) -> None:
+        """Name this process to the accountant, again until it answers: it may be away for a moment, or the machine very busy."""
+        begun_at = self._clock.now()
+        while True:
+            try:
+                self._ask("bind", self._lease.lease_id, self._lease.token, node_id, own_presence())
+            except LeaseError:
+                raise
+            except (RayError, ValueError):
+                if self._clock.now() - begun_at > self._ttl_s:
+                    raise LeaseExpiredError(self._lease.lease_id) from None
+                self._ended.wait(_PAUSE_S)
+            else:
+                return
 
     def _run(self) -> None:
         renewed_at = self._clock.now()

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from actors.core.errors import ActorSystemError
+from ray.exceptions import RayError
+
+from actors.core.errors import ActorSystemError, LeaseExpiredError
 from actors.core.model import WorkKind
 from actors.core.tasks import TaskFault
 from actors.fence import FencedFolder
@@ -29,6 +31,8 @@ from configs.settings import Settings
 
 #: The exit status of a process that ended because its lease was lost.
 LEASE_LOST_STATUS = 70
+#: The codes of failures that have nothing to do with what was asked for, so that another attempt may end differently.
+_PASSING = (RANK_LOST, "service_unreachable", LeaseExpiredError.code)
 
 
 class AttemptActor:
@@ -110,6 +114,8 @@ def _explain(error: BaseException, reporter: Reporter) -> AttemptResult:
         fault = TaskFault(error.code, error.message, error.hint)
     elif isinstance(error, ActorSystemError):
         fault = TaskFault(error.code, str(error), "the attempt lost its right to go on; the task's history says why")
+    elif isinstance(error, RayError):  # before OSError: a timeout of Ray's is one, too
+        fault = TaskFault("service_unreachable", f"a part of the service did not answer: {error}", "the attempt can be repeated")
     elif isinstance(error, OSError):
         fault = TaskFault(
             "output_not_writable", f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), "check the folder"
@@ -118,7 +124,7 @@ def _explain(error: BaseException, reporter: Reporter) -> AttemptResult:
         hint = "this is a defect of the service; its traceback is in the worker's log"
         fault = TaskFault("internal_error", f"{type(error).__name__}: {error}", hint)
     reporter.line("ERROR", f"{fault.message} ({fault.hint})" if fault.hint else fault.message)
-    return AttemptResult("failed", fault.message, fault, is_retryable=fault.code == RANK_LOST, progress=reporter.progress)
+    return AttemptResult("failed", fault.message, fault, is_retryable=fault.code in _PASSING, progress=reporter.progress)
 
 
 def _with_peak(result: AttemptResult, memory: GpuMemory, reporter: Reporter) -> AttemptResult:
