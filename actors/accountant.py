@@ -7,8 +7,11 @@ anybody is told. Waiting is data: ``acquire`` answers at once, and ``next_decisi
 
 import asyncio
 import os
+import sys
+import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -17,7 +20,7 @@ from actors.books_check import BookedDevice, Picture, find_lasting_differences
 from actors.clock import Clock, SystemClock
 from actors.core import events as ev
 from actors.core.durations import Durations
-from actors.core.errors import LimitError, UnsatisfiableRequestError
+from actors.core.errors import LimitError, StoreUnavailableError, UnsatisfiableRequestError
 from actors.core.events import EndCause
 from actors.core.explanation import Explanation
 from actors.core.ledger import DeviceAccount
@@ -39,6 +42,7 @@ _TICK_S = 1.0
 _SURVEY_EVERY_TICKS = 5
 _RELEASE_GRACE_S = 5.0
 _MOST_ORDER = 1_000
+_STORE_PAUSE_S = 0.5
 
 
 def build_policy(settings: Settings) -> Policy:
@@ -83,6 +87,7 @@ class GpuAccountant:
         self._groups: dict[str, str] = {}
         self._holders = Holders(self._session, self._guard, self._scheduler.ledger)
         self._complete: set[str] = set()  # leases whose work came to its proper end
+        self._store_pause = threading.Event()  # never set: it only waits
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lease-writer")
         self._feed = DecisionFeed(self._holders.is_good)
         self._background: set[asyncio.Task[Any]] = set()
@@ -245,14 +250,29 @@ class GpuAccountant:
                     closed.append(lease.lease_id)
         if changed or closed:
             await self._write([each for each in changed if each.lease.lease_id not in closed], closed)
+        self._publish(commands)
         if not self._complete.isdisjoint(closed):
             self._complete.difference_update(closed)
-            await self._in_writer(self._store.write_durations, self._scheduler.durations.dump())
-        self._publish(commands)
+            with suppress(StoreUnavailableError):  # it is only for estimates, and the next one brings it all
+                await self._in_writer(self._store.write_durations, self._scheduler.durations.dump())
         return commands
 
     async def _write(self, leases: Sequence[StoredLease], closed: Sequence[str]) -> None:
-        await self._in_writer(self._store.write_leases, leases, closed)
+        await self._in_writer(self._keep_leases, leases, closed)
+
+    def _keep_leases(self, leases: Sequence[StoredLease], closed: Sequence[str]) -> None:
+        """Write until the store takes it, in the writer's thread, so that the order stays.
+
+        What the scheduler has decided cannot be taken back: were it given up here, its commands would never be carried out.
+        """
+        while True:
+            try:
+                self._store.write_leases(leases, closed)
+            except StoreUnavailableError as error:
+                print(f"leases are not written yet: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the actor's own log
+                self._store_pause.wait(_STORE_PAUSE_S)
+            else:
+                return
 
     async def _in_writer(self, write: Callable[..., None], *args: Any) -> None:
         await asyncio.get_running_loop().run_in_executor(self._writer, write, *args)

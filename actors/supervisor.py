@@ -384,7 +384,7 @@ class TaskSupervisor:
                 return await self._ask(name, method, *args)
             except (DuplicateRequestError, UnsatisfiableRequestError, LeaseError):
                 raise
-            except (RayError, TimeoutError, ValueError):
+            except (StoreUnavailableError, RayError, TimeoutError, ValueError):
                 await asyncio.sleep(_PAUSE_S)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
