@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import inf
 
 from actors.core.errors import InvalidSelectorError
 
@@ -177,11 +176,6 @@ class Policy:
     revoke_grace_s: float = 120.0
     inference_memory_bytes: int = GIB
     serving_memory_share_units: int = 2_500
-
-    @property
-    def is_strict(self) -> bool:
-        """Whether waiting never makes up for a lower priority."""
-        return self.patience_s == inf
 
 
 def parse_selector(text: str) -> tuple[DeviceKind, int | None]:

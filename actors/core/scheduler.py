@@ -261,7 +261,7 @@ class Scheduler:
         entry = self.ledger.entries.get(event.lease_id)
         if entry is None or entry.lease.token != event.token:
             return []
-        entry.is_complete = event.is_complete
+        entry.is_complete = entry.is_complete or event.is_complete
         return self._begin_end(entry, EndCause.RELEASED)
 
     def _on_holder_gone(self, event: ev.HolderGone, now: float) -> list[Command]:
