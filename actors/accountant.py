@@ -86,7 +86,6 @@ class GpuAccountant:
         self._unmatched: set[str] = set()  # the devices on which the driver's pids are not ours
         self._groups: dict[str, str] = {}
         self._holders = Holders(self._session, self._guard, self._scheduler.ledger)
-        self._complete: set[str] = set()  # leases whose work came to its proper end
         self._store_pause = threading.Event()  # never set: it only waits
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lease-writer")
         self._feed = DecisionFeed(self._holders.is_good)
@@ -191,8 +190,6 @@ class GpuAccountant:
         ``is_complete``: its work came to a proper end, so that its duration is worth remembering.
         """
         await self._start.finished()
-        if is_complete and lease_id in self._holders.leases:
-            self._complete.add(lease_id)
         await self._apply(ev.LeaseReleased(lease_id, token, is_complete))
 
     async def next_decisions(
@@ -251,8 +248,7 @@ class GpuAccountant:
         if changed or closed:
             await self._write([each for each in changed if each.lease.lease_id not in closed], closed)
         self._publish(commands)
-        if not self._complete.isdisjoint(closed):
-            self._complete.difference_update(closed)
+        if any(isinstance(command, ev.Close) and command.is_complete for command in commands):
             with suppress(StoreUnavailableError):  # it is only for estimates, and the next one brings it all
                 await self._in_writer(self._store.write_durations, self._scheduler.durations.dump())
         return commands

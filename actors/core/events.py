@@ -223,10 +223,11 @@ class Reclaim:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """The lease is over and its units are back."""
+    """The lease is over and its units are back. ``is_complete``: its work came to a proper end, and its duration was learnt."""
 
     lease: Lease
     cause: EndCause
+    is_complete: bool = False
 
 
 Command = Grant | Queue | Reject | Renew | Refuse | Revoke | Reclaim | Close

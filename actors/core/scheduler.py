@@ -309,7 +309,7 @@ class Scheduler:
         accounts = [self.ledger.accounts[portion.device_id] for portion in entry.lease.portions]
         if entry.is_complete:
             self.durations.learn(DurationKey(accounts[0].device.kind, request.work, request.profile), now - entry.lease.granted_at)
-        return [ev.Close(entry.lease, cause), *self._serve(accounts, now)]
+        return [ev.Close(entry.lease, cause, entry.is_complete), *self._serve(accounts, now)]
 
     # --- who gives way ---
 
