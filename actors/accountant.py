@@ -9,7 +9,7 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -28,6 +28,7 @@ from actors.core.model import DeviceKind, HolderKind, Lease, LeaseRequest, Polic
 from actors.core.scheduler import Scheduler
 from actors.decision_feed import DecisionFeed, Position
 from actors.devices import DeviceGroup, DeviceHouse, group_resource, remove_groups
+from actors.duties import Duties
 from actors.holders import Holders
 from actors.memory_guard import DriverWatch, MemoryGuard
 from actors.messages import BooksReport, Decisions, GrantedLease, LeasePlace, Queued, ResourceView
@@ -89,7 +90,7 @@ class GpuAccountant:
         self._store_pause = threading.Event()  # never set: it only waits
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lease-writer")
         self._feed = DecisionFeed(self._holders.is_good)
-        self._background: set[asyncio.Task[Any]] = set()
+        self._duties = Duties()
         self._start = Start(self._begin)
 
     # --- messages ---
@@ -167,8 +168,8 @@ class GpuAccountant:
         holder = LeaseHolder(node_id, presence)
         stored = self._holders.bind(lease_id, holder)
         if stored is not None:
+            self._duties.begin(self._holders.follow(lease_id, holder, self._holder_gone, self._set_quarantine))
             await self._write([stored], [])
-            self._spawn(self._holders.follow(lease_id, holder, self._holder_gone, self._set_quarantine))
         return expires_at
 
     async def renew(self, lease_id: str, token: int) -> float:
@@ -281,7 +282,7 @@ class GpuAccountant:
             if isinstance(command, ev.Queue):
                 self._feed.note_line()
             elif isinstance(command, ev.Reclaim):
-                self._spawn(self._reclaim(command.lease, command.cause))
+                self._duties.begin(self._reclaim(command.lease, command.cause))
 
     def _order(self) -> tuple[str, ...]:
         return tuple(self._scheduler.line.first(_MOST_ORDER))
@@ -340,7 +341,7 @@ class GpuAccountant:
             await self._add(group, limits)
         for stored in self._store.read_leases():
             await self._adopt(stored)
-        self._spawn(self._tick())
+        self._duties.begin(self._tick())
 
     async def _add(self, group: DeviceGroup, limits: Mapping[str, Mapping[WorkKind, int]]) -> None:
         self._groups[group.device.device_id] = group.group_id
@@ -354,7 +355,7 @@ class GpuAccountant:
         if lease_id not in self._holders.leases:
             return
         for watch in self._holders.follow_all(lease_id, self._holder_gone, self._set_quarantine):
-            self._spawn(watch)
+            self._duties.begin(watch)
         if not stored.holders and stored.session != self._session:
             await self._holder_gone(lease_id)
 
@@ -392,8 +393,3 @@ class GpuAccountant:
             limits = self._store.read_limits()
             for group in await self._house.discover():
                 await self._add(group, limits)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)

@@ -32,10 +32,12 @@ class Presence:
         """The live process, or None if it is gone (or its pid belongs to another one now)."""
         try:
             process = psutil.Process(self.pid)
+            # It may end between any two of these questions.
             is_same = abs(process.create_time() - self.created) < 0.05
+            is_alive = is_same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return None
-        return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
+        return process if is_alive else None
 
 
 def own_presence() -> Presence:

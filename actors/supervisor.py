@@ -7,7 +7,7 @@ the store: after a restart it adopts the attempts that live and asks again for t
 
 import asyncio
 import pickle
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -33,6 +33,7 @@ from actors.core.explanation import Explanation
 from actors.core.model import Lease, LeaseRequest
 from actors.core.task_flow import TaskFlow
 from actors.core.tasks import EndMode, Progress, Submission, Task, TaskState
+from actors.duties import Duties
 from actors.learning.memory_need import NeedEstimator, Peak
 from actors.messages import AttemptOrder, EncodedPage, GrantedLease, Queued, TaskCounters, TaskQuery
 from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
@@ -74,7 +75,7 @@ class TaskSupervisor:
         self._positions: dict[str, int] = {}
         self._handles: dict[str, ActorHandle] = {}
         self._encoded: dict[str, bytes] = {}
-        self._background: set[asyncio.Task[Any]] = set()
+        self._duties = Duties()
         self._start = Start(self._begin)
 
     # --- messages ---
@@ -225,32 +226,32 @@ class TaskSupervisor:
                 case te.ForgetTask(task_id):
                     self._forget(task_id)
                 case te.RequestLease(request):
-                    self._spawn(self._request_lease(request))
+                    self._duties.begin(self._request_lease(request))
                 case te.WithdrawRequest() | te.RerankRequest():
                     self._change_line(command)
                 case te.StartAttempt(task, lease, resume):
-                    self._spawn(self._run_attempt(task, lease, resume=resume))
+                    self._duties.begin(self._run_attempt(task, lease, resume=resume))
                 case te.StopAttempt(attempt_id, at_once):
                     self._stop_attempt(attempt_id, at_once=at_once)
                 case te.FinishAttempt():
-                    self._spawn(self._finish(command))
+                    self._duties.begin(self._finish(command))
                 case te.Announce():
                     self._logs.put(command)
 
     def _change_line(self, command: te.WithdrawRequest | te.RerankRequest) -> None:
         if isinstance(command, te.WithdrawRequest):
-            self._spawn(self._insist(ACCOUNTANT, "withdraw", command.attempt_id))
+            self._duties.begin(self._insist(ACCOUNTANT, "withdraw", command.attempt_id))
         else:
-            self._spawn(self._insist(ACCOUNTANT, "rerank", command.attempt_id, command.priority))
+            self._duties.begin(self._insist(ACCOUNTANT, "rerank", command.attempt_id, command.priority))
 
     def _forget(self, task_id: str) -> None:
         self._index.remove(task_id)
         self._encoded.pop(task_id, None)
         self._writer.forget(task_id)
-        self._spawn(self._insist(LOG_HUB, "forget", task_id))
+        self._duties.begin(self._insist(LOG_HUB, "forget", task_id))
 
     def _stop_attempt(self, attempt_id: str, *, at_once: bool) -> None:
-        self._spawn(self._runner.kill(attempt_id) if at_once else self._runner.stop(attempt_id))
+        self._duties.begin(self._runner.kill(attempt_id) if at_once else self._runner.stop(attempt_id))
 
     async def _finish(self, over: te.FinishAttempt) -> None:
         """End the process of an attempt that is over and give its lease back."""
@@ -313,7 +314,7 @@ class TaskSupervisor:
     def _ask_again(self) -> None:
         """Repeat the request of every task that waits; what is known already gets its first answer."""
         for task in self._flow.waiting():
-            self._spawn(self._request_lease(self._flow.lease_request(task)))
+            self._duties.begin(self._request_lease(self._flow.lease_request(task)))
 
     # --- life ---
 
@@ -325,10 +326,10 @@ class TaskSupervisor:
             self._flow.restore(task)
             self._index.add(task)
         for task in self._flow.running():
-            self._spawn(self._adopt(task))
+            self._duties.begin(self._adopt(task))
         self._ask_again()
-        self._spawn(self._follow_decisions())
-        self._spawn(self._speak())
+        self._duties.begin(self._follow_decisions())
+        self._duties.begin(self._speak())
 
     async def _speak(self) -> None:
         """Send the supervisor's own log lines, one after the other."""
@@ -342,7 +343,7 @@ class TaskSupervisor:
     def _learn_peak(self, peak: Peak) -> None:
         """Take in what a training needed on a real GPU, and keep it."""
         self._needs.learn(peak)
-        self._spawn(self._keep_peak(peak))
+        self._duties.begin(self._keep_peak(peak))
 
     async def _keep_peak(self, peak: Peak) -> None:
         with suppress(StoreUnavailableError):  # the next such training measures it again
@@ -386,8 +387,3 @@ class TaskSupervisor:
                 raise
             except (StoreUnavailableError, RayError, TimeoutError, ValueError):
                 await asyncio.sleep(_PAUSE_S)
-
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)

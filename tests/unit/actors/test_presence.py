@@ -1,6 +1,9 @@
 import os
 import subprocess
 import sys
+import threading
+
+import psutil
 
 from actors.presence import Presence, announce, find, own_presence
 
@@ -25,11 +28,20 @@ def test_a_later_process_with_the_same_pid_is_another_one():
 
 def test_a_process_that_ended_is_gone_even_before_it_is_reaped():
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    import psutil
-
     presence = Presence(child.pid, psutil.Process(child.pid).create_time())
     assert presence.process() is not None
     child.stdin.close()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert presence.process() is None
     child.wait()
+
+
+def test_a_process_may_end_at_any_moment_of_the_question():
+    for _ in range(60):  # one in two used to raise
+        child = subprocess.Popen(["true"])
+        presence = Presence(child.pid, psutil.Process(child.pid).create_time())
+        reaper = threading.Thread(target=child.wait)
+        reaper.start()
+        while presence.process() is not None:
+            pass
+        reaper.join()
