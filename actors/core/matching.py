@@ -20,7 +20,6 @@ from actors.core.model import DeviceKind, LeaseRequest, Policy, WorkKind
 from actors.core.placement import (
     LoadIndex,
     choose_gang,
-    find_full,
     find_gang_obstacle,
     find_obstacle,
     fits_when_empty,
@@ -95,11 +94,10 @@ class Matcher:
         With gangs in line these are all of its node that have room for anybody: what a gang misses here decides what it keeps
         from others there.
         """
-        works = account.limits
-        if not any(self._line.gang_heads(work, account.device.kind) for work in works):
+        if not any(self._line.gang_heads(work, account.device.kind) for work in account.limits):
             return [account]
         others = (other for other in self.node_of(account) if other is not account)
-        return [account, *(other for other in others if any(find_full(other, work, self._policy) is None for work in works))]
+        return [account, *(other for other in others if self._index.has_room(other.device))]
 
     def largest_budget(self, request: LeaseRequest) -> int:
         """The largest memory budget in bytes that some place could give to such a request."""
@@ -140,7 +138,7 @@ class Matcher:
         if device_id is not None:
             return [self._ledger.accounts[device_id]]
         if request.device_count > 1:
-            return [node[0] for node in self.nodes_for(request) if choose_gang(node, request, self._policy)]
+            return [node[0] for node in self._nodes_open_to(request)]
         return self._index.by_load(kind, request.work)
 
     def released_by(self, entry: WaitingEntry) -> Iterable[DeviceAccount]:
@@ -187,12 +185,20 @@ class Matcher:
         return WaitReason.ORDER if None in obstacles else WaitReason.MEMORY
 
     def _reason_of_gang(self, request: LeaseRequest) -> WaitReason:
-        reasons = []
-        for node in self.nodes_for(request):
-            if choose_gang(node, request, self._policy):
-                return WaitReason.ORDER
-            reasons.append(find_gang_obstacle(node, request, self._policy))
+        if any(True for _ in self._nodes_open_to(request)):
+            return WaitReason.ORDER
+        reasons = (find_gang_obstacle(node, request, self._policy) for node in self.nodes_for(request))
         return next((reason for reason in reasons if reason is not WaitReason.DEVICE), WaitReason.DEVICE)
+
+    def _nodes_open_to(self, request: LeaseRequest) -> Iterator[list[DeviceAccount]]:
+        """The devices of each node on which a gang could start now, were it the first in line."""
+        kind, _ = self._selectors[request.selector]
+        for node_id, node in self._nodes.items():
+            if self._index.rooms(kind, request.work, node_id) < request.device_count:
+                continue
+            accounts = [account for account in node.values() if account.device.kind is kind]
+            if choose_gang(accounts, request, self._policy):
+                yield accounts
 
     def _heads(self, account: DeviceAccount) -> list[WaitingEntry]:
         """The best-ranked request of each queue that this device could ever be enough for, best first."""
@@ -230,7 +236,8 @@ class Matcher:
             is_waited_for = obstacle is WaitReason.LIMIT or is_within_reach(account, request, self._policy)
             return (), obstacle if is_waited_for else None
         node = self.node_of(account)
-        if choose_gang(node, request, self._policy):
+        has_rooms = self._index.rooms(account.device.kind, request.work, account.device.node_id) >= request.device_count
+        if has_rooms and choose_gang(node, request, self._policy):
             # The device at hand is open to the entry, or it would not have been asked for; others may be kept for better ones.
             open_to_it = [other for other in node if other is account or self._is_open_to(other, entry)]
             gang = choose_gang(open_to_it, request, self._policy)

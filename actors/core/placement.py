@@ -5,12 +5,13 @@ always accepted, so where the places that are still open ask for more than the s
 proportion and the last open place still fits.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 
 from actors.core.events import WaitReason
 from actors.core.ledger import DeviceAccount
-from actors.core.model import DeviceKind, LeaseRequest, Policy, Portion, WorkKind
+from actors.core.model import Device, DeviceKind, LeaseRequest, Policy, Portion, WorkKind
 from actors.core.units import UNITS_PER_DEVICE
 
 #: (held units, order of discovery, version of the account, the account)
@@ -143,6 +144,9 @@ class LoadIndex:
         self._present: dict[DeviceKind, set[str]] = {kind: set() for kind in DeviceKind}
         self._quarantined: dict[DeviceKind, set[str]] = {kind: set() for kind in DeviceKind}
         self._open: dict[tuple[DeviceKind, WorkKind], set[str]] = {key: set() for key in policy.portion_units}
+        self._roomy: dict[tuple[DeviceKind, WorkKind], dict[str, str]] = {key: {} for key in policy.portion_units}
+        self._rooms: dict[tuple[DeviceKind, WorkKind], Counter[str]] = {key: Counter() for key in policy.portion_units}
+        self._works: Counter[str] = Counter()  # device id -> the kinds of work that it has room for
 
     def note(self, account: DeviceAccount) -> None:
         """Take in that an account has changed (or is new)."""
@@ -154,8 +158,17 @@ class LoadIndex:
         for work in account.limits:
             full = find_full(account, work, self._policy)
             _set_member(self._open[kind, work], device_id, is_in=full in (None, WaitReason.SHARE))
+            self._count_room((kind, work), account, has_room=full is None)
             if full is None:
                 self._push(self._heaps[kind, work], account, ordinal)
+
+    def rooms(self, kind: DeviceKind, work: WorkKind, node_id: str) -> int:
+        """How many devices of a node have room for this kind of work."""
+        return self._rooms[kind, work][node_id]
+
+    def has_room(self, device: Device) -> bool:
+        """Whether a device has room for any kind of work."""
+        return self._works[device.device_id] > 0
 
     def least_loaded(self, kind: DeviceKind, work: WorkKind) -> DeviceAccount | None:
         """The device with the fewest units held that has room for this kind of work; None if all are full."""
@@ -184,6 +197,17 @@ class LoadIndex:
         if self._present[kind] == self._quarantined[kind]:
             return WaitReason.QUARANTINE
         return WaitReason.SHARE if self._open[kind, work] else WaitReason.LIMIT
+
+    def _count_room(self, key: tuple[DeviceKind, WorkKind], account: DeviceAccount, *, has_room: bool) -> None:
+        roomy, rooms, device = self._roomy[key], self._rooms[key], account.device
+        before = roomy.pop(device.device_id, None)
+        if before is not None:
+            rooms[before] -= 1
+            self._works[device.device_id] -= 1
+        if has_room:
+            roomy[device.device_id] = device.node_id
+            rooms[device.node_id] += 1
+            self._works[device.device_id] += 1
 
     def _push(self, heap: list[_LoadItem], account: DeviceAccount, ordinal: int) -> None:
         heappush(heap, (account.held_units, ordinal, account.version, account))

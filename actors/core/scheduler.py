@@ -171,6 +171,7 @@ class Scheduler:
         if account is None or (account.foreign_bytes == event.foreign_bytes and account.filled_bytes == event.filled_bytes):
             return []
         self.ledger.measure(account, event.foreign_bytes, event.filled_bytes)
+        self._matcher.note(account)
         return self._serve(self._matcher.node_of(account), now)
 
     def _on_quarantine_changed(self, event: ev.DeviceQuarantined | ev.DeviceRecovered, now: float) -> list[Command]:
@@ -307,6 +308,8 @@ class Scheduler:
         self._ending.discard(lease_id)
         self._remember_end(request)
         accounts = [self.ledger.accounts[portion.device_id] for portion in entry.lease.portions]
+        for account in accounts:
+            self._matcher.note(account)
         if entry.is_complete:
             self.durations.learn(DurationKey(accounts[0].device.kind, request.work, request.profile), now - entry.lease.granted_at)
         return [ev.Close(entry.lease, cause, entry.is_complete), *self._serve(accounts, now)]
@@ -368,7 +371,6 @@ class Scheduler:
                 commands.append(self._grant(match, now))
                 if match.entry.holds_back:  # those it kept waiting elsewhere may start there
                     to_serve.extend(self._matcher.released_by(match.entry))
-            self._matcher.note(account)
         return commands
 
     def _grant(self, match: Match, now: float) -> ev.Grant:
