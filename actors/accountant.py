@@ -104,8 +104,8 @@ class GpuAccountant:
         """The process that the accountant lives in now."""
         return os.getpid()
 
-    async def check(self, request: LeaseRequest) -> None:
-        """Say whether a request could ever be granted.
+    async def check(self, request: LeaseRequest) -> int:
+        """Make sure that a request could be granted some day; returns the largest memory in bytes that it could be given.
 
         Raises:
             UnsatisfiableRequestError: it could not, and why.
@@ -114,6 +114,7 @@ class GpuAccountant:
         impossible = self._scheduler.find_impossibility(request)
         if impossible is not None:
             raise UnsatisfiableRequestError(request.request_id, impossible)
+        return self._scheduler.largest_budget(request)
 
     async def acquire(self, request: LeaseRequest) -> GrantedLease | Queued:
         """Ask for a lease; the answer is there at once. Asking again with the same request gets the first answer.

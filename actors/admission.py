@@ -46,10 +46,20 @@ class Admission:
             raise SubmissionError("unknown_work", "task_type", f"{submission.task_type!r} cannot be run", "see the routes")
         resolved = check(submission.request)
         resolved["output"] = str(self._output(submission.output_path))
-        note = check_need(submission, self._needs)
-        if note:
-            resolved[MEMORY_NOTE] = note
         return replace(submission, resolved=resolved)
+
+    def check_memory(self, submission: Submission, device_bytes: int | None = None) -> Submission:
+        """Return a checked submission with a note of warning, where its memory may not be enough.
+
+        Args:
+            submission: as ``check`` returned it.
+            device_bytes: the memory of the largest device that it may run on, where known.
+
+        Raises:
+            SubmissionError: such work was measured to need more.
+        """
+        note = check_need(submission, self._needs, device_bytes=device_bytes)
+        return replace(submission, resolved={**submission.resolved, MEMORY_NOTE: note}) if note else submission
 
     def find_checkpoint(self, earlier: Task | None, task_id: str) -> str:
         """The checkpoint that an earlier training left, for a new one to continue from.

@@ -144,7 +144,7 @@ class TaskSupervisor:
             SubmissionError, UnsatisfiableRequestError: it would be refused.
         """
         await self._start.finished()
-        checked = await asyncio.to_thread(self._admission.check, submission)
+        checked = self._admission.check_memory(await asyncio.to_thread(self._admission.check, submission))
         explanation: Explanation = await self._ask(ACCOUNTANT, "explain_draft", self._draft_request(checked))
         return explanation
 
@@ -166,30 +166,22 @@ class TaskSupervisor:
         if waiting >= self._settings.task_queue_size:
             reason = f"{waiting} tasks are waiting, which is the most that TASK_QUEUE_SIZE allows; try again later"
             raise LineFullError(submission.task_id, reason)
-        impossible = asyncio.create_task(self._find_impossibility(submission))
+        asked = asyncio.create_task(self._ask(ACCOUNTANT, "check", self._draft_request(submission)))
         try:
             checked = await asyncio.to_thread(self._admission.check, submission)
         except ActorSystemError:
-            impossible.cancel()
+            asked.cancel()
             raise
         earlier = submission.request.get("resume_from")
         if earlier:
             checkpoint = self._admission.find_checkpoint(self._flow.tasks.get(earlier), earlier)
             checked = replace(checked, resolved={**checked.resolved, "resume_from": checkpoint})
-        error = await impossible
-        if error is None:
-            return checked
-        if self._settings.gpu_fallback == "cpu" and checked.device.startswith("cuda"):
-            return replace(checked, device="cpu")
-        raise error
-
-    async def _find_impossibility(self, submission: Submission) -> UnsatisfiableRequestError | None:
-        """Ask the accountant why no device could ever carry a submission; None if one could."""
         try:
-            await self._ask(ACCOUNTANT, "check", self._draft_request(submission))
-        except UnsatisfiableRequestError as error:
-            return error
-        return None
+            return self._admission.check_memory(checked, await asked)
+        except UnsatisfiableRequestError:
+            if self._settings.gpu_fallback == "cpu" and checked.device.startswith("cuda"):
+                return replace(checked, device="cpu")
+            raise
 
     def _draft_request(self, submission: Submission) -> LeaseRequest:
         """The lease request that a submission would lead to."""

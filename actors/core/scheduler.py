@@ -118,6 +118,10 @@ class Scheduler:
         """Say why a request could never be granted, whatever ends first; None if it could."""
         return find_impossibility(request, self._matcher, self.policy)
 
+    def largest_budget(self, request: LeaseRequest) -> int:
+        """The most memory in bytes that a device could ever give to a possible request; of a gang, to each of its processes."""
+        return self._matcher.largest_budget(request)
+
     def validate(self) -> None:
         """Prove the invariant.
 

@@ -72,5 +72,8 @@ def test_other_work_and_work_without_a_budget_is_not_weighed(measured, changes):
 def test_admission_remarks_on_it_in_what_it_resolved(tmp_path, needs):
     write_coloured(tmp_path, train=2, valid=1)
     asked = training(budget_gb=2, num_classes=2, train_path="train", val_path="valid")
-    assert "expected to need" in Admission([tmp_path], needs).check(asked).resolved["memory_note"]
-    assert "memory_note" not in Admission([tmp_path], needs).check(replace(asked, memory_bytes=80 * GIB)).resolved
+    admission = Admission([tmp_path], needs)
+    checked = admission.check(asked)
+    assert "expected to need" in admission.check_memory(checked).resolved["memory_note"]
+    assert "memory_note" not in admission.check_memory(replace(checked, memory_bytes=80 * GIB)).resolved
+    assert "the largest GPU is" in admission.check_memory(replace(checked, memory_bytes=None), 3 * GIB).resolved["memory_note"]
