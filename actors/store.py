@@ -8,7 +8,7 @@ refused. Blocking; the supervisor writes tasks through ``StoreWriter``, which co
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -215,7 +215,7 @@ class Store:
 
     def write_durations(self, durations: Iterable[tuple[DurationKey, Iterable[float]]]) -> None:
         """Keep how long work took, by what is alike."""
-        rows = [[*astuple(key), list(seen)] for key, seen in durations]
+        rows = [[*key, list(seen)] for key, seen in durations]
         self.write_note("durations", json.dumps(rows))
 
     def read_durations(self) -> dict[DurationKey, list[float]]:

@@ -2,8 +2,8 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 from actors.core.model import DeviceKind, WorkKind
 
@@ -11,8 +11,7 @@ from actors.core.model import DeviceKind, WorkKind
 _REMEMBERED = 20
 
 
-@dataclass(frozen=True, slots=True)
-class DurationKey:
+class DurationKey(NamedTuple):
     """What is taken to last equally long: the same profile (a model's name) of the same work on the same kind of device."""
 
     kind: DeviceKind

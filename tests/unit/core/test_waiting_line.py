@@ -29,13 +29,14 @@ def test_who_left_is_not_at_the_head_even_after_rejoining_with_another_rank():
     line.validate()
 
 
-def test_heaps_do_not_grow_with_those_who_left():
+def test_queues_do_not_grow_with_those_who_left():
     line = WaitingLine(600.0)
     for number in range(5_000):
         line.join(make_request(f"r{number}"), WaitReason.LIMIT)
         line.leave(f"r{number}")
     assert len(line) == 0
-    assert sum(len(queue.heap) for queue in line._queues.values()) <= 66
+    assert sum(len(queue.ranks) for queue in line._queues.values()) == 0
+    line.validate()
 
 
 def test_leaving_a_line_one_is_not_in_is_nothing():
@@ -45,8 +46,8 @@ def test_leaving_a_line_one_is_not_in_is_nothing():
 def test_a_broken_line_is_found_by_validate():
     line = WaitingLine(600.0)
     line.join(make_request("a"), WaitReason.LIMIT)
-    line._queues[WorkKind.TRAINING, "cuda", 1].heap.clear()
-    with pytest.raises(AssertionError, match="live entries"):
+    line._queues[WorkKind.TRAINING, "cuda", 1].ranks.append((0.0, 0.0, "a"))
+    with pytest.raises(AssertionError, match="not the sorted ranks"):
         line.validate()
 
 
