@@ -16,6 +16,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from actors.access import GateQuestion
 from actors.admission import Admission
 from actors.attempts import AttemptRunner
 from actors.clock import Clock, SystemClock
@@ -34,6 +35,7 @@ from actors.core.model import Lease, LeaseRequest
 from actors.core.task_flow import TaskFlow
 from actors.core.tasks import EndMode, Progress, Submission, Task, TaskState
 from actors.duties import Duties
+from actors.gatekeeper import Gatekeeper
 from actors.learning.memory_need import NeedEstimator, Peak
 from actors.messages import AttemptOrder, EncodedPage, GrantedLease, Queued, TaskCounters, TaskQuery
 from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
@@ -63,6 +65,7 @@ class TaskSupervisor:
         self._clock = clock or SystemClock()
         self._store = Store(settings.database_url)
         self._writer = StoreWriter(self._store)
+        self._gatekeeper = Gatekeeper(settings, self._clock)
         self._needs = NeedEstimator()
         self._admission = Admission(settings.data_roots, self._needs)
         self._runner = AttemptRunner(settings, self._learn_peak)
@@ -157,6 +160,10 @@ class TaskSupervisor:
         """What was counted since this process began, and the tasks by state."""
         await self._start.finished()
         return self._tally.read(self._flow.tasks.values())
+
+    async def gatekeep(self, question: GateQuestion) -> Any:
+        """Pass a question on to the gatekeeper, who lives in this process."""
+        return await self._gatekeeper.answer(question)
 
     # --- acceptance ---
 

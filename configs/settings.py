@@ -45,6 +45,8 @@ ENVIRONMENT_NAMES: Mapping[str, str] = {
     "RFUAV_STOP_GRACE_S": "stop_grace_s",
     "RFUAV_LEASE_TTL_S": "lease_ttl_s",
     "RFUAV_HEARTBEAT_S": "heartbeat_s",
+    "RFUAV_HOST_NAMES": "host_names",
+    "RFUAV_AUDIT_ENTRIES": "audit_entries",
     "RFUAV_PICTURE_CACHE_MB": "picture_cache_mb",
 }
 
@@ -65,6 +67,8 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", description="address that HTTP listens on")
     port: int = Field(8000, ge=1, le=65534, description="port that HTTP listens on")
     cors_origins: tuple[str, ...] = Field((), description="origins whose pages may call the service; none by default")
+    host_names: tuple[str, ...] = Field((), description="further names that clients may use for this machine; loopback ones are")
+    audit_entries: int = Field(100_000, ge=100, le=100_000_000, description="most entries of the audit log; the oldest go")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="level of the service's own logs")
     log_file: str = Field("", description="accepted for the origin's sake; logs are in STATE/logs")
     max_training_concurrent_gpu: int = Field(1, ge=0, le=64, description="most trainings at once on each GPU")
@@ -91,7 +95,7 @@ class Settings(BaseModel):
         2048, ge=1, description="memory in MB for decoded pictures of one training; beyond, a file is used"
     )
 
-    @field_validator("cors_origins", "data_roots", mode="before")
+    @field_validator("cors_origins", "host_names", "data_roots", mode="before")
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         """Accept ``a,b`` (environment), a single value, and a list."""

@@ -1,18 +1,47 @@
 """The application: ports and settings in, ASGI out. Knows nothing of Ray, and makes nothing that outlives it."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute, Mount, Route
 
 from configs.settings import Settings
+from serve_app.access import security_schemes
 from serve_app.context import Ports, Service
 from serve_app.cpu_meter import CpuMeter
 from serve_app.http_errors import install_error_handlers
+from serve_app.key_gate import KeyGate, OpenPaths
 from serve_app.log_feed import LogFeed
 from serve_app.request_meter import RequestMeter, RequestTally
-from serve_app.routes import inference, metrics, resources, system, tasks, training, waiting
-from serve_app.security import HostGate
+from serve_app.routes import access, inference, metrics, resources, system, tasks, training, waiting
+from serve_app.security import AnswerHeaders, HostGate, OriginGate
 
-ROUTERS = (system.router, training.router, inference.router, waiting.router, tasks.router, resources.router, metrics.router)
+ROUTERS = (
+    system.router,
+    training.router,
+    inference.router,
+    waiting.router,
+    tasks.router,
+    resources.router,
+    metrics.router,
+    access.router,
+)
+
+#: How long the end of the application waits for audit entries to be sent.
+LAST_ENTRIES_S = 2.0
+
+
+class Application(FastAPI):
+    """The application, whose OpenAPI document also tells how keys are sent."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, made once."""
+        document = super().openapi()
+        document.setdefault("components", {})["securitySchemes"] = security_schemes()
+        return document
 
 
 def create_app(ports: Ports, settings: Settings, *, feed: LogFeed | None = None) -> FastAPI:
@@ -23,11 +52,29 @@ def create_app(ports: Ports, settings: Settings, *, feed: LogFeed | None = None)
         settings: as loaded.
         feed: how logs are read for viewers; by default over ``ports.logs``.
     """
-    app = FastAPI(title=settings.app_name, version=settings.version, description="Train and run models that recognise drones.")
+    app = Application(
+        title=settings.app_name,
+        version=settings.version,
+        description="Train and run models that recognise drones.",
+        lifespan=_until_all_is_noted,
+    )
     app.state.service = Service(ports, settings, feed or LogFeed(ports.logs), CpuMeter(), RequestTally())
     for router in ROUTERS:
         app.include_router(router)
     install_error_handlers(app)
+    _add_layers(app, settings)
+    return app
+
+
+def all_routes(app: FastAPI) -> list[BaseRoute]:
+    """Every route of the application: those of its routers, and the pages that FastAPI adds."""
+    own = [route for route in app.routes if isinstance(route, Route | Mount)]
+    return [*own, *(route for router in ROUTERS for route in router.routes)]
+
+
+def _add_layers(app: FastAPI, settings: Settings) -> None:
+    """Put what every request goes through around the routes, the innermost first."""
+    app.add_middleware(KeyGate, open_paths=OpenPaths(all_routes(app)))
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -36,6 +83,14 @@ def create_app(ports: Ports, settings: Settings, *, feed: LogFeed | None = None)
             allow_headers=["*"],
             expose_headers=["Retry-After"],
         )
-    app.add_middleware(HostGate, names=(settings.host,))
-    app.add_middleware(RequestMeter, tally=app.state.service.requests)  # the outermost: what the gate refuses counts too
-    return app
+    app.add_middleware(OriginGate, origins=settings.cors_origins)
+    app.add_middleware(HostGate, names=(settings.host, *settings.host_names))
+    app.add_middleware(AnswerHeaders)
+    app.add_middleware(RequestMeter, tally=app.state.service.requests)  # the outermost: what a gate refuses counts too
+
+
+@asynccontextmanager
+async def _until_all_is_noted(app: FastAPI) -> AsyncIterator[None]:
+    """Let the application end only when its last audit entries are on their way."""
+    yield
+    await app.state.service.door.audit.flush(LAST_ENTRIES_S)

@@ -1,18 +1,19 @@
 """JSON in, JSON out: what a request body must be before any route sees it, and how answers are written.
 
-Owns media types, the size limit and the strict reading of JSON. A route that takes other bodies is an ordinary ``APIRoute`` and
-checks for itself.
+Owns media types, the size limit and the strict reading of JSON. A route that takes other bodies is a ``GuardedRoute`` and checks
+for itself.
 """
 
 import json
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, NoReturn
 
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+from serve_app.access import SUBJECT, GuardedRoute, Handler
 from serve_app.http_errors import RequestRefusedError
 
 MOST_BODY_BYTES = 1_000_000
@@ -20,12 +21,17 @@ JSON_TYPE = "application/json"
 
 
 class JsonAnswer(Response):
-    """An answer written in one pass; the route's ``response_model`` is for the OpenAPI document only. Not finite means null."""
+    """An answer written in one pass; the route's ``response_model`` is for the OpenAPI document only. Not finite means null.
+
+    Attributes:
+        subject: what the audit log says the request was about; by default the task or batch that the answer names.
+    """
 
     media_type = JSON_TYPE
 
-    def __init__(self, answer: BaseModel | Mapping[str, Any]) -> None:
+    def __init__(self, answer: BaseModel | Mapping[str, Any], *, subject: str = "") -> None:
         super().__init__(to_json(answer, inf_nan_mode="null"))
+        self.subject = subject or _named_subject(answer)
 
 
 class JsonRequest(Request):
@@ -53,21 +59,29 @@ class JsonRequest(Request):
             raise _not_json(str(error)) from None
 
 
-class JsonRoute(APIRoute):
+class JsonRoute(GuardedRoute):
     """A route that takes JSON bodies or none."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def guarded_handler(self) -> Handler:
         """The handler, behind the checks of the body."""
-        handle = super().get_route_handler()
+        handle = super().guarded_handler()
 
         async def handle_json(request: Request) -> Response:
             if request.method in ("GET", "HEAD") and not _has_body(request):
                 return await handle(request)
             _check_media_type(request)
             _check_size(_announced_size(request))
-            return await handle(JsonRequest(request.scope, request.receive))
+            response = await handle(JsonRequest(request.scope, request.receive))
+            request.scope[SUBJECT] = getattr(response, "subject", "")
+            return response
 
         return handle_json
+
+
+def _named_subject(answer: BaseModel | Mapping[str, Any]) -> str:
+    """The batch or task that an answer names; "" if none."""
+    find = answer.get if isinstance(answer, Mapping) else partial(getattr, answer)
+    return str(find("batch_id", None) or find("task_id", None) or "")
 
 
 def _has_body(request: Request) -> bool:

@@ -7,8 +7,9 @@ from fastapi import Depends, Request
 
 from configs.settings import Settings
 from serve_app.cpu_meter import CpuMeter
+from serve_app.key_gate import Door
 from serve_app.log_feed import LogFeed
-from serve_app.ports import HealthPort, LogsPort, ResourcesPort, TasksPort
+from serve_app.ports import AccessPort, HealthPort, LogsPort, ResourcesPort, TasksPort
 from serve_app.request_meter import RequestTally
 
 
@@ -20,6 +21,7 @@ class Ports:
     logs: LogsPort
     resources: ResourcesPort
     health: HealthPort
+    access: AccessPort
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,11 @@ class Service:
     feed: LogFeed
     cpu: CpuMeter
     requests: RequestTally = field(default_factory=RequestTally)
+    door: Door = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the door over the same ports; frozen fields can only be set like this."""
+        object.__setattr__(self, "door", Door(self.ports.access))
 
 
 async def service_of(request: Request) -> Service:

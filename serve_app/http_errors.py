@@ -24,6 +24,8 @@ from actors.core.errors import (
     InvalidSelectorError,
     InvalidTransitionError,
     InvalidUnitsError,
+    KeyNotFoundError,
+    LastAdminKeyError,
     LimitError,
     LineFullError,
     StoreUnavailableError,
@@ -42,6 +44,8 @@ STATUS_OF: Mapping[type[Exception], int] = {
     TaskNotFoundError: 404,
     TaskEndedError: 404,  # as the origin answers
     TaskNotEndedError: 404,  # as the origin answers
+    KeyNotFoundError: 404,
+    LastAdminKeyError: 409,
     TaskNotWaitingError: 409,
     InvalidTransitionError: 409,
     DuplicateRequestError: 409,
@@ -73,8 +77,8 @@ MOST_ECHOED_CHARACTERS = 200
 class RequestRefusedError(HTTPException):
     """A request that is refused for its form, before anything is done for it."""
 
-    def __init__(self, status_code: int, code: str, message: str) -> None:
-        super().__init__(status_code, message)
+    def __init__(self, status_code: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status_code, message, headers)
         self.code = code
 
 

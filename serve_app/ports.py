@@ -4,9 +4,10 @@ Routes know these and nothing of Ray; ``ray_ports`` implements them over actor h
 raises the domain's errors (``actors.core.errors``), or ``NotReadyError`` while the component behind it does not answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from actors.access import ApiKey, AuditEntry, AuditPage, KeyTable, NewKey, Role
 from actors.core.explanation import Explanation
 from actors.core.model import WorkKind
 from actors.core.tasks import EndMode, Submission, Task
@@ -89,6 +90,25 @@ class ResourcesPort(Protocol):
         Raises:
             LimitError: names the device or kind that is wrong; nothing was changed.
         """
+
+
+class AccessPort(Protocol):
+    """Keys and the audit log, as the gatekeeper owns them. Every method may raise StoreUnavailableError."""
+
+    async def watch_keys(self, version: int, wait_s: float) -> KeyTable:
+        """All keys once their version is another than the given one (-1: at once), or after ``wait_s``."""
+
+    async def add_key(self, name: str, role: Role) -> NewKey:
+        """Make a key."""
+
+    async def revoke_key(self, key_id: str) -> ApiKey:
+        """Take a key back. Raises KeyNotFoundError, LastAdminKeyError."""
+
+    async def write_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Keep entries; they may come twice."""
+
+    async def read_audit(self, cursor: int | None, limit: int) -> AuditPage:
+        """Entries, newest first; those after the page that ended with ``cursor``."""
 
 
 class HealthPort(Protocol):

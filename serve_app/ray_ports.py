@@ -7,7 +7,7 @@ Ray exception: what an actor raised comes out as it was raised, a silent or dead
 import asyncio
 import pickle
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
@@ -15,6 +15,19 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from actors.access import (
+    AddKey,
+    ApiKey,
+    AuditEntry,
+    AuditPage,
+    KeyTable,
+    NewKey,
+    ReadAudit,
+    RevokeKey,
+    Role,
+    WatchKeys,
+    WriteAudit,
+)
 from actors.core.explanation import Explanation
 from actors.core.model import WorkKind
 from actors.core.tasks import EndMode, Submission, Task
@@ -182,6 +195,34 @@ class RayResources:
         return cast("ResourceView", await self._accountant.ask("set_limits", limits))
 
 
+class RayAccess:
+    """``AccessPort`` over the gatekeeper, who lives with the supervisor."""
+
+    def __init__(self, supervisor: NamedActor) -> None:
+        self._supervisor = supervisor
+
+    async def watch_keys(self, version: int, wait_s: float) -> KeyTable:
+        """See AccessPort."""
+        answer = await self._supervisor.ask("gatekeep", WatchKeys(version, wait_s), timeout_s=wait_s + ANSWER_S)
+        return cast("KeyTable", answer)
+
+    async def add_key(self, name: str, role: Role) -> NewKey:
+        """See AccessPort."""
+        return cast("NewKey", await self._supervisor.ask("gatekeep", AddKey(name, role), is_repeatable=False))
+
+    async def revoke_key(self, key_id: str) -> ApiKey:
+        """See AccessPort."""
+        return cast("ApiKey", await self._supervisor.ask("gatekeep", RevokeKey(key_id), is_repeatable=False))
+
+    async def write_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """See AccessPort. May be repeated: entries have ids."""
+        await self._supervisor.ask("gatekeep", WriteAudit(tuple(entries)))
+
+    async def read_audit(self, cursor: int | None, limit: int) -> AuditPage:
+        """See AccessPort."""
+        return cast("AuditPage", await self._supervisor.ask("gatekeep", ReadAudit(cursor, limit)))
+
+
 class RayHealth:
     """``HealthPort`` over pings. Remembers since when each component has been in its state."""
 
@@ -233,5 +274,6 @@ def build_ray_ports() -> Ports:
         tasks=RayTasks(supervisor),
         logs=RayLogs(log_hub),
         resources=RayResources(accountant),
+        access=RayAccess(supervisor),
         health=RayHealth(accountant, supervisor, log_hub),
     )

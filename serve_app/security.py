@@ -1,17 +1,34 @@
-"""Who may talk to the service at all.
+"""Keeps web pages of others from using a visitor's browser against the service, and the service's own pages from being used by them.
 
-Owns the check of the Host header, which keeps web pages of other sites from reaching a service on loopback under a name of theirs
-(DNS rebinding). Plain ASGI: it costs microseconds and never touches a body.
+Owns the checks of Host (a foreign name that was pointed at loopback: DNS rebinding) and of where a request was made (a page of another
+site), and the headers that every answer carries. Plain ASGI: each costs microseconds and never touches a body. It knows nothing of keys.
 """
 
 from collections.abc import Iterable
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+from urllib.parse import urlsplit
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.http_errors import HttpFault
 
 _ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_ANY_ORIGIN: Final = "*"
+_PAGES: Final = ("/ui", "/docs", "/redoc")
+#: The pages of the documentation come with FastAPI, and their scripts from where it takes them.
+_DOCS_POLICY: Final = (
+    "default-src 'none'; connect-src 'self'; worker-src blob:; img-src 'self' data: https://fastapi.tiangolo.com; "
+    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; font-src https://fonts.gstatic.com; "
+    "style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; frame-ancestors 'none'; base-uri 'none'"
+)
+_PAGE_POLICY: Final = (
+    "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+#: Data that a browser takes for a page after all can do nothing.
+_DATA_POLICY: Final = "default-src 'none'; sandbox; frame-ancestors 'none'"
 
 
 class HostGate:
@@ -19,22 +36,78 @@ class HostGate:
 
     def __init__(self, app: ASGIApp, names: Iterable[str] = ()) -> None:
         self._app = app
-        self._names = frozenset(name.lower() for name in names) - _ANY_ADDRESS
+        self._names = frozenset(name.strip("[] ").lower() for name in names) - _ANY_ADDRESS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         if scope["type"] != "http" or self._is_known(scope):
             await self._app(scope, receive, send)
             return
-        message = "the Host header must be localhost, a loopback address or the configured host"
+        message = (
+            "the Host header must be localhost, a loopback address or the configured host; "
+            "further names of this machine can be set with RFUAV_HOST_NAMES"
+        )
         await HttpFault(400, "host_not_allowed", message).response()(scope, receive, send)
 
     def _is_known(self, scope: Scope) -> bool:
-        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        hosts = _header_values(scope, b"host")
         if len(hosts) != 1:
             return False
-        host = host_name(hosts[0].decode("latin-1"))
+        host = host_name(hosts[0])
         return host in self._names or is_loopback(host)
+
+
+class OriginGate:
+    """Refuses what a page of another site asks for in its visitor's name, unless its origin is one of ``origins``.
+
+    A browser says where a request was made: ``Origin`` with everything that may change something, ``Sec-Fetch-Site`` with everything.
+    Programs say neither and are let through; following a link to the service is let through too.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Iterable[str] = ()) -> None:
+        self._app = app
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] != "http" or self._is_welcome(scope):
+            await self._app(scope, receive, send)
+            return
+        message = "pages of other sites may not use this service; CORS_ORIGINS lists those that may"
+        await HttpFault(403, "origin_not_allowed", message).response()(scope, receive, send)
+
+    def _is_welcome(self, scope: Scope) -> bool:
+        origins = _header_values(scope, b"origin")
+        if origins and self._origins & {origins[0].lower(), _ANY_ORIGIN}:
+            return True
+        is_foreign = "cross-site" in _header_values(scope, b"sec-fetch-site")
+        if scope["method"] in _SAFE_METHODS:
+            is_link = scope["method"] == "GET" and "navigate" in _header_values(scope, b"sec-fetch-mode")
+            return not is_foreign or is_link or scope["method"] == "OPTIONS"
+        return not is_foreign and all(_is_own(origin, scope) for origin in origins)
+
+
+class AnswerHeaders:
+    """Adds to every answer what keeps browsers from guessing, caching, framing and telling addresses on; what is set already stays."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and add the headers to its answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        added = _headers_for(scope["path"])
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = {name.lower() for name, _ in message.get("headers", ())}
+                missing = [(name, value) for name, value in added if name not in present]
+                message["headers"] = [*message.get("headers", ()), *missing]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
 
 
 def host_name(header: str) -> str:
@@ -46,10 +119,35 @@ def host_name(header: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name can only mean this machine."""
+    """Whether a host name or address can only mean this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         return False
+    # A socket for both protocols shows clients of the older one as ::ffff:127.0.0.1.
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _header_values(scope: Scope, wanted: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
+
+
+def _is_own(origin: str, scope: Scope) -> bool:
+    """Whether a page of this service made the request: it came from where the request went."""
+    return urlsplit(origin.lower()).netloc in [host.lower() for host in _header_values(scope, b"host")]
+
+
+def _headers_for(path: str) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers of an answer: pages may load what they need, everything else is data."""
+    page = next((page for page in _PAGES if path == page or path.startswith(f"{page}/")), None)
+    policy = _DATA_POLICY if page is None else _PAGE_POLICY if page == "/ui" else _DOCS_POLICY
+    return (
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"cache-control", b"no-store" if page is None else b"no-cache"),
+        (b"content-security-policy", policy.encode()),
+        (b"x-frame-options", b"DENY"),
+    )

@@ -4,11 +4,13 @@ Tests move the world by hand (``grant``, ``progress``, ``finish``, ``write``) an
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from actors.core.errors import ActorSystemError, LimitError
+from actors.access import ApiKey, AuditEntry, AuditPage, KeyTable, NewKey, Role, mint_key
+from actors.core.errors import ActorSystemError, KeyNotFoundError, LastAdminKeyError, LimitError
 from actors.core.events import WaitReason
 from actors.core.explanation import Explanation, Holder
 from actors.core.model import GIB, Device, DeviceKind, Lease, LeaseRequest, Portion, WorkKind
@@ -244,6 +246,61 @@ class FakeResources:
         for name in (view.device.kind.value, view.device.device_id):
             merged |= limits.get(name, {})
         return replace(view, limits=merged)
+
+
+class FakeAccess:
+    """``AccessPort`` over a dictionary and a list."""
+
+    def __init__(self) -> None:
+        self.table = KeyTable(0, {})
+        self.entries: list[AuditEntry] = []
+        self.is_ready = True
+        self._change = asyncio.Condition()
+
+    async def watch_keys(self, version: int, wait_s: float) -> KeyTable:
+        self._check_ready()
+        if wait_s:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s), self._change:
+                    await self._change.wait_for(lambda: self.table.version != version)
+        return self.table
+
+    async def add_key(self, name: str, role: Role) -> NewKey:
+        self._check_ready()
+        new = mint_key(name, role, now=START)
+        await self.put(KeyTable(self.table.version + 1, {**self.table.keys, new.key.key_id: new.key}))
+        return new
+
+    async def revoke_key(self, key_id: str) -> ApiKey:
+        self._check_ready()
+        keys = dict(self.table.keys)
+        key = keys.pop(key_id, None)
+        if key is None:
+            raise KeyNotFoundError(key_id)
+        if key.role is Role.ADMIN and all(other.role is not Role.ADMIN for other in keys.values()):
+            raise LastAdminKeyError(key_id)
+        await self.put(KeyTable(self.table.version + 1, keys))
+        return key
+
+    async def write_audit(self, entries: Sequence[AuditEntry]) -> None:
+        self._check_ready()
+        self.entries += entries
+
+    async def read_audit(self, cursor: int | None, limit: int) -> AuditPage:
+        self._check_ready()
+        end = len(self.entries) if cursor is None else cursor
+        start = max(0, end - limit)
+        return AuditPage(tuple(reversed(self.entries[start:end])), start or None)
+
+    async def put(self, table: KeyTable) -> None:
+        """Replace the keys, as others may at any time."""
+        async with self._change:
+            self.table = table
+            self._change.notify_all()
+
+    def _check_ready(self) -> None:
+        if not self.is_ready:
+            raise NotReadyError("gatekeeper")
 
 
 class FakeHealth:

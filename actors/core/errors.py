@@ -17,6 +17,8 @@
     |  |- TaskNotEndedError         the task must end first
     |  |- TaskNotWaitingError       the task is not in line (any more)
     |  `- InvalidTransitionError    a state change that the table does not hold
+    |- KeyNotFoundError             no API key has this id
+    |- LastAdminKeyError            without this API key nobody could manage keys
     |- SubmissionError              a request whose field is wrong in a way only this machine can tell
     |- StoreUnavailableError        the durable store cannot be written or read now (a full disk, say)
     `- StaleTokenError              a holder with an old fencing token wants to write
@@ -197,6 +199,32 @@ class InvalidTransitionError(ActorSystemError):
 
     def __str__(self) -> str:
         return f"task {self.task_id} cannot become {self.wanted}; its history: {' -> '.join(self.history)}"
+
+
+class KeyNotFoundError(ActorSystemError):
+    """No API key has this id."""
+
+    code = "key_not_found"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(key_id)
+        self.key_id = key_id
+
+    def __str__(self) -> str:
+        return f"there is no key {self.key_id!r}"
+
+
+class LastAdminKeyError(ActorSystemError):
+    """The key is the last that may manage keys."""
+
+    code = "last_admin_key"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(key_id)
+        self.key_id = key_id
+
+    def __str__(self) -> str:
+        return f"key {self.key_id!r} is the last admin key: make another first, or use `rfuav keys revoke` on the service's machine"
 
 
 class SubmissionError(ActorSystemError):

@@ -3,7 +3,9 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from actors.access import Role
 from actors.core.model import WorkKind
+from serve_app.access import requires
 from serve_app.batches import submit_all
 from serve_app.bodies import JsonAnswer, JsonRoute
 from serve_app.context import ServiceDep
@@ -19,6 +21,7 @@ START_ERRORS = error_responses(400, 403, 404, 409, 413, 415, 422, 429, 503)
 
 
 @router.post("/api/v2/inference/start", response_model=TaskResponse, responses=START_ERRORS)
+@requires(Role.OPERATOR, action="submit")
 async def start_inference(request: InferenceRequest, service: ServiceDep) -> Response:
     """Submit an inference over a file or a folder."""
     task = await service.ports.tasks.submit(inference_submission(request, service.settings))
@@ -27,12 +30,14 @@ async def start_inference(request: InferenceRequest, service: ServiceDep) -> Res
 
 @router.post("/api/v2/inference", response_model=TaskResponse, responses=START_ERRORS, deprecated=True)
 @router.post("/api/v1/inference", response_model=TaskResponse, responses=START_ERRORS, deprecated=True)
+@requires(Role.OPERATOR, action="submit")
 async def start_inference_as_before(request: LegacyInferenceRequest, service: ServiceDep) -> Response:
     """Submit an inference; fields that are not known are ignored."""
     return await start_inference(request, service)
 
 
 @router.post("/api/v2/inference/batch", response_model=BatchResponse, responses=START_ERRORS)
+@requires(Role.OPERATOR, action="submit_batch")
 async def start_batch(request: BatchInferenceRequest, service: ServiceDep) -> Response:
     """Submit one inference for each source: all of them, or none."""
     batch_id, submissions = batch_submissions(request, service.settings)
@@ -48,6 +53,7 @@ async def start_batch(request: BatchInferenceRequest, service: ServiceDep) -> Re
 
 
 @router.get("/api/v2/inference/{task_id}", response_model=TaskResponse, responses=error_responses(400, 404, 422, 503))
+@requires(Role.VIEWER)
 async def get_inference(task_id: str, service: ServiceDep) -> Response:
     """One inference job."""
     return JsonAnswer(task_response(await find_task(service, task_id, WorkKind.INFERENCE)))

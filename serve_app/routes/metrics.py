@@ -7,6 +7,8 @@ from typing import TypeVar
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from actors.access import Role
+from serve_app.access import requires
 from serve_app.bodies import JsonRoute
 from serve_app.context import ServiceDep
 from serve_app.http_errors import error_responses
@@ -23,6 +25,7 @@ Answer = TypeVar("Answer")
 
 
 @router.get("/metrics", response_class=Response, responses=METRICS_RESPONSES)
+@requires(Role.VIEWER)
 async def get_metrics(service: ServiceDep) -> Response:
     """Devices, leases, the line, waits, attempts and requests. Always 200: rfuav_up tells what is missing."""
     ports = service.ports

@@ -8,15 +8,19 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from actors.access import Role
 from actors.core.model import WorkKind
 from actors.learning.catalog import SUPPORTED_MODELS
 from actors.messages import ComponentHealth, ResourceView
+from serve_app.access import caller_of, open_to_all, requires
 from serve_app.bodies import JsonAnswer, JsonRoute
 from serve_app.context import Service, ServiceDep
 from serve_app.http_errors import error_responses
 from serve_app.ports import NotReadyError
 from serve_app.schemas.system import (
+    BriefHealthResponse,
     ComponentBody,
+    ComponentState,
     HealthResponse,
     InfoResponse,
     ResourceStatus,
@@ -34,6 +38,7 @@ _NOTHING_KNOWN = ResourceView(at=0.0, devices=(), waiting=0, oldest_wait_s=0.0)
 
 
 @router.get("/", response_model=RootResponse, responses=error_responses(400))
+@open_to_all
 async def get_root(request: Request, service: ServiceDep) -> Response:
     """Name, version, features and the route table."""
     answer = RootResponse(
@@ -47,9 +52,12 @@ async def get_root(request: Request, service: ServiceDep) -> Response:
     return JsonAnswer(answer)
 
 
-@router.get("/api/v1/health", response_model=HealthResponse, responses=error_responses(400))
-async def get_health(service: ServiceDep) -> Response:
-    """Whether every part answers. Always 200: the body tells."""
+@router.get("/api/v1/health", response_model=HealthResponse | BriefHealthResponse, responses=error_responses(400))
+@open_to_all
+async def get_health(request: Request, service: ServiceDep) -> Response:
+    """Whether every part answers. Always 200: the body tells. Without a key, where one is needed, it tells no more than that."""
+    if caller_of(request).role is None:
+        return JsonAnswer(_brief_health(await service.ports.health.components()))
     components, view = await asyncio.gather(service.ports.health.components(), _view_if_ready(service))
     answer = HealthResponse(
         status=overall_status(components),
@@ -65,6 +73,7 @@ async def get_health(service: ServiceDep) -> Response:
 
 
 @router.get("/api/v1/info", response_model=InfoResponse, responses=error_responses(400, 503))
+@requires(Role.VIEWER)
 async def get_info(service: ServiceDep) -> Response:
     """What the service is, which models it knows, what it runs on."""
     view = await service.ports.resources.view()
@@ -89,6 +98,14 @@ def overall_status(components: Mapping[str, ComponentHealth]) -> Literal["health
     if ailing & VITAL_COMPONENTS:
         return "unhealthy"
     return "degraded" if ailing else "healthy"
+
+
+def _brief_health(components: Mapping[str, ComponentHealth]) -> BriefHealthResponse:
+    return BriefHealthResponse(
+        status=overall_status(components),
+        timestamp=datetime.now(UTC).isoformat(),
+        components={name: ComponentState(state=health.state) for name, health in components.items()},
+    )
 
 
 async def _view_if_ready(service: Service) -> ResourceView:

@@ -7,8 +7,10 @@ from fastapi import APIRouter, Query
 from pydantic import StringConstraints
 from starlette.responses import Response
 
+from actors.access import Role
 from actors.core.tasks import EndMode, TaskState
 from actors.messages import TaskQuery
+from serve_app.access import requires
 from serve_app.bodies import JsonAnswer, JsonRoute
 from serve_app.context import ServiceDep
 from serve_app.http_errors import error_responses
@@ -36,6 +38,7 @@ class TaskType(StrEnum):
 
 
 @router.get("/api/v2/tasks", response_model=TaskListResponse, responses=error_responses(400, 404, 422, 503))
+@requires(Role.VIEWER)
 async def list_tasks(
     service: ServiceDep,
     status: Annotated[TaskState | None, EmptyMeansNone, Query()] = None,
@@ -50,12 +53,14 @@ async def list_tasks(
 
 @router.get("/api/v2/tasks/{task_id}", response_model=TaskResponse, responses=TASK_ERRORS)
 @router.get("/api/v1/tasks/{task_id}", response_model=TaskResponse, responses=TASK_ERRORS, deprecated=True)
+@requires(Role.VIEWER)
 async def get_task(task_id: str, service: ServiceDep) -> Response:
     """One task."""
     return JsonAnswer(task_response(await find_task(service, task_id)))
 
 
 @router.get("/api/v2/tasks/{task_id}/logs", response_class=Response, responses=LOG_RESPONSES)
+@requires(Role.VIEWER, takes_ticket=True)
 async def follow_task(task_id: str, wish: LogWishDep, service: ServiceDep) -> Response:
     """The log of a task, as it comes."""
     await find_task(service, task_id)
@@ -63,12 +68,14 @@ async def follow_task(task_id: str, wish: LogWishDep, service: ServiceDep) -> Re
 
 
 @router.get("/api/v2/tasks/{task_id}/history", response_model=TaskHistoryResponse, responses=TASK_ERRORS)
+@requires(Role.VIEWER)
 async def get_history(task_id: str, service: ServiceDep) -> Response:
     """Every state that a task has been in, with what brought it there."""
     return JsonAnswer(task_history_response(await find_task(service, task_id)))
 
 
 @router.post("/api/v2/tasks/{task_id}/cancel", response_model=TaskActionResponse, responses=TASK_ERRORS)
+@requires(Role.OPERATOR, action="cancel")
 async def cancel_task(task_id: str, service: ServiceDep) -> Response:
     """Take a waiting task out of the line, or stop a running one."""
     require_task_id(task_id)
@@ -77,6 +84,7 @@ async def cancel_task(task_id: str, service: ServiceDep) -> Response:
 
 
 @router.post("/api/v2/tasks/{task_id}/kill", response_model=TaskActionResponse, responses=TASK_ERRORS)
+@requires(Role.OPERATOR, action="kill")
 async def kill_task(task_id: str, service: ServiceDep) -> Response:
     """End a task at once, without a checkpoint; one that waits leaves the line."""
     require_task_id(task_id)
@@ -85,6 +93,7 @@ async def kill_task(task_id: str, service: ServiceDep) -> Response:
 
 
 @router.delete("/api/v2/tasks/{task_id}", response_model=TaskActionResponse, responses=TASK_ERRORS)
+@requires(Role.OPERATOR, action="delete")
 async def delete_task(task_id: str, service: ServiceDep) -> Response:
     """Forget an ended task and its log; the files it wrote stay."""
     require_task_id(task_id)

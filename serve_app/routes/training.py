@@ -3,8 +3,10 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from actors.access import Role
 from actors.core.model import WorkKind
 from actors.core.tasks import EndMode
+from serve_app.access import requires
 from serve_app.bodies import JsonAnswer, JsonRoute
 from serve_app.context import ServiceDep
 from serve_app.http_errors import error_responses
@@ -21,6 +23,7 @@ TASK_ERRORS = error_responses(400, 404, 415, 422, 503)
 
 
 @router.post("/api/v2/training/start", response_model=TaskResponse, responses=START_ERRORS)
+@requires(Role.OPERATOR, action="submit")
 async def start_training(request: TrainingRequest, service: ServiceDep) -> Response:
     """Submit a training."""
     task = await service.ports.tasks.submit(training_submission(request, service.settings))
@@ -29,12 +32,14 @@ async def start_training(request: TrainingRequest, service: ServiceDep) -> Respo
 
 @router.post("/api/v2/train", response_model=TaskResponse, responses=START_ERRORS, deprecated=True)
 @router.post("/api/v1/train", response_model=TaskResponse, responses=START_ERRORS, deprecated=True)
+@requires(Role.OPERATOR, action="submit")
 async def start_training_as_before(request: LegacyTrainingRequest, service: ServiceDep) -> Response:
     """Submit a training; fields that are not known are ignored."""
     return await start_training(request, service)
 
 
 @router.get("/api/v2/training/{task_id}", response_model=TaskResponse, responses=TASK_ERRORS)
+@requires(Role.VIEWER)
 async def get_training(task_id: str, service: ServiceDep) -> Response:
     """One training with its latest metrics."""
     return JsonAnswer(task_response(await find_task(service, task_id, WorkKind.TRAINING)))
@@ -43,6 +48,7 @@ async def get_training(task_id: str, service: ServiceDep) -> Response:
 @router.get("/api/v2/training/{task_id}/logs", response_class=Response, responses=LOG_RESPONSES)
 @router.get("/api/v2/train/{task_id}/logs", response_class=Response, responses=LOG_RESPONSES, deprecated=True)
 @router.get("/api/v1/train/{task_id}/logs", response_class=Response, responses=LOG_RESPONSES, deprecated=True)
+@requires(Role.VIEWER, takes_ticket=True)
 async def follow_training(task_id: str, wish: LogWishDep, service: ServiceDep) -> Response:
     """The log of a training, as it comes."""
     await find_task(service, task_id, WorkKind.TRAINING)
@@ -50,6 +56,7 @@ async def follow_training(task_id: str, wish: LogWishDep, service: ServiceDep) -
 
 
 @router.post("/api/v2/training/{task_id}/stop", response_model=TaskActionResponse, responses=TASK_ERRORS)
+@requires(Role.OPERATOR, action="stop")
 async def stop_training(task_id: str, service: ServiceDep) -> Response:
     """End a training; a running one writes a checkpoint first."""
     await find_task(service, task_id, WorkKind.TRAINING)

@@ -5,6 +5,8 @@ import time
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from actors.access import Role
+from serve_app.access import requires
 from serve_app.bodies import JsonAnswer, JsonRoute
 from serve_app.context import ServiceDep
 from serve_app.http_errors import error_responses
@@ -21,6 +23,7 @@ router = APIRouter(route_class=JsonRoute, tags=["tasks"])
 @router.post(
     "/api/v2/tasks/explain", response_model=ExplainResponse, responses=error_responses(400, 403, 404, 409, 413, 415, 422, 503)
 )
+@requires(Role.VIEWER)
 async def explain_request(request: ExplainRequest, service: ServiceDep) -> Response:
     """Say what would happen to a request; nothing is submitted."""
     if isinstance(request, ExplainTraining):
@@ -31,6 +34,7 @@ async def explain_request(request: ExplainRequest, service: ServiceDep) -> Respo
 
 
 @router.get("/api/v2/tasks/{task_id}/why", response_model=WhyResponse, responses=error_responses(400, 404, 422, 503))
+@requires(Role.VIEWER)
 async def why_task_waits(task_id: str, service: ServiceDep) -> Response:
     """Say what a waiting task misses, who holds it, what would free it, and when it may start."""
     task = await find_task(service, task_id)
@@ -43,6 +47,7 @@ async def why_task_waits(task_id: str, service: ServiceDep) -> Response:
     response_model=TaskActionResponse,
     responses=error_responses(400, 404, 409, 413, 415, 422, 503),
 )
+@requires(Role.OPERATOR, action="set_priority")
 async def set_priority(task_id: str, request: PriorityRequest, service: ServiceDep) -> Response:
     """Give a waiting task another place in the line."""
     require_task_id(task_id)

@@ -15,6 +15,12 @@ class ComponentBody(ResponseModel):
     detail: str
 
 
+class ComponentState(ResponseModel):
+    """Whether one part of the service answers, without more."""
+
+    state: Literal["healthy", "unhealthy", "starting", "not_deployed"]
+
+
 class ResourceStatus(ResponseModel):
     """Devices in brief."""
 
@@ -35,6 +41,14 @@ class HealthResponse(ResponseModel):
     active_log_streams: int
     resource_status: ResourceStatus
     components: dict[str, ComponentBody]
+
+
+class BriefHealthResponse(ResponseModel):
+    """What those are told who sent no key where one is needed."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    timestamp: Timestamp
+    components: dict[str, ComponentState]
 
 
 class InfoResponse(ResponseModel):

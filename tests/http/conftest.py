@@ -9,7 +9,7 @@ from serve_app.app import create_app
 from serve_app.context import Ports, Service
 from serve_app.cpu_meter import CpuMeter
 from serve_app.log_feed import LogFeed
-from tests.fakes import FakeHealth, FakeLogs, FakeResources, FakeTasks, make_device_view
+from tests.fakes import FakeAccess, FakeHealth, FakeLogs, FakeResources, FakeTasks, make_device_view
 
 BASE_URL = "http://127.0.0.1:8000"
 
@@ -40,6 +40,11 @@ def health():
 
 
 @pytest.fixture
+def access():
+    return FakeAccess()
+
+
+@pytest.fixture
 def settings():
     return Settings()
 
@@ -52,15 +57,15 @@ def feed(logs):
 @pytest.fixture(scope="session")
 def built_app():
     """Building the routes takes a third of a second: done once, with nothing behind them."""
-    nothing = Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth())
+    nothing = Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), FakeAccess())
     return create_app(nothing, Settings())
 
 
 @pytest.fixture
-def app(built_app, tasks, logs, resources, health, settings, feed):
+def app(built_app, tasks, logs, resources, health, access, settings, feed):
     """The application over this test's own world."""
     built_app.state.service = Service(
-        Ports(tasks, logs, resources, health), settings, feed, CpuMeter(), built_app.state.service.requests
+        Ports(tasks, logs, resources, health, access), settings, feed, CpuMeter(), built_app.state.service.requests
     )
     return built_app
 

@@ -14,7 +14,7 @@ from serve_app.context import Ports, Service
 from serve_app.cpu_meter import CpuMeter
 from serve_app.log_feed import LogFeed
 from serve_app.schemas.tasks import ErrorResponse
-from tests.fakes import FakeHealth, FakeLogs, FakeResources, FakeTasks
+from tests.fakes import FakeAccess, FakeHealth, FakeLogs, FakeResources, FakeTasks
 from tests.http import bodies
 
 ROUTES = {
@@ -34,12 +34,14 @@ VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.di
 
 @pytest.fixture(scope="module")
 def app():
-    return create_app(Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth()), Settings())
+    return create_app(Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), FakeAccess()), Settings())
 
 
 async def post(app, path, body):
     tasks, logs = FakeTasks(), FakeLogs()
-    app.state.service = Service(Ports(tasks, logs, FakeResources(), FakeHealth()), Settings(), LogFeed(logs), CpuMeter())
+    app.state.service = Service(
+        Ports(tasks, logs, FakeResources(), FakeHealth(), FakeAccess()), Settings(), LogFeed(logs), CpuMeter()
+    )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         return await client.post(path, content=json.dumps(body), headers={"content-type": "application/json"})
 

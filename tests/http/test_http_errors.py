@@ -13,7 +13,7 @@ from serve_app.http_errors import describe_error
 from serve_app.ports import NotReadyError
 from serve_app.schemas.tasks import ErrorResponse
 from serve_app.security import host_name, is_loopback
-from tests.fakes import FakeHealth, FakeLogs, FakeResources, FakeTasks
+from tests.fakes import FakeAccess, FakeHealth, FakeLogs, FakeResources, FakeTasks
 from tests.http import bodies
 
 pytestmark = pytest.mark.anyio
@@ -22,6 +22,8 @@ TABLE = [
     (errors.TaskNotFoundError("t"), 404, "task_not_found"),
     (errors.TaskEndedError("t"), 404, "task_already_ended"),
     (errors.TaskNotEndedError("t"), 404, "task_not_ended"),
+    (errors.KeyNotFoundError("k"), 404, "key_not_found"),
+    (errors.LastAdminKeyError("k"), 409, "last_admin_key"),
     (errors.TaskNotWaitingError("t"), 409, "task_not_waiting"),
     (errors.DuplicateRequestError("t", "in use"), 409, "duplicate_id"),
     (errors.UnsatisfiableRequestError("t", "no GPU here; use device cpu"), 409, "impossible_device"),
@@ -145,5 +147,5 @@ class TestCors:
 
 def make_client(settings):
     """A client of an application with its own settings."""
-    app = create_app(Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth()), settings)
+    app = create_app(Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), FakeAccess()), settings)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
