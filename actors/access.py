@@ -50,6 +50,10 @@ class ApiKey:
     digest: str = field(repr=False)
     created_at: float
 
+    def __str__(self) -> str:
+        """The key as the audit log names it, also when it is gone."""
+        return f"{self.key_id} ({self.role} {self.name})"
+
 
 @dataclass(frozen=True, slots=True)
 class NewKey:

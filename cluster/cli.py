@@ -1,17 +1,21 @@
 """The command ``rfuav``. Parses, calls one function, prints; what is heavy is imported by the command that needs it."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from actors.access import Role
+from actors.core.errors import KeyNotFoundError, StoreUnavailableError
 from cluster.devices_command import DEFAULT_URL, UrlError, describe, read_devices
-from cluster.http_probe import NoAnswerError
+from cluster.http_probe import KeyNeededError, NoAnswerError
 from configs.settings import Settings, SettingsError, load_settings
 
 #: Exit codes: the service is not up or not healthy; the user's input cannot be used.
@@ -27,7 +31,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+
 StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Folder of the store, logs and run files. Default: ./var")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file with settings.")]
+ApiKeyText = Annotated[
+    str, typer.Option("--api-key", envvar="RFUAV_API_KEY", help="Key for the service; better set than typed, others see commands.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
@@ -39,7 +50,7 @@ def up(  # noqa: PLR0913 (one parameter per option)
     simulate_gpus: Annotated[int | None, typer.Option(help="Logical GPUs that compute on the CPU.")] = None,
     state_dir: StateDir = None,
     data_root: Annotated[list[Path] | None, typer.Option(help="Folder that requests may use; repeatable. Default: .")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
+    config: ConfigFile = None,
     address: Annotated[str | None, typer.Option(help="host:port of a running Ray to use instead of starting one.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when the service is ready.")] = False,
 ) -> None:
@@ -108,12 +119,15 @@ def devices(
     *,
     check: Annotated[bool, typer.Option("--check", help="Compare the ledger with Ray and the live processes.")] = False,
     url: Annotated[str, typer.Option(envvar="RFUAV_URL", help="Where the service answers.")] = DEFAULT_URL,
+    api_key: ApiKeyText = "",
     as_json: AsJson = False,
 ) -> None:
     """List the devices with shares, limits and holders; with --check, exit code 1 when the books differ."""
     try:
-        report = read_devices(url, with_check=check)
+        report = read_devices(url, with_check=check, api_key=api_key)
     except UrlError as error:
+        _give_up(error, BAD_INPUT)
+    except KeyNeededError as error:
         _give_up(error, BAD_INPUT)
     except NoAnswerError as error:
         _give_up(f"no answer from {url} ({error}); is it up? see `rfuav status`", NOT_UP)
@@ -123,6 +137,75 @@ def devices(
         for line in describe(report):
             _say(line)
     raise typer.Exit(0 if report.agrees else DIFFERENT)
+
+
+@keys_app.command("add")
+def add_key(
+    *,
+    role: Annotated[Role, typer.Option(help="viewer looks, operator also submits and ends, admin also sets limits and keys.")],
+    name: Annotated[str, typer.Option(help="Whose it is, or what for.")],
+    state_dir: StateDir = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and show it, once. Works whether the service runs or not; a running one knows it within a second."""
+    from cluster import keys_command  # noqa: PLC0415 (keeps `rfuav --help` quick)
+
+    settings = _settings(config, state_dir=state_dir)
+    with _store_trouble():
+        try:
+            new = keys_command.add_key(settings, name=name, role=role)
+        except keys_command.KeyNameError as error:
+            _give_up(error, BAD_INPUT)
+    if as_json:
+        _say(json.dumps(keys_command.as_fields(new.key) | {"key": new.token}))
+    else:
+        _say(new.token)
+        print(f"This is key {new.key.key_id}, role {role.value}. It is kept only as a hash: note it down now.", file=sys.stderr)
+
+
+@keys_app.command("list")
+def list_keys(*, state_dir: StateDir = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """List the keys: id, role, day, name."""
+    from cluster import keys_command  # noqa: PLC0415 (keeps `rfuav --help` quick)
+
+    settings = _settings(config, state_dir=state_dir)
+    with _store_trouble():
+        keys = keys_command.list_keys(settings) if keys_command.has_keys(settings) else []
+    if as_json:
+        _say(json.dumps([keys_command.as_fields(key) for key in keys]))
+    else:
+        for line in keys_command.describe(keys):
+            _say(line)
+
+
+@keys_app.command("revoke")
+def revoke_key(key_id: str, *, state_dir: StateDir = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Take a key back by its id; a running service refuses it within a second."""
+    from cluster import keys_command  # noqa: PLC0415 (keeps `rfuav --help` quick)
+
+    settings = _settings(config, state_dir=state_dir)
+    with _store_trouble():
+        try:
+            left = keys_command.revoke_key(settings, key_id)
+        except KeyNotFoundError as error:
+            _give_up(f"{error}; `rfuav keys list` shows all", BAD_INPUT)
+    if as_json:
+        _say(json.dumps({"key_id": key_id, "keys_left": left}))
+    else:
+        _say(
+            f"key {key_id} is revoked"
+            + ("" if left else "; it was the last: the service needs none now and answers this machine only")
+        )
+
+
+@contextlib.contextmanager
+def _store_trouble() -> Iterator[None]:
+    """End the command in plain words where the store cannot be used."""
+    try:
+        yield
+    except (StoreUnavailableError, OSError) as error:
+        _give_up(error, NOT_UP)
 
 
 def main() -> None:

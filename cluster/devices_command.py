@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -37,16 +38,18 @@ class DeviceReport:
         return json.dumps(chosen | {"gpus": self.gpus["devices"], "check": self.check})
 
 
-def read_devices(url: str, *, with_check: bool) -> DeviceReport:
+def read_devices(url: str, *, with_check: bool, api_key: str = "") -> DeviceReport:
     """Ask the service.
 
     Raises:
         UrlError: nothing can be at this URL.
+        KeyNeededError: the service wants a key.
         NoAnswerError: nobody answers there, or not as the service does.
     """
     base = _base(url)
-    check = get_json(base, "api/v2/resources/check", timeout_s=_CHECK_S) if with_check else None
-    return DeviceReport(get_json(base, "api/v2/resources"), get_json(base, "api/v2/resources/gpu"), check)
+    read = partial(get_json, base, api_key=api_key)
+    check = read("api/v2/resources/check", timeout_s=_CHECK_S) if with_check else None
+    return DeviceReport(read("api/v2/resources"), read("api/v2/resources/gpu"), check)
 
 
 def describe(report: DeviceReport) -> list[str]:

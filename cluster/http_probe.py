@@ -28,21 +28,28 @@ class NoAnswerError(Exception):
     """Nobody answers, or not with JSON."""
 
 
-def get_json(url: str, path: str, *, timeout_s: float = _TIMEOUT_S) -> Any:
+class KeyNeededError(NoAnswerError):
+    """The service wants a key, or another one."""
+
+
+def get_json(url: str, path: str, *, timeout_s: float = _TIMEOUT_S, api_key: str = "") -> Any:
     """Read a JSON answer. ``url`` ends with a slash, ``path`` begins without.
 
     Raises:
+        KeyNeededError: the service wants a key, or one of another role.
         NoAnswerError: nobody answers, or with an error status, or with something else than JSON.
     """
     parts = urlsplit(url)
     # http.client knows no proxies (the service is on this machine) and costs a hundredth of what httpx takes to begin.
     with contextlib.closing(HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)) as connection:
         try:
-            connection.request("GET", parts.path + path)
+            connection.request("GET", parts.path + path, headers={"X-API-Key": api_key} if api_key else {})
             answer = connection.getresponse()
             content = answer.read()
         except (OSError, HTTPException) as error:
             raise NoAnswerError(str(error) or type(error).__name__) from error
+    if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        raise KeyNeededError(f"{url}{path} answers {answer.status}: set RFUAV_API_KEY to a key that may")
     if answer.status >= HTTPStatus.BAD_REQUEST:
         raise NoAnswerError(f"{url}{path} answers {answer.status}")
     try:
@@ -69,6 +76,8 @@ def describe_devices(url: str) -> list[str]:
     """One line per GPU for people, or one that says there is none."""
     try:
         devices = get_json(url, "api/v2/resources/gpu").get("devices", [])
+    except KeyNeededError:
+        return ["GPUs: `rfuav devices` lists them, with a key in RFUAV_API_KEY"]
     except (NoAnswerError, AttributeError) as error:
         return [f"GPUs: unknown ({error})"]
     return [_describe(device) for device in devices] or ["GPUs: none; everything computes on the CPU"]

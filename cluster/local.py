@@ -6,6 +6,7 @@ Owns the order of things and what is said about them. The composition inside Ray
 import contextlib
 import ipaddress
 import os
+import shlex
 import sys
 import threading
 import time
@@ -13,13 +14,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from actors import presence
+from actors.core.errors import ActorSystemError
 from actors.presence import Presence
 from cluster import signals
 from cluster.bring_down import UP, bring_down
 from cluster.http_probe import describe_devices, probe_health
+from cluster.keys_command import has_keys
 from cluster.ports import can_listen
 from cluster.processes import end_processes, find_presences, find_processes, instance_mark
 from cluster.ray_head import HeadStart, driver_environment, ensure_token, keep_logs, temp_dir_of, token_path
@@ -34,6 +38,9 @@ _PROBES_PER_LOOK: Final = 20
 _LOOK_S: Final = 2.0
 #: A foreground ``up`` that is asked to stop ends everything itself; its own bounds add up to less.
 _UP_STOP_DEADLINE_S: Final = 40.0
+
+#: The addresses that stand for all, and where they are reached on this machine.
+_REACHED_AT: Final = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1"})
 
 Say = Callable[[str], None]
 
@@ -89,17 +96,21 @@ def up(settings: Settings, *, address: str | None, detach: bool, say: Say) -> No
         say: takes lines for the user.
 
     Raises:
-        SettingsError: the host is not loopback, the port is taken, or the state folder cannot be written.
+        SettingsError: the host is not loopback and there are no keys, the port is taken, or the state folder cannot be written.
         AlreadyUpError: this state folder's service is up.
         StateFolderBusyError: another command works on the state folder.
         BringUpError: something did not start, or Ray ended by itself; everything was ended.
     """
-    _refuse_open_host(settings.host)
+    _refuse_open_host(settings)
     _prepare_state_folder(settings.state_dir)
     with locked(settings.state_dir), signals.stop_as_exception():
         _refuse_second(settings.state_dir)
         with _announced(settings.state_dir), _nothing_left_behind(settings.state_dir, say):
             bring_down(settings.state_dir, take_apart=False)
+            if settings.host in _REACHED_AT and not settings.host_names:
+                say(
+                    "clients may use loopback names only; RFUAV_HOST_NAMES lists the names and addresses of this machine that they use"
+                )
             record = _bring_up(settings, address, say)
             for line in describe_devices(record.url):
                 say(line)
@@ -133,7 +144,9 @@ def down(state_dir: Path) -> bool:
 
 def page_url(settings: Settings) -> str:
     """Where the service's page is, with a slash at the end."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    # Who listens on every address is reached, from here, on loopback.
+    name = _REACHED_AT.get(settings.host, settings.host)
+    host = f"[{name}]" if ":" in name else name
     return f"http://{host}:{settings.port}/"
 
 
@@ -294,16 +307,27 @@ def _ray_logs(state_dir: Path) -> Path:
     return state_dir / "logs" / "ray"
 
 
-def _refuse_open_host(host: str) -> None:
+def _refuse_open_host(settings: Settings) -> None:
+    """Refuse to let others reach a service that has no keys yet."""
+    if _is_loopback(settings.host):
+        return
     try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
+        is_kept = has_keys(settings)
+    except (ActorSystemError, OSError) as error:
+        raise SettingsError(f"host: {settings.host!r} needs API keys, and they cannot be read: {error}") from None
+    if not is_kept:
         raise SettingsError(
-            f"host: {host!r} is not a loopback address. Without API keys the service listens on loopback only; use 127.0.0.1, "
+            f"host: {settings.host!r} is not a loopback address, and without API keys the service listens on loopback only. Make a key "
+            f"with `rfuav keys add --role admin --name YOU --state-dir {shlex.quote(str(settings.state_dir))}`, or use 127.0.0.1 "
             "and an SSH tunnel to reach it from elsewhere"
         )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _refuse_taken_port(settings: Settings) -> None:

@@ -7,7 +7,6 @@ routes' to say (``access``).
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from starlette.routing import BaseRoute, Mount, Route
@@ -21,9 +20,6 @@ from serve_app.key_ring import KeyRing
 from serve_app.ports import AccessPort, NotReadyError
 from serve_app.security import is_loopback
 from serve_app.tickets import TicketOffice
-
-if TYPE_CHECKING:
-    from serve_app.context import Service
 
 #: How long a request waits for the keys of a process that has just begun; open pages do with less.
 _KEYS_S = 3.0
@@ -76,19 +72,19 @@ class KeyGate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        service: Service = scope["app"].state.service
+        door: Door = scope["app"].state.service.door
         caller: Caller | None
         try:
-            caller = await self._identify(scope, service.door)
+            caller = await self._identify(scope, door)
         except NotReadyError as error:
             await describe_error(error).response()(scope, receive, send)
             return
         if caller is None:
-            text = refuse_unknown(_NO_KEYS_YET) if _has_no_keys(service.door) else refuse_unknown()
+            text = refuse_unknown(_NO_KEYS_YET) if _has_no_keys(door) else refuse_unknown()
             await describe_error(text).response()(scope, receive, send)
             return
         scope[CALLER] = caller
-        await self._pass_on(scope, receive, send, trail=service.door.audit)
+        await self._pass_on(scope, receive, send, trail=door.audit)
 
     async def _identify(self, scope: Scope, door: Door) -> Caller | None:
         """The caller; None for somebody who must not get any further. Raises NotReadyError."""

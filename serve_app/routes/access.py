@@ -4,6 +4,7 @@ from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from pydantic import Field
 from starlette.responses import Response
 
 from actors.access import ApiKey, AuditEntry, Role
@@ -29,6 +30,8 @@ from serve_app.shape import timestamp
 
 router = APIRouter(route_class=JsonRoute, tags=["access"])
 
+AuditPosition = Annotated[int, Field(ge=0, lt=2**63)]
+
 
 @router.get("/api/v2/keys", response_model=KeyListResponse, responses=error_responses(400, 503))
 @requires(Role.ADMIN)
@@ -44,7 +47,7 @@ async def add_key(request: KeyRequest, service: ServiceDep) -> Response:
     """Make a key; the answer is the only place where it is ever shown."""
     new = await service.ports.access.add_key(request.name, request.role)
     await _learn_at_once(service)
-    return JsonAnswer(NewKeyResponse(**_key_response(new.key).model_dump(), key=new.token), subject=_name(new.key))
+    return JsonAnswer(NewKeyResponse(**_key_response(new.key).model_dump(), key=new.token), subject=str(new.key))
 
 
 @router.delete("/api/v2/keys/{key_id}", response_model=KeyResponse, responses=error_responses(400, 404, 409, 415, 422, 503))
@@ -53,7 +56,7 @@ async def revoke_key(key_id: str, service: ServiceDep) -> Response:
     """Take a key back; it is refused from now on. The last admin key cannot be revoked here."""
     key = await service.ports.access.revoke_key(key_id[:64])
     await _learn_at_once(service)
-    return JsonAnswer(_key_response(key), subject=_name(key))
+    return JsonAnswer(_key_response(key), subject=str(key))
 
 
 @router.get("/api/v2/audit", response_model=AuditResponse, responses=error_responses(400, 422, 503))
@@ -61,7 +64,7 @@ async def revoke_key(key_id: str, service: ServiceDep) -> Response:
 async def read_audit(
     service: ServiceDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor: Annotated[int | None, EmptyMeansNone, Query(ge=0, lt=2**63, description="next_cursor of the page before")] = None,
+    cursor: Annotated[AuditPosition | None, EmptyMeansNone, Query(description="next_cursor of the page before")] = None,
 ) -> Response:
     """Who asked for which change, newest first."""
     page = await service.ports.access.read_audit(cursor, limit)
@@ -98,8 +101,3 @@ def _entry_response(entry: AuditEntry) -> AuditEntryResponse:
         subject=entry.subject,
         status=entry.status,
     )
-
-
-def _name(key: ApiKey) -> str:
-    """A key as the audit log names it, also when it is gone."""
-    return f"{key.key_id} ({key.role} {key.name})"

@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from actors.access import KeyTable, Role, mint_key
 from actors.core.errors import LineFullError, SubmissionError
 from configs.settings import Settings
 from serve_app.app import create_app
@@ -85,3 +86,18 @@ def path_not_found():
 @pytest.fixture
 def line_full():
     return LineFullError("r1", "100 tasks are waiting, the most that the settings allow")
+
+
+@pytest.fixture
+def client_for():
+    """Makes clients of an application with settings of its own; with ``keys``, it has a key that nobody knows."""
+
+    def make(*, keys=False, **changes):
+        access = FakeAccess()
+        if keys:
+            key = mint_key("somebody", Role.ADMIN, now=0.0).key
+            access.table = KeyTable(1, {key.key_id: key})
+        app = create_app(Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), access), Settings(**changes))
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL)
+
+    return make

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from cluster.http_probe import describe_devices, probe_health
+from cluster.http_probe import KeyNeededError, describe_devices, get_json, probe_health
 from cluster.ports import find_free_port
 
 GPU = {"id": 0, "name": "simulated GPU", "total_memory_gb": 24.0, "free_memory_gb": 20.5, "simulated": True}
@@ -22,8 +22,10 @@ def answers() -> dict[str, object]:
 def url(answers) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            body = json.dumps(answers[self.path]).encode() if self.path in answers else b"not here"
-            self.send_response(200 if self.path in answers else 404)
+            answer = answers.get(self.path, 404)
+            status = answer if isinstance(answer, int) else 200
+            body = json.dumps(self.headers["X-API-Key"] if answer == "key" else answer).encode()
+            self.send_response(status)
             self.end_headers()
             self.wfile.write(body)
 
@@ -66,3 +68,15 @@ def test_gpus_are_summed_up_and_simulated_ones_say_so(url, answers):
     assert describe_devices(url) == ["GPU cuda:0: simulated GPU, 24 GB, 20.5 GB free (simulated: computes on the CPU)"]
     answers["/api/v2/resources/gpu"] = {"devices": []}
     assert describe_devices(url) == ["GPUs: none; everything computes on the CPU"]
+
+
+def test_a_service_that_wants_a_key_says_how_to_send_one(url, answers):
+    answers["/api/v2/resources/gpu"] = 401
+    assert "RFUAV_API_KEY" in describe_devices(url)[0]
+    with pytest.raises(KeyNeededError, match="RFUAV_API_KEY"):
+        get_json(url, "api/v2/resources/gpu")
+
+
+def test_a_key_is_sent_where_one_is_given(url, answers):
+    answers["/x"] = "key"
+    assert get_json(url, "x", api_key="rfuav_1_2") == "rfuav_1_2"
