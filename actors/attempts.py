@@ -7,6 +7,7 @@ into the placement group of the leased device, with the lease's fraction, so Ray
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -22,6 +23,7 @@ from actors.learning.errors import RANK_LOST
 from actors.learning.memory_need import Peak
 from actors.messages import AttemptOrder, AttemptResult, GrantedLease
 from actors.names import NAMESPACE
+from actors.redaction import hide_paths
 from actors.workers.attempt import AttemptActor
 from configs.settings import Settings
 
@@ -86,7 +88,7 @@ class AttemptRunner:
             return AttemptDied(order.attempt_id, f"it did not start within {self._settings.start_deadline_s:.0f} s")
         except (RayError, ValueError) as error:
             await self.kill(order.attempt_id)
-            return AttemptDied(order.attempt_id, _explain(error))
+            return AttemptDied(order.attempt_id, _explain(error, self._settings.data_roots))
         return await self._await_outcome(order.attempt_id, handles)
 
     async def adopt(self, attempt_id: str, width: int) -> AttemptEnded | AttemptDied:
@@ -136,7 +138,7 @@ class AttemptRunner:
             result = await _first_word(words)
         except RayError as error:
             await self.kill(attempt_id)
-            return AttemptDied(attempt_id, _explain(error))
+            return AttemptDied(attempt_id, _explain(error, self._settings.data_roots))
         finally:
             for word in words:
                 word.cancel()
@@ -180,8 +182,8 @@ def find_attempt(attempt_id: str) -> ActorHandle | None:
         return None
 
 
-def _explain(error: BaseException) -> str:
-    """What Ray says of a dead process, in one line: the exit detail where there is one, else the first line."""
+def _explain(error: BaseException, roots: Sequence[Path]) -> str:
+    """What Ray says of a dead process, in one line without paths of ours: the exit detail where there is one, else the first line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     details = [line for line in lines if "exit detail" in line.lower()]
-    return (details or lines or [type(error).__name__])[0]
+    return hide_paths((details or lines or [type(error).__name__])[0], roots)

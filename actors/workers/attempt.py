@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from actors.lease_client import LeaseKeeper
 from actors.messages import AttemptOrder, AttemptResult
 from actors.presence import own_presence
 from actors.process_group import kill_members, lead_own_group
+from actors.redaction import hide_paths
 from actors.workers.gpu_memory import GpuMemory
 from actors.workers.process import blank_gpus_for_cpu_work, choose_thread_count, set_thread_count, yield_to_serving
 from actors.workers.reporter import Reporter
@@ -76,7 +77,7 @@ class AttemptActor:
             self._result = self._work()
         except BaseException as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
             traceback.print_exc()
-            self._result = _explain(error, self._reporter)
+            self._result = _explain(error, self._reporter, self._settings.data_roots)
         self._result = _with_peak(self._result, self._memory, self._reporter)
         self._reporter.close()
         self._keeper.end()
@@ -108,14 +109,19 @@ def _find_work(work: WorkKind) -> Callable[[Tools], AttemptResult]:
     return run_inference_job
 
 
-def _explain(error: BaseException, reporter: Reporter) -> AttemptResult:
-    """Turn what the work raised into a result: the user's mistakes in plain words, ours with a hint where to look."""
+def _explain(error: BaseException, reporter: Reporter, roots: Sequence[Path]) -> AttemptResult:
+    """Turn what the work raised into a result: the user's mistakes in plain words, ours with a hint where to look.
+
+    Paths outside the data roots are the machine's own affair; the traceback in the worker's log has them.
+    """
     if isinstance(error, LearningError):
         fault = TaskFault(error.code, error.message, error.hint)
     elif isinstance(error, ActorSystemError):
         fault = TaskFault(error.code, str(error), "the attempt lost its right to go on; the task's history says why")
     elif isinstance(error, RayError):  # before OSError: a timeout of Ray's is one, too
-        fault = TaskFault("service_unreachable", f"a part of the service did not answer: {error}", "the attempt can be repeated")
+        fault = TaskFault(
+            "service_unreachable", f"a part of the service did not answer: {_first_line(error)}", "the attempt can be repeated"
+        )
     elif isinstance(error, OSError):
         fault = TaskFault(
             "output_not_writable", f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), "check the folder"
@@ -123,8 +129,14 @@ def _explain(error: BaseException, reporter: Reporter) -> AttemptResult:
     else:
         hint = "this is a defect of the service; its traceback is in the worker's log"
         fault = TaskFault("internal_error", f"{type(error).__name__}: {error}", hint)
+    fault = replace(fault, message=hide_paths(fault.message, roots), hint=hide_paths(fault.hint, roots))
     reporter.line("ERROR", f"{fault.message} ({fault.hint})" if fault.hint else fault.message)
     return AttemptResult("failed", fault.message, fault, is_retryable=fault.code in _PASSING, progress=reporter.progress)
+
+
+def _first_line(error: BaseException) -> str:
+    """What Ray says first; the rest is a stack trace."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _with_peak(result: AttemptResult, memory: GpuMemory, reporter: Reporter) -> AttemptResult:

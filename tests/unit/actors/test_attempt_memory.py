@@ -96,7 +96,7 @@ def attempt(flow, reporter, tmp_path, monkeypatch):
         try:
             result = run_training(tools)
         except GpuOutOfMemoryError as error:
-            result = _explain(error, reporter)
+            result = _explain(error, reporter, ())
         flow.handle(te.AttemptEnded(task.attempt_id, result.outcome, result.message, result.fault), now=token)
         return result
 
