@@ -96,7 +96,7 @@ class GuardedRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self.access = declared_access(endpoint) or _UNDECLARED
-        refusals = (403,) if self.access.role is None else (401, 403)
+        refusals = (403,) if self.access.role is None else (401, 403, 503)  # 503: the keys are not known yet
         options["responses"] = error_responses(*refusals) | (options.get("responses") or {})
         options["openapi_extra"] = {"security": _security(self.access)} | (options.get("openapi_extra") or {})
         super().__init__(path, endpoint, **options)

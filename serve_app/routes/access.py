@@ -50,7 +50,7 @@ async def add_key(request: KeyRequest, service: ServiceDep) -> Response:
     return JsonAnswer(NewKeyResponse(**_key_response(new.key).model_dump(), key=new.token), subject=str(new.key))
 
 
-@router.delete("/api/v2/keys/{key_id}", response_model=KeyResponse, responses=error_responses(400, 404, 409, 415, 422, 503))
+@router.delete("/api/v2/keys/{key_id}", response_model=KeyResponse, responses=error_responses(400, 404, 409, 413, 415, 422, 503))
 @requires(Role.ADMIN, action="revoke_key")
 async def revoke_key(key_id: str, service: ServiceDep) -> Response:
     """Take a key back; it is refused from now on. The last admin key cannot be revoked here."""

@@ -10,7 +10,7 @@ from serve_app.app import create_app
 from serve_app.context import Ports, Service
 from serve_app.cpu_meter import CpuMeter
 from serve_app.log_feed import LogFeed
-from tests.fakes import FakeAccess, FakeHealth, FakeLogs, FakeResources, FakeTasks, make_device_view
+from tests.fakes import START, FakeAccess, FakeHealth, FakeLogs, FakeResources, FakeTasks, make_device_view
 
 BASE_URL = "http://127.0.0.1:8000"
 
@@ -101,3 +101,11 @@ def client_for():
         return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL)
 
     return make
+
+
+@pytest.fixture
+async def keys(access):
+    """A key of each role, by role."""
+    new = {role: mint_key(f"the {role}", role, now=START) for role in Role}
+    await access.put(KeyTable(1, {each.key.key_id: each.key for each in new.values()}))
+    return {role: each.token for role, each in new.items()}

@@ -1,4 +1,4 @@
-"""Who may do what, over every route there is; keys, tickets, the audit log; and the visitor's browser as attacker."""
+"""Who may do what, over every route there is; keys and the audit log."""
 
 import asyncio
 import hashlib
@@ -6,20 +6,17 @@ import hashlib
 import pytest
 from fastapi.routing import APIRoute
 
-from actors.access import KeyTable, Role, mint_key
+from actors.access import KeyTable, Role
 from configs.settings import Settings
 from serve_app.access import GuardedRoute, declared_access
 from serve_app.app import all_routes, create_app
 from serve_app.context import Ports
 from serve_app.key_gate import OpenPaths
-from serve_app.schemas.access import AuditResponse, KeyListResponse, KeyResponse, NewKeyResponse, StreamTicketResponse
+from serve_app.schemas.access import AuditResponse, KeyListResponse, KeyResponse, NewKeyResponse
 from serve_app.schemas.system import BriefHealthResponse, HealthResponse
-from serve_app.schemas.tasks import ErrorResponse
-from serve_app.security import host_name, is_loopback
-from serve_app.tickets import TICKET_LIFE_S, TicketOffice
-from tests.fakes import START, FakeAccess, FakeHealth, FakeLogs, FakeResources, FakeTasks, make_line
+from tests.fakes import FakeAccess, FakeHealth, FakeLogs, FakeResources, FakeTasks
 from tests.http import bodies
-from tests.http.stream import open_stream
+from tests.http.callers import error_code, sent
 
 pytestmark = pytest.mark.anyio
 
@@ -53,22 +50,6 @@ def list_routes():
 ROUTES = list_routes()
 ROUTE_IDS = [f"{method} {path}" for method, path, _ in ROUTES]
 PATHS = [(method, path) for method, path, _ in ROUTES]
-
-
-@pytest.fixture
-async def keys(access):
-    """A key of each role, by role."""
-    new = {role: mint_key(f"the {role}", role, now=START) for role in Role}
-    await access.put(KeyTable(1, {each.key.key_id: each.key for each in new.values()}))
-    return {role: each.token for role, each in new.items()}
-
-
-def sent(token):
-    return {"X-API-Key": token}
-
-
-def error_code(answer):
-    return (answer.status_code, ErrorResponse(**answer.json()).code)
 
 
 async def call(client, method, path, **options):
@@ -227,73 +208,6 @@ class TestKeys:
         HealthResponse(**(await client.get("/api/v1/health", headers=sent(keys[Role.VIEWER]))).json())
 
 
-class TestTickets:
-    @pytest.fixture(autouse=True)
-    async def _a_task(self, client, keys, tasks, logs):
-        for task_id in ("t1", "t2"):
-            await client.post("/api/v2/training/start", json=bodies.training(task_id=task_id), headers=sent(keys[Role.OPERATOR]))
-            tasks.grant(task_id, "cuda:0" if task_id == "t1" else "cuda:1")
-            await logs.write(task_id, make_line(f"line of {task_id}"))
-
-    @pytest.fixture
-    async def ticket(self, client, keys):
-        answer = await client.post("/api/v2/stream-tickets", json={"task_id": "t1"}, headers=sent(keys[Role.VIEWER]))
-        return StreamTicketResponse(**answer.json())
-
-    async def test_a_ticket_opens_the_log_of_its_task(self, app, client, ticket):
-        async with open_stream(app, ticket.path) as viewer:
-            assert (await viewer.next_record())[1]["message"] == "line of t1"
-        array = await client.get(f"/api/v2/training/t1/logs?format=json&ticket={ticket.ticket}")
-        assert [line["message"] for line in array.json()] == ["line of t1"]
-
-    @pytest.mark.parametrize("path", ["/api/v2/tasks/t2/logs", "/api/v2/tasks/t1", "/api/v2/tasks", "/metrics"])
-    async def test_a_ticket_opens_nothing_else(self, client, ticket, path):
-        answer = await client.get(path, params={"ticket": ticket.ticket, "format": "json"})
-        assert error_code(answer) == (401, "key_required")
-
-    async def test_a_ticket_makes_no_further_ticket_and_stops_nothing(self, client, ticket, tasks):
-        params = {"ticket": ticket.ticket}
-        assert (await client.post("/api/v2/stream-tickets", json={"task_id": "t1"}, params=params)).status_code == 401
-        assert (await client.post("/api/v2/tasks/t1/cancel", params=params)).status_code == 401
-        assert not (await tasks.get("t1")).state.is_final
-
-    async def test_a_ticket_is_no_key(self, client, ticket):
-        assert (await client.get("/api/v2/tasks/t1/logs?format=json", headers=sent(ticket.ticket))).status_code == 401
-
-    async def test_a_wrong_key_is_not_mended_by_a_ticket(self, client, ticket):
-        assert (await client.get(f"{ticket.path}&format=json", headers=sent("rfuav_x_y"))).status_code == 401
-
-    async def test_a_ticket_ends_with_its_key(self, client, keys, ticket):
-        await client.delete(f"/api/v2/keys/{keys[Role.VIEWER].split('_')[1]}", headers=sent(keys[Role.ADMIN]))
-        assert (await client.get(f"{ticket.path}&format=json")).status_code == 401
-
-    async def test_a_ticket_for_no_task_is_not_given(self, client, keys):
-        answer = await client.post("/api/v2/stream-tickets", json={"task_id": "t9"}, headers=sent(keys[Role.VIEWER]))
-        assert error_code(answer) == (404, "task_not_found")
-
-
-class TestTicketOffice:
-    async def test_a_ticket_is_read_until_it_expires(self):
-        now = [START]
-        office = TicketOffice(lambda: now[0])
-        text, ticket = office.issue("t1", "k1")
-        assert office.read(text) == ticket
-        now[0] += TICKET_LIFE_S - 0.1
-        assert office.read(text) == ticket
-        now[0] += 0.1
-        assert office.read(text) is None
-
-    async def test_only_own_and_unchanged_tickets_are_read(self):
-        office, other = TicketOffice(), TicketOffice()
-        text, _ = office.issue("t1", "k1")
-        forged, _ = other.issue("t1", "k1")
-        content, _, signature = text.partition(".")
-        second, _ = office.issue("t2", "k1")
-        mixed = f"{second.partition('.')[0]}.{signature}"
-        for wrong in (forged, mixed, content, f"{content}.", ".", "", "a.b", "\xff.\xff", f"{text}x", "é" * 2_000):
-            assert office.read(wrong) is None
-
-
 class TestAudit:
     async def entries(self, client, access, keys, count):
         async with asyncio.timeout(5):
@@ -373,105 +287,6 @@ class TestAudit:
             found += [entry["subject"] for entry in answer.json()["entries"]]
             cursor = answer.json()["next_cursor"]
         assert (found, cursor) == (["t4", "t3", "t2", "t1", "t0"], None)
-
-
-class TestBrowserAsAttacker:
-    OWN = "http://127.0.0.1:8000"
-
-    @pytest.mark.parametrize(
-        "headers",
-        [
-            {"origin": "http://evil.example"},
-            {"origin": "null"},
-            {"origin": "http://127.0.0.1:9000"},
-            {"origin": "http://localhost:8000"},
-            {"origin": "http://127.0.0.1:8000.evil.example"},
-            {"sec-fetch-site": "cross-site"},
-            {"origin": OWN, "sec-fetch-site": "cross-site"},
-        ],
-    )
-    async def test_pages_of_others_change_nothing(self, client, tasks, headers):
-        answer = await client.post("/api/v2/training/start", json=bodies.training(), headers=headers)
-        assert error_code(answer) == (403, "origin_not_allowed")
-        assert not tasks.submissions
-
-    @pytest.mark.parametrize("headers", [{}, {"origin": OWN}, {"origin": OWN, "sec-fetch-site": "same-origin"}])
-    async def test_programs_and_own_pages_may(self, client, headers):
-        assert (await client.post("/api/v2/training/start", json=bodies.training(), headers=headers)).status_code == 200
-
-    async def test_a_foreign_page_reads_nothing_but_a_link_may_be_followed(self, client):
-        foreign = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
-        assert (await client.get("/api/v2/tasks", headers=foreign)).status_code == 403
-        assert (await client.get("/docs", headers=foreign | {"sec-fetch-mode": "navigate"})).status_code == 200
-
-    async def test_a_configured_origin_may(self, client_for):
-        headers = {"origin": "http://page.example", "sec-fetch-site": "cross-site"}
-        async with client_for(cors_origins=("http://page.example",)) as client:
-            answer = await client.post("/api/v2/training/start", json=bodies.training(), headers=headers)
-            assert answer.status_code == 200
-            assert answer.headers["access-control-allow-origin"] == "http://page.example"
-            other = await client.post("/api/v2/training/start", json=bodies.training(), headers={"origin": "http://other.example"})
-            assert other.status_code == 403
-
-    async def test_a_configured_page_may_ask_before_it_sends_a_key(self, client_for):
-        ask = {
-            "origin": "http://page.example",
-            "access-control-request-method": "POST",
-            "access-control-request-headers": "x-api-key",
-        }
-        async with client_for(cors_origins=("http://page.example",), keys=True) as client:
-            answer = await client.options("/api/v2/training/start", headers=ask | {"sec-fetch-site": "cross-site"})
-        assert answer.status_code == 200
-        assert "x-api-key" in answer.headers["access-control-allow-headers"]
-
-    async def test_further_names_of_the_machine_can_be_configured(self, client_for):
-        async with client_for(host="0.0.0.0", host_names=("GPU.lab", "192.168.1.5", "[fe80::7]")) as client:
-            for host, status in (
-                ("gpu.lab:8000", 200),
-                ("192.168.1.5:8000", 200),
-                ("[fe80::7]:8000", 200),
-                ("evil.lab", 400),
-                ("0.0.0.0", 400),
-            ):
-                answer = await client.get("/api/v1/info", headers={"host": host})
-                assert answer.status_code == status
-        assert "RFUAV_HOST_NAMES" in answer.text
-
-    @pytest.mark.parametrize("path", ["/", "/api/v2/tasks", "/api/v9/nothing", "/api/v2/tasks/t1/logs"])
-    async def test_data_is_neither_guessed_at_nor_kept_nor_framed(self, client, path):
-        headers = (await client.get(path)).headers
-        assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
-        assert headers["cache-control"] == "no-store"
-        assert "frame-ancestors 'none'" in headers["content-security-policy"]
-        assert "sandbox" in headers["content-security-policy"]
-
-    @pytest.mark.usefixtures("keys")
-    async def test_refusals_carry_the_headers_too(self, client):
-        for headers in ({}, {"host": "evil.example"}, {"sec-fetch-site": "cross-site"}):
-            assert (await client.get("/api/v2/tasks", headers=headers)).headers["x-content-type-options"] == "nosniff"
-
-    async def test_pages_load_only_what_they_need(self, client):
-        policy = (await client.get("/docs")).headers["content-security-policy"]
-        assert "https://cdn.jsdelivr.net" in policy
-        assert "default-src 'none'" in policy
-        assert "frame-ancestors 'none'" in policy
-
-    async def test_streams_keep_their_own_word_on_caching(self, app, client):
-        await client.post("/api/v2/training/start", json=bodies.training(task_id="t1"))
-        async with open_stream(app, "/api/v2/tasks/t1/logs") as viewer:
-            await asyncio.wait_for(asyncio.shield(until_begun(viewer)), 5)
-            assert viewer.headers["cache-control"] == "no-cache"
-            assert viewer.headers["x-content-type-options"] == "nosniff"
-
-    async def test_addresses_of_this_machine_are_known_in_every_form(self):
-        assert all(map(is_loopback, ("127.0.0.1", "::1", "::ffff:127.0.0.1", "localhost")))
-        assert not any(map(is_loopback, ("::ffff:10.0.0.1", "10.0.0.1", "", "evil.localhost.example")))
-        assert host_name("[::1]:80") == "::1"
-
-
-async def until_begun(viewer):
-    while not viewer.status:  # noqa: ASYNC110 - the application tells nobody
-        await asyncio.sleep(0)
 
 
 async def status_for(app, path, *, client):
