@@ -8,7 +8,7 @@ a file of the output folder, under a lock for the moment of the rename.
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,17 +45,38 @@ class FencedFolder:
         Raises:
             StaleTokenError: a newer attempt owns the folder; the file stays in staging.
         """
-        target = self.folder / name
-        if not target.resolve().is_relative_to(self.folder.resolve()):
-            raise ValueError(f"{name!r} leads out of the output folder")
+        self.publish_all([(staged, name)])
+
+    def publish_all(self, files: Sequence[tuple[Path, str]]) -> None:
+        """Publish many finished files under one lock; a crash between two leaves the first ones in place.
+
+        Per file the lock and the look at its folder cost more than the rename itself.
+
+        Raises:
+            StaleTokenError: As ``publish``.
+        """
+        folders = {name.rpartition("/")[0] for _, name in files}
+        self._refuse_outside(folders, [name.rpartition("/")[2] for _, name in files])
         with self._fence():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            staged.replace(target)
+            for folder in folders:
+                (self.folder / folder).mkdir(parents=True, exist_ok=True)
+            for staged, name in files:
+                staged.replace(f"{self.folder}/{name}")
 
     def close(self) -> None:
         """Remove the staging folder and what is left in it; of a gang, the first rank does, which made all that is in it."""
         if self._rank == 0:
             shutil.rmtree(self.staging, ignore_errors=True)
+
+    def _refuse_outside(self, folders: Iterable[str], names: Iterable[str]) -> None:
+        """Refuse names that lead out of the output folder, by themselves or through a link."""
+        home = self.folder.resolve()
+        for folder in folders:
+            if not (self.folder / folder).resolve().is_relative_to(home):
+                raise ValueError(f"{folder!r} leads out of the output folder")
+        for name in names:
+            if name in {"", ".", ".."}:
+                raise ValueError(f"{name!r} is no name of a file")
 
     @contextmanager
     def _fence(self) -> Iterator[None]:

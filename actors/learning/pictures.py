@@ -10,6 +10,7 @@ import os
 import struct
 import zlib
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -78,13 +79,24 @@ def open_picture(source: Path | bytes) -> Image.Image:
     Raises:
         UnreadablePictureError: The content is no whole picture of a known format, or one of too many pixels.
     """
+    with guarded_picture(source) as picture:
+        # Pillow warns of palettes with transparency, unless it may keep the latter for a moment; colours are the same.
+        has_clear_colours = picture.mode == "P" and "transparency" in picture.info
+        return (picture.convert("RGBA") if has_clear_colours else picture).convert("RGB")
+
+
+@contextmanager
+def guarded_picture(source: Path | bytes) -> Iterator[Image.Image]:
+    """Give a picture that is not decoded yet, and translate whatever its decoder says of hostile or damaged content.
+
+    Raises:
+        UnreadablePictureError: As ``open_picture``; also from within the context.
+    """
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS) as picture:
             if picture.width * picture.height > MAX_PICTURE_PIXELS:
                 raise _unreadable(source, f"{picture.width} x {picture.height} pixels are too many")
-            # Pillow warns of palettes with transparency, unless it may keep the latter for a moment; colours are the same.
-            has_clear_colours = picture.mode == "P" and "transparency" in picture.info
-            return (picture.convert("RGBA") if has_clear_colours else picture).convert("RGB")
+            yield picture
     except UnidentifiedImageError as error:
         raise _unreadable(source, f"its content is none of {', '.join(_FORMATS)}") from error
     except _DECODING_ERRORS as error:

@@ -1,0 +1,60 @@
+"""The course that all three tasks take: claim the folder, do what is missing, sum up.
+
+Owns that course and the outcome. What a task makes of a file is the task's own.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from actors.preprocessing.file_runs import FileJob, FileRun, Make
+from actors.preprocessing.plan import Outcome, Surroundings
+from actors.preprocessing.run_folder import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One task on its way through its files."""
+
+    folder: RunFolder
+    #: For each source its results, with their sizes in bytes where known beforehand.
+    outputs: Mapping[str, Mapping[str, int | None]]
+    warnings: tuple[str, ...]
+    make: Make
+    #: Sums up the sources whose results are in place.
+    stats: Callable[[Collection[str]], Mapping[str, Any]]
+    #: What else the finished manifest should say.
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    #: Files handed to a thread at once.
+    batch_size: int = 1
+
+    def run(self, surroundings: Surroundings, *, threads: int) -> Outcome:
+        """Do what is missing of the task.
+
+        Raises:
+            OutputTakenError: The output folder holds something else.
+            AllFilesFailedError: Not one file could be worked on.
+            OutputError: A file cannot be written.
+        """
+        jobs = self._missing(surroundings)
+        open_sources = {job.source for job in jobs}
+        finished = {source for source in self.outputs if source not in open_sources}
+        run = FileRun(surroundings, self.folder.folder, total=len(self.outputs), finished=finished)
+        for warning in self.warnings:
+            run.warn(warning)
+        run.note(f"{run.total} pictures below {self.folder.sources.root}, {run.done} of them done already")
+        is_whole = run.work(jobs, self.make, threads=threads, batch_size=self.batch_size)
+        stats = self.stats(run.finished)
+        if not is_whole:
+            run.note(f"stopped after {run.done} of {run.total} pictures")
+            return Outcome("stopped", stats, run.done, run.total)
+        run.check_failures()
+        self.folder.describe(surroundings, {"status": "completed", "stats": stats, "failed": run.failures, **self.notes})
+        run.finish(f"completed: {len(run.finished)} of {run.total} pictures, {len(run.failures)} failed")
+        return Outcome("completed", stats, run.done, run.total)
+
+    def _missing(self, surroundings: Surroundings) -> list[FileJob]:
+        """Claim the folder and list what is not done in it."""
+        ready = self.folder.claim({name: size for outputs in self.outputs.values() for name, size in outputs.items()}, surroundings)
+        missing = {source: tuple(name for name in outputs if name not in ready) for source, outputs in self.outputs.items()}
+        return [FileJob(source, names) for source, names in missing.items() if names]
