@@ -54,3 +54,23 @@ def test_a_name_may_not_lead_out_of_the_folder(tmp_path):
     with pytest.raises(ValueError, match="leads out"):
         folder.publish(stage(folder, "a", "x"), "../a")
     assert not (tmp_path / "a").exists()
+
+
+def test_many_files_are_published_at_once_or_refused_at_once(tmp_path):
+    folder = FencedFolder(tmp_path / "out", 1)
+    files = [(stage(folder, str(number), "x"), f"sub{number % 2}/{number}") for number in range(4)]
+    folder.publish_all(files)
+    assert sorted(path.name for path in (tmp_path / "out").glob("sub*/*")) == ["0", "1", "2", "3"]
+    late = stage(folder, "late", "x")
+    FencedFolder(tmp_path / "out", 2)
+    with pytest.raises(StaleTokenError):
+        folder.publish_all([(late, "late")])
+
+
+@pytest.mark.parametrize("name", ["../out of it", "link/x", "sub/..", ".", ""])
+def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path, name):
+    folder = FencedFolder(tmp_path / "out", 1)
+    (tmp_path / "out/link").symlink_to(tmp_path)
+    with pytest.raises(ValueError, match="leads out|no name"):
+        folder.publish_all([(stage(folder, "a", "x"), "good"), (stage(folder, "b", "x"), name)])
+    assert not (tmp_path / "out/good").exists()
