@@ -20,7 +20,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from actors.preprocessing.errors import RecordingError
@@ -64,9 +64,9 @@ def recordings_of(names: Sequence[str], group_by: str) -> Mapping[str, str]:
 
 def recording_of(name: str) -> str:
     """Tell the recording of a file by the default rule."""
-    path = PurePosixPath(name)
-    class_name, folder = path.parts[0], "/".join(path.parts[1:-1])
-    stem = path.stem
+    class_name, _, below_class = name.partition("/")
+    folder, _, file = below_class.rpartition("/")
+    stem = file.rpartition(".")[0] or file
     while marked := _AUGMENTED.search(stem):
         stem = stem[: marked.start()]
     if _FRAMES_ALONE.match(stem):

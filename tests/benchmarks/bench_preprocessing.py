@@ -132,10 +132,10 @@ def copying_one_by_one(source: Path) -> Variant:
     parts = splitting.assign(tree, SplitPlan(source, source, 0.8, None, 1, "recording", 1)).part_of
 
     def run(output: Path) -> None:
+        for folder in {str(Path(parts[file.name], file.name).parent) for file in tree.files}:
+            (output / folder).mkdir(parents=True)
         for file in tree.files:
-            target = output / parts[file.name] / file.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source / file.name, target)
+            shutil.copy(f"{source}/{file.name}", f"{output}/{parts[file.name]}/{file.name}")
 
     return run
 
