@@ -274,6 +274,7 @@ class AttemptOrder:
     attempt_id: str
     task_id: str
     work: WorkKind
+    task_type: str
     request: Mapping[str, Any]
     resolved: Mapping[str, str]
     granted: GrantedLease

@@ -280,6 +280,7 @@ class TaskSupervisor:
             attempt_id=task.attempt_id,
             task_id=task.task_id,
             work=submission.work,
+            task_type=submission.task_type,
             request=task.request,
             resolved=submission.resolved,
             granted=self._granted[lease.request.request_id],

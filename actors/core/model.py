@@ -73,7 +73,7 @@ class LeaseRequest:
         device_count: more than 1 for a gang: that many devices of one node, all or nothing.
         preemptible: the holder may be paused for a better-ranked request.
         holder: an attempt, or a driver.
-        profile: what is alike in duration, such as the model's name; estimates of waiting times learn by it.
+        profile: what is alike in duration: the model's name, or else the type of the task; estimates of waiting times learn by it.
     """
 
     request_id: str

@@ -145,7 +145,7 @@ class TaskFlow:
             memory_bytes=submission.memory_bytes,
             device_count=submission.device_count,
             preemptible=submission.preemptible,
-            profile=str(submission.request.get("model", "")),
+            profile=str(submission.request.get("model") or submission.task_type),
         )
 
     def validate(self) -> None:

@@ -54,6 +54,14 @@ TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = {
 }
 
 
+class PreprocessingType(StrEnum):
+    """What a preprocessing task does, in the words of the HTTP contract: its ``Submission.task_type``."""
+
+    SPLIT = "dataset_split"
+    AUGMENT = "data_augmentation"
+    CROP = "image_crop"
+
+
 class EndMode(StrEnum):
     """How a user ends a task."""
 
@@ -103,6 +111,7 @@ class Progress(Compact):
         epoch: the current epoch, from 1; None for work without epochs.
         total_epochs: how many there will be.
         metrics: the latest full set, by the names of the HTTP contract.
+        stats: what work that counts rather than learns has counted at its end, by the names of the HTTP contract; JSON values only.
     """
 
     percent: int = 0
@@ -110,6 +119,7 @@ class Progress(Compact):
     epoch: int | None = None
     total_epochs: int | None = None
     metrics: Mapping[str, float] | None = None
+    stats: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

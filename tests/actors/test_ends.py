@@ -78,7 +78,7 @@ def answers(accountant):
 
 
 def test_an_attempt_leads_a_group_of_its_own_from_its_first_moment(accountant, granted, service):
-    order = AttemptOrder(uuid.uuid4().hex, uuid.uuid4().hex, WorkKind.TRAINING, {}, {}, granted)
+    order = AttemptOrder(uuid.uuid4().hex, uuid.uuid4().hex, WorkKind.TRAINING, "training", {}, {}, granted)
     attempt = ray.remote(AttemptActor).options(**actor_options(order)).remote(order, service)
     pid = ray.get(attempt.ready.remote())
     assert os.getpgid(pid) == pid

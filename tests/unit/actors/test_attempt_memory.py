@@ -87,6 +87,7 @@ def attempt(flow, reporter, tmp_path, monkeypatch):
             attempt_id=task.attempt_id,
             task_id="t",
             work=WorkKind.TRAINING,
+            task_type="training",
             request=start.task.request,
             resolved=task.submission.resolved,
             granted=GrantedLease(lease, (LeasePlace(GPU, ""),)),

@@ -53,6 +53,21 @@ def test_a_task_comes_back_as_it_was_written(store, url):
     assert read.submission.resolved == {"output": "/x"}
 
 
+def test_what_a_task_counted_comes_back_with_it(store, url):
+    stats = {"total_images": 402, "classes": ["a", "b"], "share": 0.5}
+    task = replace(make_task(), progress=Progress(100, "done", stats=stats))
+    store.write_tasks([task])
+    (read,) = Store(url).read_tasks()
+    assert read == task
+
+
+def test_a_task_of_a_version_without_stats_can_be_read(store, url):
+    store.write_tasks([make_rich_task()])
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("UPDATE tasks SET record = json_remove(record, '$.progress.stats')")
+    assert Store(url).read_tasks() == [make_rich_task()]
+
+
 def test_tasks_come_back_in_the_order_of_submission_in_their_last_version(store):
     first, second = make_task("b", now=1.0), make_task("a", now=2.0)
     store.write_tasks([second, first])

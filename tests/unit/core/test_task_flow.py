@@ -53,6 +53,11 @@ def kinds(commands):
 
 
 class TestSubmission:
+    @pytest.mark.parametrize(("request_body", "profile"), [({"model": "resnet18"}, "resnet18"), ({}, "image_crop")])
+    def test_what_lasts_equally_long_is_the_same_model_or_the_same_type_of_task(self, flow, request_body, profile):
+        submission = make_submission(task_type="image_crop", request=request_body)
+        assert flow.handle(te.TaskSubmitted(submission), now=1)[-1].request.profile == profile
+
     def test_an_accepted_task_is_saved_before_its_lease_is_asked_for(self, flow):
         commands = flow.handle(te.TaskSubmitted(make_submission(priority=2)), now=1)
         assert kinds(commands) == [te.SaveTask, te.Announce, te.RequestLease]
