@@ -12,6 +12,7 @@ from serve_app.cpu_meter import CpuReading
 from serve_app.schemas.resources import (
     ActiveTask,
     CheckResponse,
+    ConfiguredLimits,
     CpuResponse,
     DeviceBody,
     DeviceLease,
@@ -99,6 +100,17 @@ def device_limits(view: ResourceView) -> dict[str, WorkCounts]:
         name: _counts({work: max((each.limits.get(work, 0) for each in group), default=0) for work in WorkKind})
         for name, group in groups
     }
+
+
+def configured_limits(view: ResourceView) -> dict[str, ConfiguredLimits]:
+    """The same as ``device_limits``, with the limit of preprocessing for CPUs."""
+    groups = dict(_named_groups(view))
+    found: dict[str, ConfiguredLimits] = {}
+    for name, counts in device_limits(view).items():
+        cpus = [each for each in groups[name] if each.device.kind is DeviceKind.CPU]
+        preprocessing = (each.limits.get(WorkKind.PREPROCESSING, 0) for each in cpus)
+        found[name] = ConfiguredLimits(**counts.model_dump(), preprocessing=max(preprocessing, default=None))
+    return found
 
 
 def gpus(view: ResourceView) -> list[DeviceView]:

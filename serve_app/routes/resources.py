@@ -20,7 +20,7 @@ from serve_app.schemas.resources import (
     ResourceConfigResponse,
     ResourceResponse,
 )
-from serve_app.shape_resources import check_response, cpu_response, device_limits, gpu_response, resource_response
+from serve_app.shape_resources import check_response, configured_limits, cpu_response, gpu_response, resource_response
 
 router = APIRouter(route_class=JsonRoute, tags=["resources"])
 VIEW_ERRORS = error_responses(400, 503)
@@ -67,12 +67,16 @@ async def set_limits(request: ResourceConfigRequest, service: ServiceDep) -> Res
     limits = {name: _numbers(request.max_concurrent[name]) for name in names}
     view = await service.ports.resources.set_limits(limits)
     answer = ResourceConfigResponse(
-        status="success", message=f"limits of {', '.join(names)} changed", current_config=device_limits(view)
+        status="success", message=f"limits of {', '.join(names)} changed", current_config=configured_limits(view)
     )
     changed = [f"{name}: {work.value} {number}" for name, numbers in limits.items() for work, number in numbers.items()]
     return JsonAnswer(answer, subject=", ".join(changed))
 
 
 def _numbers(patch: LimitPatch) -> dict[WorkKind, int]:
-    given = {WorkKind.TRAINING: patch.training, WorkKind.INFERENCE: patch.inference}
+    given = {
+        WorkKind.TRAINING: patch.training,
+        WorkKind.INFERENCE: patch.inference,
+        WorkKind.PREPROCESSING: patch.preprocessing,
+    }
     return {work: number for work, number in given.items() if number is not None}

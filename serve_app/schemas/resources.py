@@ -17,6 +17,12 @@ class WorkCounts(ResponseModel):
     inference: int
 
 
+class ConfiguredLimits(WorkCounts):
+    """Every limit that can be set for a device."""
+
+    preprocessing: int | None = Field(None, exclude_if=lambda most: most is None, description="absent for GPUs, which do none")
+
+
 class ActiveTask(ResponseModel):
     """Who holds a lease."""
 
@@ -165,11 +171,12 @@ class LimitPatch(RequestModel):
 
     training: LimitNumber | None = None
     inference: LimitNumber | None = None
+    preprocessing: LimitNumber | None = Field(None, description="of a CPU; a GPU does none")
 
     @model_validator(mode="after")
     def _says_something(self) -> "LimitPatch":
-        if self.training is None and self.inference is None:
-            raise ValueError(f"give training, inference or both, each 0 to {MOST_LEASES_PER_LIMIT}")
+        if self.training is None and self.inference is None and self.preprocessing is None:
+            raise ValueError(f"give training, inference or preprocessing, or several, each 0 to {MOST_LEASES_PER_LIMIT}")
         return self
 
 
@@ -184,4 +191,4 @@ class ResourceConfigResponse(ResponseModel):
 
     status: str
     message: str
-    current_config: dict[str, WorkCounts]
+    current_config: dict[str, ConfiguredLimits]

@@ -138,7 +138,12 @@ class TestLimits:
         )
         config = ResourceConfigResponse(**answer.json()).current_config
         assert config["cuda"].model_dump() == config["cuda:1"].model_dump() == {"training": 2, "inference": 3}
-        assert config["cpu"].model_dump() == {"training": 2, "inference": 0}
+        assert config["cpu"].model_dump() == {"training": 2, "inference": 0, "preprocessing": 2}
+
+    async def test_the_limit_of_preprocessing_is_a_cpus(self, client):
+        answer = await client.post("/api/v2/resources/config", json={"max_concurrent": {"cpu": {"preprocessing": 5}}})
+        assert answer.json()["current_config"]["cpu"] == {"training": 2, "inference": 4, "preprocessing": 5}
+        assert "preprocessing" not in answer.json()["current_config"]["cuda:0"]
 
     async def test_a_device_of_its_own_wins_over_its_kind_in_any_order(self, client):
         limits = {"cuda:1": {"training": 5}, "cuda": {"training": 2}}
