@@ -24,7 +24,7 @@ from actors.core.errors import (
     TaskNotFoundError,
     TaskNotWaitingError,
 )
-from actors.core.model import Lease, LeaseRequest
+from actors.core.model import Lease, LeaseRequest, WorkKind
 from actors.core.task_events import (
     Announce,
     AttemptDied,
@@ -257,7 +257,7 @@ class TaskFlow:
         if task.is_pausing:
             cause = "ended before it had saved its work; it goes on from its last checkpoint"
             return self._repeat(task, cause, finish, now)
-        hint = "see the task's log; if it was killed for memory, use a smaller batch_size or image_size"
+        hint = _HINTS_AFTER_DEATH[task.submission.work]
         fault = TaskFault("attempt_died", f"the process of attempt {task.attempts} died: {event.cause}", hint)
         return self._retry_or_fail(task, fault, finish, now)
 
@@ -375,6 +375,12 @@ def _final_state(outcome: str, ending: EndMode | None) -> TaskState:
     return _OUTCOMES[outcome]
 
 
+_SMALLER_WORK = "see the task's log; if it was killed for memory, use a smaller batch_size or image_size"
+_HINTS_AFTER_DEATH: Mapping[WorkKind, str] = {
+    WorkKind.TRAINING: _SMALLER_WORK,
+    WorkKind.INFERENCE: _SMALLER_WORK,
+    WorkKind.PREPROCESSING: "see the task's log; the files that it finished stay, and the same request goes on behind them",
+}
 _OUTCOMES: Mapping[str, TaskState] = {"completed": TaskState.COMPLETED, "failed": TaskState.FAILED}
 
 

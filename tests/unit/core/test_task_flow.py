@@ -126,6 +126,15 @@ class TestAttempts:
         assert (task.state, task.fault.code, task.attempts) == (TaskState.FAILED, "attempt_died", 3)
         assert "attempt 3 died: killed" in task.fault.message
 
+    @pytest.mark.parametrize(
+        ("work", "word"), [(WorkKind.TRAINING, "batch_size"), (WorkKind.PREPROCESSING, "the same request goes on")]
+    )
+    def test_the_hint_after_a_death_fits_the_work(self, flow, work, word):
+        flow.handle(te.TaskSubmitted(make_submission(work=work, max_retries=0)), now=1)
+        flow.handle(te.LeaseGranted(lease_for(flow)), now=2)
+        flow.handle(te.AttemptDied("t.1", "killed"), now=3)
+        assert word in flow.get("t").fault.hint
+
     def test_an_old_attempt_changes_nothing(self, running):
         running.handle(te.AttemptDied("t.1", "killed"), now=9)
         before = running.get("t")
