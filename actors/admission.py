@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from actors.core.errors import SubmissionError
 from actors.core.model import WorkKind
@@ -22,6 +21,7 @@ from actors.learning.pictures import find_pictures
 from actors.learning.plan import RESUME_STATE
 from actors.memory_check import check_need
 from actors.paths import resolve_existing, resolve_inside
+from actors.preprocessing_check import check_preprocessing
 
 
 class Admission:
@@ -30,9 +30,10 @@ class Admission:
     def __init__(self, roots: Sequence[Path], needs: NeedEstimator | None = None) -> None:
         self._roots = tuple(roots)
         self._needs = needs or NeedEstimator()
-        self._checks: Mapping[WorkKind, Callable[[Mapping[str, Any]], dict[str, str]]] = {
+        self._checks: Mapping[WorkKind, Callable[[Submission], dict[str, str]]] = {
             WorkKind.TRAINING: self._check_training,
             WorkKind.INFERENCE: self._check_inference,
+            WorkKind.PREPROCESSING: lambda submission: check_preprocessing(submission, self._roots),
         }
 
     def check(self, submission: Submission) -> Submission:
@@ -44,8 +45,8 @@ class Admission:
         check = self._checks.get(submission.work)
         if check is None:
             raise SubmissionError("unknown_work", "task_type", f"{submission.task_type!r} cannot be run", "see the routes")
-        resolved = check(submission.request)
-        resolved["output"] = str(self._output(submission.output_path))
+        resolved = check(submission)
+        resolved["output"] = str(self._output(submission))
         return replace(submission, resolved=resolved)
 
     def check_memory(self, submission: Submission, device_bytes: int | None = None) -> Submission:
@@ -76,7 +77,8 @@ class Admission:
             raise SubmissionError("no_checkpoint", "resume_from", f"{task_id!r} left no {RESUME_STATE}", "train from the beginning")
         return str(checkpoint)
 
-    def _check_training(self, request: Mapping[str, Any]) -> dict[str, str]:
+    def _check_training(self, submission: Submission) -> dict[str, str]:
+        request = submission.request
         _check_model(request["model"], request["image_size"])
         train = resolve_existing(request["train_path"], "train_path", self._roots)
         valid = resolve_existing(request["val_path"], "val_path", self._roots)
@@ -87,7 +89,8 @@ class Admission:
             resolved["weight_path"] = str(resolve_existing(request["weight_path"], "weight_path", self._roots))
         return resolved
 
-    def _check_inference(self, request: Mapping[str, Any]) -> dict[str, str]:
+    def _check_inference(self, submission: Submission) -> dict[str, str]:
+        request = submission.request
         resolved = {
             field: resolve_existing(request[field], field, self._roots) for field in ("cfg_path", "weight_path", "source_path")
         }
@@ -99,10 +102,11 @@ class Admission:
             raise SubmissionError(error.code, field, error.message, error.hint) from None
         return {field: str(path) for field, path in resolved.items()}
 
-    def _output(self, output_path: str) -> Path:
-        path = resolve_inside(output_path, "save_path", self._roots)
+    def _output(self, submission: Submission) -> Path:
+        field = "output_path" if submission.work is WorkKind.PREPROCESSING else "save_path"
+        path = resolve_inside(submission.output_path, field, self._roots)
         if path.exists() and not path.is_dir():
-            raise SubmissionError("invalid_path", "save_path", f"{output_path!r} is a file", "name a folder")
+            raise SubmissionError("invalid_path", field, f"{submission.output_path!r} is a file", "name a folder")
         return path
 
 

@@ -99,11 +99,15 @@ class AttemptActor:
 
 
 def _find_work(work: WorkKind) -> Callable[[Tools], AttemptResult]:
-    """The function that does a kind of work. Imported here: it brings torch, which must come after the thread's priority is set."""
+    """The function that does a kind of work. Imported here: what brings torch must come after the thread's priority is set."""
     if work is WorkKind.TRAINING:
         from actors.workers.training import run_training  # noqa: PLC0415
 
         return run_training
+    if work is WorkKind.PREPROCESSING:
+        from actors.workers.preprocessing import run_preprocessing  # noqa: PLC0415
+
+        return run_preprocessing
     from actors.workers.inference import run_inference_job  # noqa: PLC0415
 
     return run_inference_job

@@ -1,0 +1,58 @@
+"""What can be known to be wrong with a preprocessing task before it waits in line. Looks at names only, opens no picture."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from actors.core.errors import SubmissionError
+from actors.core.tasks import PreprocessingType, Submission
+from actors.learning.errors import LearningError
+from actors.paths import resolve_existing, resolve_inside
+from actors.preprocessing.sources import list_file, list_tree, refuse_output_within
+
+
+def check_preprocessing(submission: Submission, roots: Sequence[Path]) -> dict[str, str]:
+    """Check the paths of a preprocessing task; returns its input, resolved, by the field's name.
+
+    Raises:
+        SubmissionError: names the field, the value and the remedy.
+    """
+    if submission.task_type not in _INPUTS:
+        raise SubmissionError("unknown_work", "task_type", f"{submission.task_type!r} cannot be run", "see the routes")
+    field, look = _INPUTS[submission.task_type]
+    source = resolve_existing(submission.request[field], field, roots)
+    output = resolve_inside(submission.output_path, "output_path", roots)
+    _blame("output_path", lambda: refuse_output_within(source, output, source_field=field))
+    _blame(field, lambda: look(source))
+    return {field: str(source)}
+
+
+def _blame(field: str, check: Callable[[], None]) -> None:
+    """Run a check whose failure is the fault of one field."""
+    try:
+        check()
+    except LearningError as error:
+        raise SubmissionError(error.code, field, error.message, error.hint) from None
+
+
+def _look_for_classes(folder: Path) -> None:
+    list_tree(folder, depth=1)
+
+
+def _look_for_parts(dataset: Path) -> None:
+    for part in ("train", "valid"):
+        _look_for_classes(dataset / part)
+
+
+def _look_for_pictures(source: Path) -> None:
+    if source.is_dir():
+        list_tree(source)
+    else:
+        list_file(source)
+
+
+#: The field of each kind's input, and what must be found there.
+_INPUTS: Mapping[str, tuple[str, Callable[[Path], None]]] = {
+    PreprocessingType.SPLIT: ("input_path", _look_for_classes),
+    PreprocessingType.AUGMENT: ("dataset_path", _look_for_parts),
+    PreprocessingType.CROP: ("input_path", _look_for_pictures),
+}
