@@ -16,13 +16,14 @@ from serve_app.http_errors import install_error_handlers
 from serve_app.key_gate import KeyGate, OpenPaths
 from serve_app.log_feed import LogFeed
 from serve_app.request_meter import RequestMeter, RequestTally
-from serve_app.routes import access, inference, metrics, resources, system, tasks, training, waiting
+from serve_app.routes import access, inference, metrics, preprocessing, resources, system, tasks, training, waiting
 from serve_app.security import AnswerHeaders, HostGate, OriginGate
 
 ROUTERS = (
     system.router,
     training.router,
     inference.router,
+    preprocessing.router,
     waiting.router,
     tasks.router,
     resources.router,

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from actors.core.model import GIB, DeviceKind, WorkKind
-from actors.core.tasks import LeaseView, Task, TaskFault, TaskState
+from actors.core.tasks import LeaseView, PreprocessingType, Task, TaskFault, TaskState
 from actors.core.units import fraction_from_units
 from actors.messages import LogLine, TaskPage
+from serve_app.schemas.preprocessing import PreprocessingResponse
 from serve_app.schemas.tasks import (
     FaultBody,
     LeaseBody,
@@ -72,6 +73,23 @@ def task_response(task: Task) -> TaskResponse:
         started_at=_optional_timestamp(task.started_at),
         finished_at=_optional_timestamp(task.finished_at),
         output_path=clean_text(submission.output_path),
+    )
+
+
+def preprocessing_response(task: Task) -> PreprocessingResponse:
+    """One preprocessing task; the input is called as its request calls it."""
+    request = task.request
+    return PreprocessingResponse(
+        task_id=task.task_id,
+        task_type=PreprocessingType(task.submission.task_type),
+        status=task.state,
+        message=task_message(task),
+        progress=min(100, max(0, task.progress.percent)),
+        input_path=clean_text(request.get("input_path") or request["dataset_path"]),
+        output_path=clean_text(task.submission.output_path),
+        stats=task.progress.stats,
+        created_at=timestamp(task.submitted_at),
+        updated_at=timestamp(task.updated_at),
     )
 
 

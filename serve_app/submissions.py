@@ -3,19 +3,28 @@
 What depends on this machine (whether a path exists, lies in a data root, holds enough classes) is the supervisor's to check.
 """
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
 from pydantic import BaseModel
 
 from actors.core.model import GIB, DeviceKind, WorkKind
-from actors.core.tasks import Submission
+from actors.core.tasks import PreprocessingType, Submission
 from configs.settings import Settings
 from serve_app.schemas.inference import BatchInferenceRequest, InferenceRequest
+from serve_app.schemas.preprocessing import AugmentRequest, CropRequest, PreprocessingRequest, SplitRequest
 from serve_app.schemas.training import TrainingRequest
 
 TRAINING_TYPE = "training"
 INFERENCE_TYPE = "inference"
+#: No setting of the origin's names one; it waits for leases of its own kind only.
+PREPROCESSING_PRIORITY = 5
+_PREPROCESSING_TYPES: Mapping[type[BaseModel], PreprocessingType] = {
+    SplitRequest: PreprocessingType.SPLIT,
+    AugmentRequest: PreprocessingType.AUGMENT,
+    CropRequest: PreprocessingType.CROP,
+}
 
 
 def training_submission(request: TrainingRequest, settings: Settings) -> Submission:
@@ -60,6 +69,26 @@ def batch_submissions(request: BatchInferenceRequest, settings: Settings) -> tup
         for index, source in enumerate(request.source_paths)
     )
     return batch_id, [inference_submission(single, settings, batch_id=batch_id) for single in singles]
+
+
+def preprocessing_submission(request: PreprocessingRequest) -> Submission:
+    """Turn a request to split, augment or crop into a submission; it runs on a CPU."""
+    return Submission(
+        task_id=request.task_id or str(uuid4()),
+        work=WorkKind.PREPROCESSING,
+        task_type=_PREPROCESSING_TYPES[type(request)].value,
+        request=_plain(request),
+        device=DeviceKind.CPU.value,
+        priority=PREPROCESSING_PRIORITY,
+        output_path=_preprocessing_output(request),
+    )
+
+
+def _preprocessing_output(request: PreprocessingRequest) -> str:
+    """The folder to write to, as the user wrote it; an enlarged data set is by default the small one's sibling."""
+    if isinstance(request, AugmentRequest):
+        return request.output_path or f"{request.dataset_path.rstrip('/')}_aug"
+    return request.output_path
 
 
 def choose_selector(device: str, settings: Settings) -> str:

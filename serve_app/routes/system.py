@@ -31,7 +31,7 @@ from serve_app.shape import timestamp
 from serve_app.shape_resources import device_limits, device_usage, gpus, package_version, running_count
 
 router = APIRouter(route_class=JsonRoute, tags=["system"])
-FEATURES = ("training", "inference jobs", "batch inference", "live logs", "device leases", "limits at run time")
+FEATURES = ("training", "inference jobs", "batch inference", "preprocessing", "live logs", "device leases", "limits at run time")
 #: Without these no task can be taken or kept.
 VITAL_COMPONENTS = frozenset({"accountant", "supervisor", "store"})
 _NOTHING_KNOWN = ResourceView(at=0.0, devices=(), waiting=0, oldest_wait_s=0.0)

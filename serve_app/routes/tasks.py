@@ -8,7 +8,7 @@ from pydantic import StringConstraints
 from starlette.responses import Response
 
 from actors.access import Role
-from actors.core.tasks import EndMode, TaskState
+from actors.core.tasks import EndMode, PreprocessingType, TaskState
 from actors.messages import TaskQuery
 from serve_app.access import requires
 from serve_app.bodies import JsonAnswer, JsonRoute
@@ -31,9 +31,9 @@ class TaskType(StrEnum):
 
     TRAINING = "training"
     INFERENCE = "inference"
-    DATASET_SPLIT = "dataset_split"
-    DATA_AUGMENTATION = "data_augmentation"
-    IMAGE_CROP = "image_crop"
+    DATASET_SPLIT = PreprocessingType.SPLIT
+    DATA_AUGMENTATION = PreprocessingType.AUGMENT
+    IMAGE_CROP = PreprocessingType.CROP
     SPECTROGRAM = "spectrogram"
 
 

@@ -7,15 +7,24 @@ from starlette.responses import Response
 
 from actors.access import Role
 from serve_app.access import requires
+from actors.core.tasks import Submission
+from configs.settings import Settings
 from serve_app.bodies import JsonAnswer, JsonRoute
 from serve_app.context import ServiceDep
 from serve_app.http_errors import error_responses
 from serve_app.routes.lookup import find_task, require_task_id
 from serve_app.schemas.tasks import TaskActionResponse
-from serve_app.schemas.waiting import ExplainRequest, ExplainResponse, ExplainTraining, PriorityRequest, WhyResponse
+from serve_app.schemas.waiting import (
+    ExplainInference,
+    ExplainRequest,
+    ExplainResponse,
+    ExplainTraining,
+    PriorityRequest,
+    WhyResponse,
+)
 from serve_app.shape import action_response
 from serve_app.shape_waiting import explain_response, why_response
-from serve_app.submissions import inference_submission, training_submission
+from serve_app.submissions import inference_submission, preprocessing_submission, training_submission
 
 router = APIRouter(route_class=JsonRoute, tags=["tasks"])
 
@@ -26,10 +35,7 @@ router = APIRouter(route_class=JsonRoute, tags=["tasks"])
 @requires(Role.VIEWER)
 async def explain_request(request: ExplainRequest, service: ServiceDep) -> Response:
     """Say what would happen to a request; nothing is submitted."""
-    if isinstance(request, ExplainTraining):
-        submission = training_submission(request.request, service.settings)
-    else:
-        submission = inference_submission(request.request, service.settings)
+    submission = _draft(request, service.settings)
     return JsonAnswer(explain_response(await service.ports.tasks.explain(submission), now=time.time()))
 
 
@@ -53,3 +59,12 @@ async def set_priority(task_id: str, request: PriorityRequest, service: ServiceD
     require_task_id(task_id)
     await service.ports.tasks.set_priority(task_id, request.priority)
     return JsonAnswer(action_response(task_id, f"priority is {request.priority} now"))
+
+
+def _draft(request: ExplainRequest, settings: Settings) -> Submission:
+    """The submission that a request would become."""
+    if isinstance(request, ExplainTraining):
+        return training_submission(request.request, settings)
+    if isinstance(request, ExplainInference):
+        return inference_submission(request.request, settings)
+    return preprocessing_submission(request.request)

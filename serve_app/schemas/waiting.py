@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from actors.core.events import WaitReason
-from actors.core.tasks import TaskState
+from actors.core.tasks import PreprocessingType, TaskState
 from serve_app.schemas.fields import Priority, RequestModel, ResponseModel, Timestamp
 from serve_app.schemas.inference import InferenceRequest
+from serve_app.schemas.preprocessing import AugmentRequest, CropRequest, SplitRequest
 from serve_app.schemas.training import TrainingRequest
 
 
@@ -31,7 +32,30 @@ class ExplainInference(RequestModel):
     request: InferenceRequest
 
 
-ExplainRequest = Annotated[ExplainTraining | ExplainInference, Field(discriminator="task_type")]
+class ExplainSplit(RequestModel):
+    """A split that is not submitted."""
+
+    task_type: Literal[PreprocessingType.SPLIT]
+    request: SplitRequest
+
+
+class ExplainAugmentation(RequestModel):
+    """An augmentation that is not submitted."""
+
+    task_type: Literal[PreprocessingType.AUGMENT]
+    request: AugmentRequest
+
+
+class ExplainCrop(RequestModel):
+    """A crop that is not submitted."""
+
+    task_type: Literal[PreprocessingType.CROP]
+    request: CropRequest
+
+
+ExplainRequest = Annotated[
+    ExplainTraining | ExplainInference | ExplainSplit | ExplainAugmentation | ExplainCrop, Field(discriminator="task_type")
+]
 
 
 class HolderBody(ResponseModel):

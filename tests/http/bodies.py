@@ -18,3 +18,15 @@ def batch(count=3, **changes):
         "source_paths": sources,
         "save_base_path": "b",
     } | changes
+
+
+def split(**changes):
+    return {"input_path": "pictures", "output_path": "sets/drones"} | changes
+
+
+def augment(**changes):
+    return {"dataset_path": "sets/drones"} | changes
+
+
+def crop(**changes):
+    return {"input_path": "pictures", "output_path": "cut", "x": 10, "y": 0, "width": 200, "height": 100} | changes

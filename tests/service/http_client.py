@@ -117,5 +117,5 @@ class Http:
     def unfinished(self) -> list[str]:
         """The tasks that have not ended."""
         page = self.client.get("/api/v2/tasks?limit=1000").json()
-        tasks = page["training_tasks"] + page["inference_tasks"]
+        tasks = page["training_tasks"] + page["inference_tasks"] + page["preprocessing_tasks"]
         return [task["task_id"] for task in tasks if task["status"] not in ENDED]
