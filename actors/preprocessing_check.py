@@ -7,7 +7,7 @@ from actors.core.errors import SubmissionError
 from actors.core.tasks import PreprocessingType, Submission
 from actors.learning.errors import LearningError
 from actors.paths import resolve_existing, resolve_inside
-from actors.preprocessing.sources import list_file, list_tree, refuse_output_within
+from actors.preprocessing.sources import list_dataset, list_file, list_tree, refuse_output_within
 
 
 def check_preprocessing(submission: Submission, roots: Sequence[Path]) -> dict[str, str]:
@@ -26,7 +26,7 @@ def check_preprocessing(submission: Submission, roots: Sequence[Path]) -> dict[s
     return {field: str(source)}
 
 
-def _blame(field: str, check: Callable[[], None]) -> None:
+def _blame(field: str, check: Callable[[], object]) -> None:
     """Run a check whose failure is the fault of one field."""
     try:
         check()
@@ -38,11 +38,6 @@ def _look_for_classes(folder: Path) -> None:
     list_tree(folder, depth=1)
 
 
-def _look_for_parts(dataset: Path) -> None:
-    for part in ("train", "valid"):
-        _look_for_classes(dataset / part)
-
-
 def _look_for_pictures(source: Path) -> None:
     if source.is_dir():
         list_tree(source)
@@ -51,8 +46,8 @@ def _look_for_pictures(source: Path) -> None:
 
 
 #: The field of each kind's input, and what must be found there.
-_INPUTS: Mapping[str, tuple[str, Callable[[Path], None]]] = {
+_INPUTS: Mapping[str, tuple[str, Callable[[Path], object]]] = {
     PreprocessingType.SPLIT: ("input_path", _look_for_classes),
-    PreprocessingType.AUGMENT: ("dataset_path", _look_for_parts),
+    PreprocessingType.AUGMENT: ("dataset_path", list_dataset),
     PreprocessingType.CROP: ("input_path", _look_for_pictures),
 }

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import cv2
 
-from actors.learning.pictures import NoPicturesError
 from actors.preprocessing.augmentations import augment, generator_for
 from actors.preprocessing.copying import copy_file
 from actors.preprocessing.course import Course
@@ -17,9 +16,8 @@ from actors.preprocessing.file_runs import FileJob
 from actors.preprocessing.pixels import Picture, read_picture, write_picture
 from actors.preprocessing.plan import AugmentPlan, Outcome, PublishAll, Record, Surroundings, check_methods
 from actors.preprocessing.run_folder import RunFolder
-from actors.preprocessing.sources import SourceFile, SourceTree, list_tree, named, printable, refuse_output_within
+from actors.preprocessing.sources import SourceFile, SourceTree, list_dataset, named, printable, refuse_output_within
 
-_SUBSETS: Final = ("train", "valid")
 _ORIGIN: Final = "_origin"
 
 
@@ -44,7 +42,7 @@ def run_augment(
     """
     check_methods(plan.methods)
     refuse_output_within(plan.dataset_path, plan.output_path, source_field="dataset_path")
-    tree = _list_dataset(plan.dataset_path)
+    tree = list_dataset(plan.dataset_path)
     # Files are worked on side by side; OpenCV's threads within one would only get in the way of that.
     cv2.setNumThreads(1)
     course = Course(
@@ -55,20 +53,6 @@ def run_augment(
         stats=lambda finished: _stats(tree, plan, finished),
     )
     return course.run(Surroundings(report, should_stop, staging, publish_all), threads=plan.threads)
-
-
-def _list_dataset(dataset: Path) -> SourceTree:
-    """List the pictures in class folders of train and valid; one of the two suffices.
-
-    Raises:
-        NoPicturesError: There are none.
-    """
-    tree = list_tree(dataset, depth=2)
-    files = tuple(file for file in tree.files if file.name.partition("/")[0] in _SUBSETS)
-    if not files:
-        problem = f"there is no picture in the class folders of {dataset}/train and {dataset}/valid"
-        raise NoPicturesError(problem, "Give a dataset as split makes it: train/<class>/<picture>, valid/<class>/<picture>.")
-    return SourceTree(dataset, files, tree.warnings)
 
 
 def _outputs_of(file: SourceFile, plan: AugmentPlan) -> dict[str, int | None]:

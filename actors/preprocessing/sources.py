@@ -9,9 +9,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from actors.learning.errors import ConfigError, DatasetError
 from actors.learning.pictures import PICTURE_EXTENSIONS, NoPicturesError
+
+#: The folders of a dataset that are worked on; a test part stays as it was recorded.
+DATASET_PARTS: Final = ("train", "valid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,20 @@ def list_tree(root: Path, *, depth: int = 0) -> SourceTree:
         hint = f"Give files that end in {', '.join(PICTURE_EXTENSIONS)}{where}."
         raise NoPicturesError(f"there is no picture{where} below {root}", "; ".join([hint, *warnings[:3]]))
     return SourceTree(root, tuple(files), tuple(sorted(warnings)))
+
+
+def list_dataset(dataset: Path) -> SourceTree:
+    """List the pictures in class folders of train and valid; one of the two suffices.
+
+    Raises:
+        NoPicturesError: There are none.
+    """
+    tree = list_tree(dataset, depth=2)
+    files = tuple(file for file in tree.files if file.name.partition("/")[0] in DATASET_PARTS)
+    if not files:
+        problem = f"there is no picture in the class folders of {dataset}/train and {dataset}/valid"
+        raise NoPicturesError(problem, "Give a dataset as split makes it: train/<class>/<picture>, valid/<class>/<picture>.")
+    return SourceTree(dataset, files, tree.warnings)
 
 
 def list_file(path: Path) -> SourceTree:

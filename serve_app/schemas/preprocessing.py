@@ -71,7 +71,9 @@ class SplitRequest(RequestModel):
 class AugmentRequest(RequestModel):
     """Which data set to enlarge, and how."""
 
-    dataset_path: DatasetPath = Field(description="folder with train and valid, each with one folder of pictures for each class")
+    dataset_path: DatasetPath = Field(
+        description="folder with train, valid or both, each with one folder of pictures for each class"
+    )
     output_path: Annotated[PathText | None, EmptyMeansNone] = Field(
         None, description="folder of the enlarged data set; by default beside dataset_path, with _aug at its name's end"
     )

@@ -176,7 +176,7 @@ def test_wrong_paths_are_told_at_once(http, pictures):
     assert http.post("/api/v2/preprocessing/crop", {**nowhere, "input_path": "/etc", **box}, expect=403)["code"] == "path_forbidden"
     within = {"input_path": str(pictures), "output_path": str(pictures / "out")}
     assert http.post("/api/v2/preprocessing/split", within, expect=422)["code"] == "config_invalid"
-    assert http.post("/api/v2/preprocessing/augment", {"dataset_path": str(pictures)}, expect=422)["code"] == "dataset_invalid"
+    assert http.post("/api/v2/preprocessing/augment", {"dataset_path": str(pictures)}, expect=422)["code"] == "no_pictures_found"
 
 
 def wait_for_files(http, task_id, folder, count):

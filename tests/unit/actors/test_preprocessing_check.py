@@ -71,15 +71,8 @@ def test_a_link_that_leads_out_of_the_roots_is_refused(root, tmp_path_factory):
 
 def test_what_holds_nothing_to_work_on_is_refused(root):
     assert refusal(root, split("set/train/a"))[1] == "input_path"
-    assert refusal(root, augment("set/train")) == ("dataset_invalid", "dataset_path")
+    assert refusal(root, augment("set/train")) == ("no_pictures_found", "dataset_path")
     assert refusal(root, crop("notes.txt")) == ("no_pictures_found", "input_path")
-
-
-def test_a_data_set_without_its_validation_part_is_refused_by_name(root):
-    for picture in (root / "set/valid").rglob("*.png"):
-        picture.unlink()
-    with pytest.raises(SubmissionError, match="valid"):
-        Admission([root]).check(augment("set"))
 
 
 @pytest.mark.parametrize(
