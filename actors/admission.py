@@ -14,21 +14,22 @@ from actors.core.model import WorkKind
 from actors.core.tasks import MEMORY_NOTE, Submission, Task
 from actors.learning.catalog import MODELS, check_image_size
 from actors.learning.classify_config import load_classify_config
+from actors.learning.data_roots import DataRoots
 from actors.learning.errors import LearningError
 from actors.learning.image_tree import ImageTree, scan_class_folders
 from actors.learning.memory_need import NeedEstimator
 from actors.learning.pictures import find_pictures
 from actors.learning.plan import RESUME_STATE
 from actors.memory_check import check_need
-from actors.paths import resolve_existing, resolve_inside
+from actors.paths import resolve_existing, resolve_file, resolve_inside
 from actors.preprocessing_check import check_preprocessing
 
 
 class Admission:
     """The check at the door, with the data roots it allows. Blocking: call it in a thread."""
 
-    def __init__(self, roots: Sequence[Path], needs: NeedEstimator | None = None) -> None:
-        self._roots = tuple(roots)
+    def __init__(self, roots: Sequence[Path] | DataRoots, needs: NeedEstimator | None = None) -> None:
+        self._roots = roots if isinstance(roots, DataRoots) else DataRoots.of(roots)
         self._needs = needs or NeedEstimator()
         self._checks: Mapping[WorkKind, Callable[[Submission], dict[str, str]]] = {
             WorkKind.TRAINING: self._check_training,
@@ -75,27 +76,26 @@ class Admission:
         checkpoint = Path(earlier.submission.resolved["output"]) / RESUME_STATE
         if not checkpoint.is_file():
             raise SubmissionError("no_checkpoint", "resume_from", f"{task_id!r} left no {RESUME_STATE}", "train from the beginning")
-        return str(checkpoint)
+        return str(resolve_file(str(checkpoint), "resume_from", self._roots))
 
     def _check_training(self, submission: Submission) -> dict[str, str]:
         request = submission.request
         _check_model(request["model"], request["image_size"])
         train = resolve_existing(request["train_path"], "train_path", self._roots)
         valid = resolve_existing(request["val_path"], "val_path", self._roots)
-        tree = _scan(train, "train_path")
-        _check_classes(tree, _scan(valid, "val_path"), request["num_classes"])
+        tree = _scan(train, "train_path", self._roots)
+        _check_classes(tree, _scan(valid, "val_path", self._roots), request["num_classes"])
         resolved = {"train_path": str(train), "val_path": str(valid), "weight_path": ""}
         if request.get("weight_path"):
-            resolved["weight_path"] = str(resolve_existing(request["weight_path"], "weight_path", self._roots))
+            resolved["weight_path"] = str(resolve_file(request["weight_path"], "weight_path", self._roots))
         return resolved
 
     def _check_inference(self, submission: Submission) -> dict[str, str]:
         request = submission.request
-        resolved = {
-            field: resolve_existing(request[field], field, self._roots) for field in ("cfg_path", "weight_path", "source_path")
-        }
+        resolved = {field: resolve_file(request[field], field, self._roots) for field in ("cfg_path", "weight_path")}
+        resolved["source_path"] = resolve_existing(request["source_path"], "source_path", self._roots)
         try:
-            load_classify_config(resolved["cfg_path"])
+            load_classify_config(resolved["cfg_path"], roots=self._roots)
             find_pictures(resolved["source_path"])
         except LearningError as error:
             field = "cfg_path" if error.code == "config_invalid" else "source_path"
@@ -104,9 +104,14 @@ class Admission:
 
     def _output(self, submission: Submission) -> Path:
         field = "output_path" if submission.work is WorkKind.PREPROCESSING else "save_path"
-        path = resolve_inside(submission.output_path, field, self._roots)
-        if path.exists() and not path.is_dir():
-            raise SubmissionError("invalid_path", field, f"{submission.output_path!r} is a file", "name a folder")
+        given = submission.output_path
+        path = resolve_inside(given, field, self._roots)
+        try:
+            is_taken = not next(each for each in (path, *path.parents) if each.exists()).is_dir()
+        except OSError as error:
+            raise SubmissionError("invalid_path", field, f"{given!r}: {error.strerror}", "choose another folder") from None
+        if is_taken:
+            raise SubmissionError("invalid_path", field, f"{given!r} is a file or lies below one", "name a folder")
         return path
 
 
@@ -120,9 +125,9 @@ def _check_model(model: str, image_size: int) -> None:
         raise SubmissionError("invalid_image_size", "image_size", impossible, "change image_size or the model")
 
 
-def _scan(root: Path, field: str) -> ImageTree:
+def _scan(root: Path, field: str, roots: DataRoots) -> ImageTree:
     try:
-        return scan_class_folders(root)
+        return scan_class_folders(root, roots=roots)
     except LearningError as error:
         raise SubmissionError(error.code, field, error.message, error.hint) from None
 

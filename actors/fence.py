@@ -21,6 +21,7 @@ class FencedFolder:
     """The output folder of a task, as one attempt may use it. The ranks of a gang share the attempt's token and staging folder.
 
     Invariant: files appear under their final names whole or not at all, and only while this attempt's token is the newest.
+    Links that somebody put in place of what is made here are never followed.
     """
 
     def __init__(self, folder: Path, token: int, rank: int = 0) -> None:
@@ -37,6 +38,8 @@ class FencedFolder:
         folder.mkdir(parents=True, exist_ok=True)
         with self._fence():
             self._sweep()
+            if self.staging.is_symlink():
+                self.staging.unlink()
             self.staging.mkdir(exist_ok=True)
 
     def publish(self, staged: Path, name: str) -> None:
@@ -81,7 +84,7 @@ class FencedFolder:
     @contextmanager
     def _fence(self) -> Iterator[None]:
         """Hold the folder's lock, with the proof that no newer token has held it."""
-        descriptor = os.open(self.folder / _FENCE_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(self.folder / _FENCE_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             newest = int(os.pread(descriptor, 32, 0) or b"0")

@@ -1,16 +1,17 @@
 """What can be known to be wrong with a preprocessing task before it waits in line. Looks at names only, opens no picture."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from actors.core.errors import SubmissionError
 from actors.core.tasks import PreprocessingType, Submission
+from actors.learning.data_roots import DataRoots
 from actors.learning.errors import LearningError
 from actors.paths import resolve_existing, resolve_inside
 from actors.preprocessing.sources import list_dataset, list_file, list_tree, refuse_output_within
 
 
-def check_preprocessing(submission: Submission, roots: Sequence[Path]) -> dict[str, str]:
+def check_preprocessing(submission: Submission, roots: DataRoots) -> dict[str, str]:
     """Check the paths of a preprocessing task; returns its input, resolved, by the field's name.
 
     Raises:

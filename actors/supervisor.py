@@ -39,6 +39,7 @@ from actors.gatekeeper import Gatekeeper
 from actors.learning.memory_need import NeedEstimator, Peak
 from actors.messages import AttemptOrder, EncodedPage, GrantedLease, Queued, TaskCounters, TaskQuery
 from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
+from actors.paths import build_data_roots
 from actors.presence import announce
 from actors.start import Start
 from actors.store import Store
@@ -67,7 +68,7 @@ class TaskSupervisor:
         self._writer = StoreWriter(self._store)
         self._gatekeeper = Gatekeeper(settings, self._clock)
         self._needs = NeedEstimator()
-        self._admission = Admission(settings.data_roots, self._needs)
+        self._admission = Admission(build_data_roots(settings), self._needs)
         self._runner = AttemptRunner(settings, self._learn_peak)
         self._flow = TaskFlow()
         self._tally = TaskTally()

@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from PIL import Image, ImageDraw, ImageFont
 
+from actors.learning.data_roots import ANYWHERE, DataRoots
 from actors.learning.files import output_error
 from actors.learning.pictures import open_picture
 
@@ -53,7 +54,7 @@ def annotated_names(files: Iterable[PurePosixPath]) -> Mapping[PurePosixPath, Pu
     return names
 
 
-def annotate_picture(source: Path, target: Path, class_name: str, confidence: float) -> None:
+def annotate_picture(source: Path, target: Path, class_name: str, confidence: float, *, roots: DataRoots = ANYWHERE) -> None:
     """Write a JPEG copy of a picture with ``<class> <confidence>%`` in red.
 
     Args:
@@ -61,13 +62,14 @@ def annotate_picture(source: Path, target: Path, class_name: str, confidence: fl
         target: Where the copy goes; its folder must exist.
         class_name: Any text; letters that no font here can draw appear as their escapes.
         confidence: Percent.
+        roots: Where the picture must lie, links followed.
 
     Raises:
         UnreadablePictureError: The picture cannot be decoded.
         OutputError: The copy cannot be written.
         DiskFullError: There is no room for it.
     """
-    picture = open_picture(source)
+    picture = open_picture(source, roots=roots)
     _draw_text(picture, class_name, confidence)
     try:
         picture.save(target, format="JPEG", quality=_JPEG_QUALITY)

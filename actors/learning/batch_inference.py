@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from actors.learning.annotate import annotate_picture, annotated_names
 from actors.learning.classify_config import contradictions_with_card, load_classify_config
+from actors.learning.data_roots import ANYWHERE, DataRoots
 from actors.learning.errors import DatasetError, OutputError, UnreadablePictureError
 from actors.learning.files import output_error
 from actors.learning.pictures import decode_picture, find_pictures
@@ -55,6 +56,8 @@ class InferencePlan:
     threads: int
     batch_size: int = 16
     annotate: bool = True
+    #: Where everything that is read must lie, links followed.
+    roots: DataRoots = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +107,11 @@ def run_inference(plan: InferencePlan, *, report: Report, should_stop: Callable[
         GpuOutOfMemoryError: A single picture does not fit into the device's memory.
         OutputError: A file cannot be written, or an annotated copy would overwrite a picture of the source.
     """
-    config = load_classify_config(plan.cfg_path)
+    config = load_classify_config(plan.cfg_path, roots=plan.roots)
     sources = _list_sources(plan)
-    predictor = load_predictor(config, plan.weight_path, device=plan.device, threads=plan.threads)
+    predictor = load_predictor(config, plan.weight_path, device=plan.device, threads=plan.threads, roots=plan.roots)
     progress = _Progress(report, total=len(sources))
-    for warning in (*config.warnings, *contradictions_with_card(config, plan.weight_path)):
+    for warning in (*config.warnings, *contradictions_with_card(config, plan.weight_path, roots=plan.roots)):
         progress.warn(f"{plan.cfg_path.name}: {warning}")
     _make_folder(plan.staging_dir)
     progress.note(f"predicting {len(sources)} pictures with {config.model} on {plan.device}")
@@ -217,7 +220,7 @@ class _Run:
 
     def _submit(self, pool: ThreadPoolExecutor, batch: Sequence[_Source]) -> list["Future[_Decoded]"]:
         """Start decoding a batch."""
-        return [pool.submit(_decode, source.path, self._predictor.image_size) for source in batch]
+        return [pool.submit(_decode, source.path, self._predictor.image_size, self._plan.roots) for source in batch]
 
     def _answer(self, batch: Sequence[_Source], decoded: Sequence["_Decoded"]) -> list[Prediction]:
         """Predict the readable pictures of a batch and note the others as failed."""
@@ -237,7 +240,7 @@ class _Run:
         if not self._plan.annotate:
             return []
         return [
-            pool.submit(_draw_copy, source.path, self._plan.staging_dir / source.copy, answer)
+            pool.submit(_draw_copy, source.path, self._plan.staging_dir / source.copy, answer, self._plan.roots)
             for source, answer in zip(batch, answers, strict=True)
         ]
 
@@ -292,10 +295,10 @@ class _Progress:
 _Decoded = Pixels | UnreadablePictureError
 
 
-def _decode(path: Path, image_size: int) -> _Decoded:
+def _decode(path: Path, image_size: int, roots: DataRoots) -> _Decoded:
     """Decode a picture, giving the failure as a value: it is that picture's, not the run's."""
     try:
-        return decode_picture(path, image_size)
+        return decode_picture(path, image_size, roots=roots)
     except UnreadablePictureError as error:
         return error
 
@@ -306,14 +309,14 @@ def _to_prediction(file: str, ranking: Ranking) -> Prediction:
     return Prediction(file=file, class_name=top[0][0], confidence=top[0][1], top=top)
 
 
-def _draw_copy(source: Path, target: Path, prediction: Prediction) -> None:
+def _draw_copy(source: Path, target: Path, prediction: Prediction, roots: DataRoots) -> None:
     """Draw one annotated copy; a picture without an answer gets none."""
     if prediction.class_name is None or prediction.confidence is None:
         return
     _make_folder(target.parent)
     # A picture can vanish after it was decoded; its answer stands, and so does the run.
     with contextlib.suppress(UnreadablePictureError):
-        annotate_picture(source, target, prediction.class_name, prediction.confidence)
+        annotate_picture(source, target, prediction.class_name, prediction.confidence, roots=roots)
 
 
 def _make_folder(folder: Path) -> None:

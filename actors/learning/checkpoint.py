@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Self, cast
 
 import torch
 
+from actors.learning.data_roots import ANYWHERE, DataRoots
 from actors.learning.errors import CheckpointError
 from actors.learning.files import write_atomically
 
@@ -120,15 +121,17 @@ def write_resume_state(path: Path, state: ResumeState) -> None:
     write_tensors(path, {item.name: getattr(state, item.name) for item in fields(state)})
 
 
-def read_resume_state(path: Path) -> ResumeState:
+def read_resume_state(path: Path, *, roots: DataRoots = ANYWHERE) -> ResumeState:
     """Read a checkpoint onto the CPU.
 
     Raises:
+        OutsideRootsError: It is a link that leads out of ``roots``.
         CheckpointError: It is missing, damaged, no checkpoint of ours, or of another format version.
     """
     hint = "Start the training anew, or resume from another task."
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with roots.open(path) as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no checkpoint at {path}", hint) from error
     except (pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:

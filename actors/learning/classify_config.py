@@ -17,6 +17,7 @@ from pathlib import Path
 import yaml
 
 from actors.learning.catalog import SUPPORTED_MODELS, check_image_size
+from actors.learning.data_roots import ANYWHERE, DataRoots
 from actors.learning.errors import ConfigError, ModelCardError
 from actors.learning.model_card import CARD_FILE, read_model_card, sha256_of
 
@@ -24,6 +25,8 @@ from actors.learning.model_card import CARD_FILE, read_model_card, sha256_of
 MAX_CONFIG_BYTES = 1_000_000
 #: A configuration is a mapping that holds a list or a mapping; anything deeper is a mistake or an attack.
 MAX_NESTING = 8
+#: Ten thousand classes; reading as many values as a megabyte holds would keep a process busy for half a minute.
+MAX_VALUES = 20_000
 #: Larger pictures would take gigabytes per batch.
 MAX_IMAGE_SIZE = 4096
 #: Unicode's categories of control characters and of half characters, which no file can hold as UTF-8.
@@ -74,13 +77,14 @@ class _Fields:
         return ConfigError(f"{self._path}: {problem}", remedy)
 
 
-def load_classify_config(path: Path | str) -> ClassifyConfig:
+def load_classify_config(path: Path | str, *, roots: DataRoots = ANYWHERE) -> ClassifyConfig:
     """Read and check a classification configuration.
 
     Raises:
+        OutsideRootsError: The file is a link that leads out of ``roots``.
         ConfigError: The file cannot be read, or a key is missing or holds what cannot be meant.
     """
-    fields = _read_fields(Path(path))
+    fields = _read_fields(Path(path), roots)
     model = _read_model(fields)
     class_names, warnings = _read_class_names(fields)
     weights = fields.optional("weights")
@@ -94,7 +98,7 @@ def load_classify_config(path: Path | str) -> ClassifyConfig:
     )
 
 
-def contradictions_with_card(config: ClassifyConfig, weight_path: Path) -> tuple[str, ...]:
+def contradictions_with_card(config: ClassifyConfig, weight_path: Path, *, roots: DataRoots = ANYWHERE) -> tuple[str, ...]:
     """Tell where a configuration contradicts the model card that lies beside the weights, if it is about these weights.
 
     The configuration counts all the same: whoever wrote it may know better. But wrong names for a network's outputs are
@@ -104,7 +108,7 @@ def contradictions_with_card(config: ClassifyConfig, weight_path: Path) -> tuple
     if not card_path.is_file():
         return ()
     try:
-        card = read_model_card(card_path)
+        card = read_model_card(card_path, roots=roots)
     except ModelCardError as error:
         return (error.message,)
     found = [
@@ -119,9 +123,9 @@ def contradictions_with_card(config: ClassifyConfig, weight_path: Path) -> tuple
     return tuple(found) if found and sha256_of(weight_path) == card.weights_sha256 else ()
 
 
-def _read_fields(path: Path) -> _Fields:
+def _read_fields(path: Path, roots: DataRoots) -> _Fields:
     """Parse the file into its keys."""
-    text = _read_text(path)
+    text = _read_text(path, roots)
     try:
         _refuse_expansion(path, text)
         values = yaml.safe_load(text)
@@ -134,12 +138,12 @@ def _read_fields(path: Path) -> _Fields:
     return _Fields(path, values)
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, roots: DataRoots) -> str:
     """Read the file as UTF-8, with or without a byte order mark, if its size is sane."""
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file", "Give the path of a YAML file.")
     try:
-        with path.open("rb") as file:
+        with roots.open(path) as file:
             content = file.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
         problem = f"{path}: the configuration cannot be read: {error.strerror}"
@@ -154,9 +158,11 @@ def _read_text(path: Path) -> str:
 
 
 def _refuse_expansion(path: Path, text: str) -> None:
-    """Refuse aliases and deep nesting, with which a small text unfolds into gigabytes or exhausts the stack."""
+    """Refuse aliases, deep nesting and masses of values, with which a small text takes gigabytes, the stack or minutes."""
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+        if count > MAX_VALUES:
+            raise ConfigError(f"{path}: more than {MAX_VALUES} values", "Is it a configuration?")
         if isinstance(event, yaml.AliasEvent):
             raise ConfigError(f"{path}: YAML aliases (*{event.anchor}) are not accepted", "Write the value out.")
         if isinstance(event, yaml.CollectionStartEvent):

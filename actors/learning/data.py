@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from actors.learning.data_roots import ANYWHERE, DataRoots, OutsideRootsError
 from actors.learning.errors import UnreadablePictureError
 from actors.learning.files import output_error
 from actors.learning.image_tree import ImageTree
@@ -42,6 +43,8 @@ class Decoding:
     #: Where that file is made; it has no name there, so nothing stays behind.
     scratch_dir: Path
     threads: int
+    #: Where pictures may lie; a link out of them is not followed.
+    roots: DataRoots = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ def decode_pictures(tree: ImageTree, decoding: Decoding, should_stop: Callable[[
     unreadable: list[str] = []
 
     def decode(index: int) -> bytes | str:
-        return _decode_into(pixels[index], tree.root, tree.samples[index][0])
+        return _decode_into(pixels[index], tree.root, tree.samples[index][0], decoding.roots)
 
     with ThreadPoolExecutor(max_workers=decoding.threads, thread_name_prefix="decode") as pool:
         for start in range(0, len(tree.samples), _CHUNK):
@@ -209,13 +212,13 @@ def _room_for(count: int, decoding: Decoding) -> Pixels:
         raise output_error(decoding.scratch_dir / "pictures", error) from error
 
 
-def _decode_into(pixels: Pixels, root: Path, name: str) -> bytes | str:
+def _decode_into(pixels: Pixels, root: Path, name: str, roots: DataRoots) -> bytes | str:
     """Decode one picture in place; give the digest of its file, or the reason why it cannot be decoded."""
     try:
-        pixels[...] = decode_picture(root / name, pixels.shape[0])
-        with (root / name).open("rb") as file:
+        pixels[...] = decode_picture(root / name, pixels.shape[0], roots=roots)
+        with roots.open(root / name) as file:
             return hashlib.file_digest(file, "sha256").digest()
-    except UnreadablePictureError as error:
+    except (UnreadablePictureError, OutsideRootsError) as error:
         return f"{name} ({error.message.rpartition(': ')[2]})"
     except OSError as error:
         return f"{name} ({error.strerror})"

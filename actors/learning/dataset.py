@@ -30,7 +30,7 @@ def load_dataset(plan: TrainingPlan, journal: Journal, should_stop: Callable[[],
         DatasetError: The trees cannot be trained on (UnreadablePictureError: some picture cannot be decoded).
         OutputError: They exceed the memory budget and the staging folder cannot hold them.
     """
-    trees = scan_dataset(plan.train_path, plan.val_path, plan.num_classes)
+    trees = scan_dataset(plan.train_path, plan.val_path, plan.num_classes, roots=plan.roots)
     for warning in trees.warnings:
         journal.note(warning, level="WARNING")
     journal.note(f"Decoding {len(trees.train.samples)} training and {len(trees.val.samples)} validation pictures")
@@ -48,4 +48,4 @@ def load_dataset(plan: TrainingPlan, journal: Journal, should_stop: Callable[[],
 
 def _decoding(plan: TrainingPlan, memory_budget_bytes: int) -> Decoding:
     """Tell how pictures are decoded for a plan."""
-    return Decoding(plan.image_size, memory_budget_bytes, plan.staging_dir, plan.threads)
+    return Decoding(plan.image_size, memory_budget_bytes, plan.staging_dir, plan.threads, plan.roots)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from actors.learning.data_roots import ANYWHERE, DataRoots, OutsideRootsError
 from actors.learning.errors import DatasetError
 from actors.learning.pictures import PICTURE_EXTENSIONS
 
@@ -61,20 +62,20 @@ class ImageDataset:
     warnings: tuple[str, ...]
 
 
-def scan_dataset(train_path: Path, val_path: Path, num_classes: int) -> ImageDataset:
+def scan_dataset(train_path: Path, val_path: Path, num_classes: int, *, roots: DataRoots = ANYWHERE) -> ImageDataset:
     """List both trees of a dataset and check that they and ``num_classes`` go together.
 
     Raises:
         DatasetError: As ``scan_class_folders``; or there are more class folders than ``num_classes``, or validation has
             class folders that training lacks.
     """
-    train = scan_class_folders(train_path)
+    train = scan_class_folders(train_path, roots=roots)
     if num_classes < len(train.classes):
         raise DatasetError(
             f"num_classes is {num_classes}, but {train_path} has {len(train.classes)} class folders",
             f"Set num_classes to {len(train.classes)}.",
         )
-    found = scan_class_folders(val_path)
+    found = scan_class_folders(val_path, roots=roots)
     val = found.indexed_as(train.classes)
     warnings = []
     if num_classes > len(train.classes):
@@ -88,20 +89,23 @@ def scan_dataset(train_path: Path, val_path: Path, num_classes: int) -> ImageDat
     return ImageDataset(train, val, tuple(warnings))
 
 
-def scan_class_folders(root: Path) -> ImageTree:
+def scan_class_folders(root: Path, *, roots: DataRoots = ANYWHERE) -> ImageTree:
     """List the class folders of ``root`` and their pictures.
 
-    Hidden files and folders are left out. A class folder may be a link and may hold folders of its own; links deeper
-    down are not followed.
+    Hidden files and folders are left out, and so is what is neither a file nor a folder. A class folder may be a link and
+    may hold folders of its own; links to folders deeper down are not followed. Where a link to a picture leads is found
+    out when it is opened.
 
     Raises:
-        DatasetError: ``root`` is no folder, holds no class folder, cannot be read, or a class folder is empty or has an
-            unprintable name.
+        DatasetError: ``root`` is no folder, holds no class folder, cannot be read, or a class folder is empty, has an
+            unprintable name, or is a link that leads out of ``roots``.
     """
     if not root.is_dir():
         raise DatasetError(f"{root} is not a folder", "Give a folder that holds one folder of pictures per class.")
     try:
         classes = tuple(sorted(entry.name for entry in os.scandir(root) if _is_class_folder(entry)))
+        for name in classes:
+            _require_inside(root / name, roots)
         samples = tuple((path, index) for index, name in enumerate(classes) for path in _pictures_of(root, name))
     except OSError as error:
         raise DatasetError(f"cannot read {error.filename}: {error.strerror}", "Check the folder's rights.") from error
@@ -113,6 +117,16 @@ def scan_class_folders(root: Path) -> ImageTree:
 def _is_class_folder(entry: os.DirEntry[str]) -> bool:
     """Tell a class from files and from hidden folders, which tools leave behind."""
     return entry.is_dir() and not entry.name.startswith(".")
+
+
+def _require_inside(folder: Path, roots: DataRoots) -> None:
+    """Refuse a class folder that is a link out of the roots; one that is no link lies where its tree lies."""
+    if not folder.is_symlink():
+        return
+    try:
+        roots.locate(folder)
+    except OutsideRootsError as error:
+        raise DatasetError(f"the class folder {folder} is a link out of the data roots", error.hint) from None
 
 
 def _pictures_of(root: Path, name: str) -> list[str]:
@@ -129,13 +143,16 @@ def _pictures_of(root: Path, name: str) -> list[str]:
 
 
 def _pictures_below(folder: Path, prefix: str) -> Iterator[str]:
-    """Yield the pictures of a folder and of the folders in it."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            path = f"{prefix}/{entry.name}"
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _pictures_below(Path(entry.path), path)
-            elif entry.name.lower().endswith(PICTURE_EXTENSIONS) and entry.is_file():
-                yield path
+    """Yield the pictures of a folder and of the folders in it. Without recursion, which a deep enough tree would exhaust."""
+    waiting = [(folder, prefix)]
+    while waiting:
+        folder, prefix = waiting.pop()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                path = f"{prefix}/{entry.name}"
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((Path(entry.path), path))
+                elif entry.name.lower().endswith(PICTURE_EXTENSIONS) and entry.is_file():
+                    yield path

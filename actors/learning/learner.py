@@ -116,7 +116,7 @@ def _initial_model(plan: TrainingPlan) -> nn.Module:
     if not plan.weight_path:
         return build_model(plan.model, plan.num_classes, pretrained=plan.pretrained)
     model = build_model(plan.model, plan.num_classes)
-    load_weights(model, Path(plan.weight_path), expected_classes=plan.num_classes)
+    load_weights(model, Path(plan.weight_path), expected_classes=plan.num_classes, roots=plan.roots)
     return model
 
 

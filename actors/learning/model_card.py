@@ -12,11 +12,14 @@ from types import NoneType, UnionType
 from typing import Any, Final, get_origin
 
 from actors.learning.catalog import MODELS
+from actors.learning.data_roots import ANYWHERE, DataRoots, OutsideRootsError
 from actors.learning.errors import ModelCardError, WeightsNotFoundError
 from actors.learning.files import write_text_atomically
 
 CARD_FILE: Final = "model_card.json"
 FORMAT_VERSION: Final = 1
+#: A card of a thousand classes takes 30 kB.
+MAX_CARD_BYTES: Final = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,18 +81,23 @@ def write_model_card(path: Path, card: ModelCard) -> None:
     write_text_atomically(path, json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n")
 
 
-def read_model_card(path: Path) -> ModelCard:
+def read_model_card(path: Path, *, roots: DataRoots = ANYWHERE) -> ModelCard:
     """Read and check a card.
 
     Raises:
-        ModelCardError: It is missing, no JSON, of a newer format, or its fields are wrong; the message names which.
+        ModelCardError: It is missing, too large, no JSON, of a newer format, outside ``roots``, or its fields are wrong;
+            the message names which.
     """
     hint = "Use the card that was written beside the weights, or none."
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with roots.open(path) as file:
+            text = file.read(MAX_CARD_BYTES + 1)
+        content: Any = json.loads(text) if len(text) <= MAX_CARD_BYTES else None
+    except OutsideRootsError as error:
+        raise ModelCardError(error.message, hint) from error
     except OSError as error:
         raise ModelCardError(f"cannot read the model card {path}: {error.strerror}", hint) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelCardError(f"the model card {path} is no JSON: {error}", hint) from error
     problem = _problem_in(content)
     if problem:

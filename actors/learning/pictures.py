@@ -12,12 +12,13 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from actors.learning.data_roots import ANYWHERE, DataRoots, OutsideRootsError
 from actors.learning.errors import DatasetError, UnreadablePictureError
 
 #: What a picture's file name may end in, in any case; how it is decoded depends on its content alone.
@@ -73,37 +74,40 @@ def find_pictures(source: Path, *, exclude: Collection[Path] = ()) -> tuple[Path
     return tuple(sorted(pictures, key=lambda path: path.relative_to(source).as_posix()))
 
 
-def open_picture(source: Path | bytes) -> Image.Image:
+def open_picture(source: Path | bytes, *, roots: DataRoots = ANYWHERE) -> Image.Image:
     """Decode a picture at its own size, as RGB; transparency is dropped, and of several frames the first is taken.
 
     Raises:
-        UnreadablePictureError: The content is no whole picture of a known format, or one of too many pixels.
+        UnreadablePictureError: The content is no whole picture of a known format, or one of too many pixels; or the file
+            is a link that leads out of ``roots``, or no regular file.
     """
-    with guarded_picture(source) as picture:
+    with guarded_picture(source, roots=roots) as picture:
         # Pillow warns of palettes with transparency, unless it may keep the latter for a moment; colours are the same.
         has_clear_colours = picture.mode == "P" and "transparency" in picture.info
         return (picture.convert("RGBA") if has_clear_colours else picture).convert("RGB")
 
 
 @contextmanager
-def guarded_picture(source: Path | bytes) -> Iterator[Image.Image]:
+def guarded_picture(source: Path | bytes, *, roots: DataRoots = ANYWHERE) -> Iterator[Image.Image]:
     """Give a picture that is not decoded yet, and translate whatever its decoder says of hostile or damaged content.
 
     Raises:
         UnreadablePictureError: As ``open_picture``; also from within the context.
     """
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS) as picture:
+        with _open_content(source, roots) as content, Image.open(content, formats=_FORMATS) as picture:
             if picture.width * picture.height > MAX_PICTURE_PIXELS:
                 raise _unreadable(source, f"{picture.width} x {picture.height} pixels are too many")
             yield picture
+    except OutsideRootsError as error:
+        raise _unreadable(source, "it is a link out of the data roots") from error
     except UnidentifiedImageError as error:
         raise _unreadable(source, f"its content is none of {', '.join(_FORMATS)}") from error
     except _DECODING_ERRORS as error:
         raise _unreadable(source, str(error) or type(error).__name__) from error
 
 
-def decode_picture(source: Path | bytes, image_size: int) -> NDArray[np.uint8]:
+def decode_picture(source: Path | bytes, image_size: int, *, roots: DataRoots = ANYWHERE) -> NDArray[np.uint8]:
     """Decode a picture and resize it to a square, bilinearly and without regard to its aspect.
 
     Returns:
@@ -112,25 +116,41 @@ def decode_picture(source: Path | bytes, image_size: int) -> NDArray[np.uint8]:
     Raises:
         UnreadablePictureError: As ``open_picture``.
     """
-    square = open_picture(source).resize((image_size, image_size), Image.Resampling.BILINEAR)
+    square = open_picture(source, roots=roots).resize((image_size, image_size), Image.Resampling.BILINEAR)
     # A copy of its own, which torch may take over without a warning; Pillow's memory is read-only.
     return np.array(square, dtype=np.uint8)
 
 
+def _open_content(source: Path | bytes, roots: DataRoots) -> BinaryIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else roots.open(source)
+
+
 def _files_below(folder: Path, excluded: Collection[Path]) -> Iterator[Path]:
-    """Yield the files of a tree, without hidden ones and without what lies below the excluded folders."""
-    for name, subfolders, files in os.walk(folder, onerror=_refuse_listing):
-        parent = Path(name)
+    """Yield the files of a tree, without hidden ones and without what lies below the excluded folders.
+
+    Without recursion, which a deep enough tree would exhaust.
+    """
+    waiting = [folder]
+    while waiting:
+        parent = waiting.pop()
         if parent.resolve() in excluded:
-            subfolders.clear()
             continue
-        subfolders[:] = [subfolder for subfolder in subfolders if not subfolder.startswith(".")]
-        yield from (parent / file for file in files if not file.startswith("."))
+        for entry in _list(parent):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(parent / entry.name)
+            elif not entry.is_dir():
+                yield parent / entry.name
 
 
-def _refuse_listing(error: OSError) -> NoReturn:
-    """Fail on a folder that cannot be listed: passing over it in silence would lose its pictures."""
-    raise DatasetError(f"cannot list {error.filename}: {error.strerror}", "Check the folder's rights.") from error
+def _list(folder: Path) -> list[os.DirEntry[str]]:
+    """List a folder, failing where that cannot be done: passing over it in silence would lose its pictures."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise DatasetError(f"cannot list {error.filename}: {error.strerror}", "Check the folder's rights.") from error
 
 
 def _unreadable(source: Path | bytes, reason: str) -> UnreadablePictureError:

@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Literal
 
+from actors.learning.data_roots import ANYWHERE, DataRoots
+
 #: The file in a training's output folder that holds its full state, to continue from.
 RESUME_STATE: Final = "last.ckpt"
 
@@ -74,6 +76,8 @@ class TrainingPlan:
     #: Seconds after which one that does not answer counts as lost. The longest wait of a sound training is for the disk
     #: to take the first rank's files, or for the slowest process to start.
     rank_timeout_s: float = 300.0
+    #: Where everything that is read must lie, links followed.
+    roots: DataRoots = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from actors.learning.classify_config import ClassifyConfig
+from actors.learning.data_roots import ANYWHERE, DataRoots
 from actors.learning.errors import GpuOutOfMemoryError, WeightsError
 from actors.learning.zoo import build_model, load_weights
 
@@ -117,7 +118,9 @@ class PartedForward:
         self._warn(f"{attempted} pictures at once do not fit into the device's memory; going on with {self._limit}")
 
 
-def load_predictor(config: ClassifyConfig, weight_path: Path, *, device: str, threads: int) -> Predictor:
+def load_predictor(
+    config: ClassifyConfig, weight_path: Path, *, device: str, threads: int, roots: DataRoots = ANYWHERE
+) -> Predictor:
     """Build the configured network, fill it from a weights file and put it on a device.
 
     Args:
@@ -125,14 +128,16 @@ def load_predictor(config: ClassifyConfig, weight_path: Path, *, device: str, th
         weight_path: A .pth or .safetensors state dict.
         device: ``cpu``, ``cuda`` or ``cuda:N``, as torch names it within this process.
         threads: How many threads torch may use in this process.
+        roots: Where the weights must lie, links followed.
 
     Raises:
+        OutsideRootsError: The weights lie elsewhere.
         WeightsError: The file is missing or damaged, or of another architecture or number of classes.
         GpuOutOfMemoryError: The network does not fit into the device's memory.
     """
     torch.set_num_threads(threads)
     model = build_model(config.model, config.num_classes)
-    load_weights(model, weight_path, expected_classes=config.num_classes)
+    load_weights(model, weight_path, expected_classes=config.num_classes, roots=roots)
     try:
         return Predictor(model, config.class_names, image_size=config.image_size, device=torch.device(device))
     except torch.OutOfMemoryError as error:

@@ -72,7 +72,7 @@ def train(
         GpuOutOfMemoryError: The GPU memory that this process may use does not suffice.
         RankLostError: Another rank ended, or does not answer.
     """
-    earlier = read_resume_state(plan.resume_from) if plan.resume_from else None
+    earlier = read_resume_state(plan.resume_from, roots=plan.roots) if plan.resume_from else None
     if earlier is not None:
         plan = replace(plan, seed=earlier.seed, threads=earlier.threads)
     torch.set_num_threads(plan.threads)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from actors.learning import vision
 from actors.learning.catalog import MODELS, SUPPORTED_MODELS, Family, ModelSpec
+from actors.learning.data_roots import ANYWHERE, DataRoots
 from actors.learning.errors import (
     ConfigError,
     WeightsMismatchError,
@@ -56,34 +57,38 @@ def build_model(name: str, num_classes: int, *, pretrained: bool = False, weight
     return model
 
 
-def load_weights(model: nn.Module, path: Path | str, *, expected_classes: int | None) -> None:
+def load_weights(model: nn.Module, path: Path | str, *, expected_classes: int | None, roots: DataRoots = ANYWHERE) -> None:
     """Fill ``model`` from a .pth or .safetensors state dict; every key and shape must fit.
 
     Args:
         model: The network to fill, with its head already of the right width.
         path: The weights file.
         expected_classes: How many classes the caller has names for, where it knows.
+        roots: Where the file must lie, links followed.
 
     Raises:
+        OutsideRootsError: It lies elsewhere.
         WeightsNotFoundError: There is no such file.
         WeightsUnreadableError: It is no plain state dict.
         WeightsMismatchError: It belongs to another architecture or to another number of classes.
     """
-    state = read_state_dict(Path(path))
+    state = read_state_dict(Path(path), roots=roots)
     _check_fit(model, state, Path(path), expected_classes)
     model.load_state_dict(state, strict=True)
 
 
-def read_state_dict(path: Path) -> StateDict:
+def read_state_dict(path: Path, *, roots: DataRoots = ANYWHERE) -> StateDict:
     """Read a weights file onto the CPU without executing anything in it.
 
     Raises:
+        OutsideRootsError: It is a link that leads out of ``roots``.
         WeightsNotFoundError: There is no such file.
         WeightsUnreadableError: It is damaged, holds code, or holds something else than named tensors.
     """
     if not path.is_file():
         raise WeightsNotFoundError(f"there is no weights file at {path}", "Check weight_path.")
-    content = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_torch_file(path)
+    is_plain = path.suffix.lower() == ".safetensors"
+    content = _read_safetensors(path, roots) if is_plain else _read_torch_file(path, roots)
     if not isinstance(content, Mapping) or not content:
         raise _not_a_state_dict(path, f"it holds {type(content).__name__}")
     stranger = next((key for key, value in content.items() if not isinstance(value, Tensor)), None)
@@ -138,21 +143,22 @@ def _head_weight_key(state: Mapping[str, Tensor]) -> str:
     return [key for key in state if key.endswith(".weight")][-1]
 
 
-def _read_safetensors(path: Path) -> object:
+def _read_safetensors(path: Path, roots: DataRoots) -> object:
     """Read a .safetensors file."""
     from safetensors import SafetensorError  # noqa: PLC0415 (few attempts read this format)
     from safetensors.torch import load_file  # noqa: PLC0415
 
     try:
-        return load_file(str(path), device="cpu")
+        return load_file(str(roots.locate(path)), device="cpu")  # it takes no open file
     except (SafetensorError, OSError) as error:
         raise WeightsUnreadableError(f"{path} is no readable safetensors file: {error}", "Export it again.") from error
 
 
-def _read_torch_file(path: Path) -> object:
+def _read_torch_file(path: Path, roots: DataRoots) -> object:
     """Read a file of ``torch.save`` with the unpickler that knows tensors only."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with roots.open(path) as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsUnreadableError(
             f"{path} holds more than plain tensors, or is damaged; it was not loaded, since that could run its code",

@@ -21,6 +21,7 @@ from actors.fence import FencedFolder
 from actors.learning.errors import RANK_LOST, LearningError
 from actors.lease_client import LeaseKeeper
 from actors.messages import AttemptOrder, AttemptResult
+from actors.paths import build_data_roots, check_still_inside
 from actors.presence import own_presence
 from actors.process_group import kill_members, lead_own_group
 from actors.redaction import hide_paths
@@ -89,6 +90,8 @@ class AttemptActor:
         blank_gpus_for_cpu_work(order.granted)
         set_thread_count(threads)
         yield_to_serving()
+        roots = build_data_roots(settings)
+        check_still_inside(order.resolved, roots)
         run = _find_work(order.work)
         folder = FencedFolder(Path(order.resolved["output"]), order.granted.lease.token, order.rank)
         tools = Tools(order, settings, folder, self._reporter, threads, self._stop.is_set, self._memory)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from actors.learning.batch_inference import InferencePlan, InferenceRecord, run_inference
 from actors.messages import AttemptResult
+from actors.paths import build_data_roots
 from actors.workers.tools import Tools
 
 
@@ -42,6 +43,7 @@ def build_plan(tools: Tools, device: str) -> InferencePlan:
         staging_dir=tools.folder.staging,
         device=device,
         threads=tools.threads,
+        roots=build_data_roots(tools.settings),
     )
 
 

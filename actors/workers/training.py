@@ -8,6 +8,7 @@ from actors.learning.memory_need import Peak, Workload, training_workload
 from actors.learning.plan import RESUME_STATE, Stage, TrainingOutcome, TrainingPlan, TrainingRecord
 from actors.learning.training import train
 from actors.messages import AttemptResult
+from actors.paths import build_data_roots
 from actors.workers.tools import Tools
 
 _CHECKPOINT_EVERY_S = 180.0
@@ -86,6 +87,7 @@ def build_plan(tools: Tools, device: str) -> TrainingPlan:
         rank=tools.order.rank,
         world_size=tools.order.world_size,
         rendezvous=tools.folder.staging / _RENDEZVOUS,
+        roots=build_data_roots(tools.settings),
     )
 
 

@@ -77,7 +77,7 @@ def reporter():
 def attempt(flow, reporter, tmp_path, monkeypatch):
     """Run the current attempt of the task as its process would, and let the flow take in how it ended."""
     monkeypatch.setattr(Tools, "settle_on_device", lambda _self: "cpu")
-    settings = Settings(state_dir=tmp_path / "state")
+    settings = Settings(state_dir=tmp_path / "state", data_roots=(tmp_path,))
 
     def run(token, memory=None):
         task = flow.get("t")
