@@ -101,7 +101,8 @@ def _last_line(log: Path) -> str:
 
 def head_command(settings: Settings, temp_dir: Path) -> list[str]:
     """The command that starts the head. Ports are chosen by the kernel where Ray lets it."""
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--port=0", "--disable-usage-stats"]
+    # -P: the working folder is often a data root, and what was uploaded there must not be imported.
+    command = [sys.executable, "-P", "-m", "ray.scripts.scripts", "start", "--head", "--port=0", "--disable-usage-stats"]
     command += ["--include-dashboard=true", "--dashboard-host=127.0.0.1", "--dashboard-port=0", "--dashboard-agent-listen-port=0"]
     command += ["--min-worker-port=0", "--max-worker-port=0"]
     command += [f"--object-store-memory={_OBJECT_STORE_BYTES}", f"--temp-dir={temp_dir}"]

@@ -84,7 +84,8 @@ def start_watchdog(state_dir: Path) -> Presence:
     """Start the watchdog of a service whose record is written, in a session of its own."""
     with (state_dir / "logs" / "watchdog.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(state_dir)],
+            # -P: the working folder is often a data root, and what was uploaded there must not be imported.
+            [sys.executable, "-P", "-m", __name__, str(state_dir)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
