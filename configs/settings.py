@@ -48,6 +48,7 @@ ENVIRONMENT_NAMES: Mapping[str, str] = {
     "RFUAV_HOST_NAMES": "host_names",
     "RFUAV_AUDIT_ENTRIES": "audit_entries",
     "RFUAV_PICTURE_CACHE_MB": "picture_cache_mb",
+    "RFUAV_MAX_UPLOAD_MB": "max_upload_mb",
 }
 
 
@@ -94,6 +95,7 @@ class Settings(BaseModel):
     picture_cache_mb: int = Field(
         2048, ge=1, description="memory in MB for decoded pictures of one training; beyond, a file is used"
     )
+    max_upload_mb: int = Field(2048, ge=1, description="megabytes that one uploaded file may have")
 
     @field_validator("cors_origins", "host_names", "data_roots", mode="before")
     @classmethod

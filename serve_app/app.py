@@ -16,7 +16,7 @@ from serve_app.http_errors import install_error_handlers
 from serve_app.key_gate import KeyGate, OpenPaths
 from serve_app.log_feed import LogFeed
 from serve_app.request_meter import RequestMeter, RequestTally
-from serve_app.routes import access, inference, metrics, preprocessing, resources, system, tasks, training, waiting
+from serve_app.routes import access, data, files, inference, metrics, preprocessing, resources, system, tasks, training, waiting
 from serve_app.security import AnswerHeaders, HostGate, OriginGate
 
 ROUTERS = (
@@ -26,6 +26,8 @@ ROUTERS = (
     preprocessing.router,
     waiting.router,
     tasks.router,
+    files.router,
+    data.router,
     resources.router,
     metrics.router,
     access.router,

@@ -4,6 +4,7 @@ Owns media types, the size limit and the strict reading of JSON. A route that ta
 for itself.
 """
 
+import asyncio
 import json
 from collections.abc import Mapping
 from functools import partial
@@ -17,6 +18,8 @@ from serve_app.access import SUBJECT, GuardedRoute, Handler
 from serve_app.http_errors import RequestRefusedError
 
 MOST_BODY_BYTES = 1_000_000
+#: A megabyte takes no longer; a body that never ends would keep its request for ever.
+MOST_BODY_S = 60.0
 JSON_TYPE = "application/json"
 
 
@@ -38,14 +41,21 @@ class JsonRequest(Request):
     """A request whose body is read up to the limit, and as JSON in the strict sense."""
 
     async def body(self) -> bytes:
-        """The body. Raises RequestRefusedError (413) as soon as it is known to be too large."""
+        """The body. Raises RequestRefusedError: 413 as soon as it is known to be too large, 400 where it never ends."""
         if not hasattr(self, "_body"):
-            received = bytearray()
-            async for chunk in self.stream():
-                received += chunk
-                _check_size(len(received))
-            self._body = bytes(received)
+            try:
+                async with asyncio.timeout(MOST_BODY_S):
+                    self._body = await self._receive_all()
+            except TimeoutError:
+                raise RequestRefusedError(400, "body_incomplete", f"the body did not come within {MOST_BODY_S:.0f} s") from None
         return self._body
+
+    async def _receive_all(self) -> bytes:
+        received = bytearray()
+        async for chunk in self.stream():
+            received += chunk
+            _check_size(len(received))
+        return bytes(received)
 
     async def json(self) -> Any:
         """The body's value. Raises RequestRefusedError (400) where it is no JSON."""
@@ -70,7 +80,7 @@ class JsonRoute(GuardedRoute):
             if request.method in ("GET", "HEAD") and not _has_body(request):
                 return await handle(request)
             _check_media_type(request)
-            _check_size(_announced_size(request))
+            _check_size(announced_size(request))
             response = await handle(JsonRequest(request.scope, request.receive))
             request.scope[SUBJECT] = getattr(response, "subject", "")
             return response
@@ -89,16 +99,22 @@ def _has_body(request: Request) -> bool:
     return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
+def media_type_of(request: Request) -> str:
+    """What the request says its body is, in lower case and without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def _check_media_type(request: Request) -> None:
     if not _has_body(request):
         return
-    given = request.headers.get("content-type", "")
-    if given.partition(";")[0].strip().lower() != JSON_TYPE:
+    if media_type_of(request) != JSON_TYPE:
+        given = request.headers.get("content-type", "")
         shown = repr(given[:100]) if given else "no Content-Type"
         raise RequestRefusedError(415, "unsupported_media_type", f"the body must be {JSON_TYPE}, not {shown}")
 
 
-def _announced_size(request: Request) -> int:
+def announced_size(request: Request) -> int:
+    """The bytes that the body is said to have; 0 where nothing is said."""
     text = request.headers.get("content-length", "0")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
