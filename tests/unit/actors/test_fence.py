@@ -74,3 +74,36 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path, name):
     with pytest.raises(ValueError, match=r"leads out|no name"):
         folder.publish_all([(stage(folder, "a", "x"), "good"), (stage(folder, "b", "x"), name)])
     assert not (tmp_path / "out/good").exists()
+
+
+def test_links_put_in_place_of_what_an_attempt_makes_are_not_followed(tmp_path):
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    for folder in (out, outside):
+        folder.mkdir()
+    (outside / "kept").write_text("kept")
+    (out / ".attempt-1").symlink_to(outside)
+    (out / "a").symlink_to(outside / "kept")
+    folder = FencedFolder(out, 1)
+    folder.publish(stage(folder, "a", "new"), "a")
+    folder.close()
+    assert (out / "a").read_text() == "new"
+    assert [path.name for path in outside.iterdir()] == ["kept"]
+    assert (outside / "kept").read_text() == "kept"
+
+
+def test_a_fence_that_is_a_link_is_not_written_through(tmp_path):
+    (tmp_path / "victim").write_text("0")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.fence").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="symbolic links"):
+        FencedFolder(tmp_path / "out", 7)
+    assert (tmp_path / "victim").read_text() == "0"
+
+
+def test_a_name_below_a_link_out_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "outside").mkdir()
+    folder = FencedFolder(tmp_path / "out", 1)
+    (tmp_path / "out/sub").symlink_to(tmp_path / "outside")
+    with pytest.raises(ValueError, match="leads out"):
+        folder.publish(stage(folder, "a", "x"), "sub/a")
+    assert not list((tmp_path / "outside").iterdir())

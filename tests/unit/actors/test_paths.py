@@ -1,8 +1,13 @@
+import os
+from pathlib import Path
+
 import pytest
 
+import configs
 from actors.core.errors import SubmissionError
-from actors.learning.data_roots import DataRoots
-from actors.paths import resolve_existing, resolve_inside
+from actors.learning.data_roots import DataRoots, OutsideRootsError
+from actors.paths import build_data_roots, check_still_inside, resolve_existing, resolve_file, resolve_inside
+from configs.settings import Settings
 
 
 @pytest.fixture
@@ -58,3 +63,30 @@ def test_a_loop_of_links_is_refused(roots):
     (roots.folders[0] / "a").symlink_to(roots.folders[0] / "b")
     (roots.folders[0] / "b").symlink_to(roots.folders[0] / "a")
     assert code_of(resolve_existing, "a/x", roots) in {"invalid_path", "path_not_found"}
+
+
+@pytest.mark.parametrize("field", ["train_path", "weight_path", "output", "resume_from"])
+def test_a_path_that_became_a_link_out_of_the_roots_since_its_submission_is_refused(tmp_path, roots, field):
+    path = roots.folders[0] / "a"
+    check_still_inside({field: str(path), "memory_note": "/ is not a path here", "val_path": ""}, roots)
+    path.symlink_to(tmp_path)
+    with pytest.raises(OutsideRootsError):
+        check_still_inside({field: str(path)}, roots)
+
+
+def test_a_pipe_is_neither_file_nor_folder(roots):
+    os.mkfifo(roots.folders[0] / "pipe")
+    assert code_of(resolve_existing, "pipe", roots) == "invalid_path"
+
+
+def test_a_folder_is_no_file(roots):
+    (roots.folders[0] / "a").mkdir()
+    assert code_of(resolve_file, "a", roots) == "invalid_path"
+
+
+def test_the_services_state_passwords_and_code_are_closed(tmp_path):
+    code = Path(configs.__file__).parents[1]
+    roots = build_data_roots(Settings(data_roots=(tmp_path, code), state_dir=tmp_path / "var"))
+    for text in ("var", "var/store.sqlite", ".env", str(code / "actors/paths.py"), str(code / "configs")):
+        assert code_of(resolve_inside, text, roots) == "path_forbidden"
+    assert resolve_inside("various", "f", roots) == tmp_path / "various"

@@ -298,7 +298,7 @@ def test_a_refused_publication_ends_the_run(run, source):
 
 
 def test_a_picture_that_vanishes_after_it_was_read_keeps_its_answer(run, source, monkeypatch):
-    def decode_and_remove(path: Path, image_size: int):
+    def decode_and_remove(path: Path, image_size: int, **where):
         pixels = decode_picture(path, image_size, **where)
         if path.name == "3.jpg":
             path.unlink()
