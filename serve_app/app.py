@@ -28,6 +28,7 @@ ROUTERS = (
     tasks.router,
     files.router,
     data.router,
+    data.uploads,
     resources.router,
     metrics.router,
     access.router,

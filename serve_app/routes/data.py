@@ -34,13 +34,14 @@ _UPLOAD_BODY: Final[dict[str, Any]] = {
     }
 }
 
-router = APIRouter(tags=["data"])
-pages = APIRouter(route_class=JsonRoute)
+router = APIRouter(route_class=JsonRoute, tags=["data"])
+#: Bodies that are no JSON.
+uploads = APIRouter(tags=["data"])
 
 Cursor = Annotated[str, StringConstraints(max_length=1000)]
 
 
-@pages.get("/api/v2/data", response_model=DataResponse, responses=error_responses(400, 403, 404, 422))
+@router.get("/api/v2/data", response_model=DataResponse, responses=error_responses(400, 403, 404, 422))
 async def list_data(
     service: ServiceDep,
     path: Annotated[PathText | None, EmptyMeansNone, Query(description="a folder; none lists the data roots")] = None,
@@ -51,7 +52,7 @@ async def list_data(
     return JsonAnswer(await asyncio.to_thread(_read_page, service.settings, path, limit=limit, cursor=cursor))
 
 
-@router.post(
+@uploads.post(
     "/api/v2/data",
     response_model=DataEntry,
     responses=error_responses(400, 403, 409, 413, 415, 422, 503),
@@ -124,6 +125,3 @@ def _in_query(error: SubmissionError) -> Exception:
         return error
     message = f"{error.message} ({error.hint})"
     return RequestValidationError([{"type": error.code, "loc": ("query", error.field), "msg": message}])
-
-
-router.include_router(pages)

@@ -136,3 +136,11 @@ def test_a_tree_deeper_than_any_stack_is_listed(world, roots):
     picture(world / "first/d/d/1.png")
     assert len(scan_class_folders(world / "first", roots=roots).samples) == 1
     assert len(find_pictures(world / "first")) == 1
+
+
+def test_a_root_inside_a_closed_folder_is_open_and_the_rest_of_that_folder_is_not(tmp_path):
+    roots = DataRoots.of([tmp_path / "var/data", tmp_path], [tmp_path / "var"])
+    assert roots.holds(tmp_path / "var/data/a")
+    assert not roots.holds(tmp_path / "var/store.sqlite")
+    assert roots.holds(tmp_path / "various")
+    assert not roots.holds(tmp_path.parent / f"{tmp_path.name}-other")
