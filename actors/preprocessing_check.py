@@ -23,7 +23,7 @@ def check_preprocessing(submission: Submission, roots: DataRoots) -> dict[str, s
     source = resolve_existing(submission.request[field], field, roots)
     output = resolve_inside(submission.output_path, "output_path", roots)
     _blame("output_path", lambda: refuse_output_within(source, output, source_field=field))
-    _blame(field, lambda: look(source))
+    _blame(field, lambda: look(source, roots))
     return {field: str(source)}
 
 
@@ -35,20 +35,24 @@ def _blame(field: str, check: Callable[[], object]) -> None:
         raise SubmissionError(error.code, field, error.message, error.hint) from None
 
 
-def _look_for_classes(folder: Path) -> None:
-    list_tree(folder, depth=1)
+def _look_for_classes(folder: Path, roots: DataRoots) -> None:
+    list_tree(folder, depth=1, roots=roots)
 
 
-def _look_for_pictures(source: Path) -> None:
+def _look_for_dataset(folder: Path, roots: DataRoots) -> None:
+    list_dataset(folder, roots=roots)
+
+
+def _look_for_pictures(source: Path, roots: DataRoots) -> None:
     if source.is_dir():
-        list_tree(source)
+        list_tree(source, roots=roots)
     else:
         list_file(source)
 
 
 #: The field of each kind's input, and what must be found there.
-_INPUTS: Mapping[str, tuple[str, Callable[[Path], object]]] = {
+_INPUTS: Mapping[str, tuple[str, Callable[[Path, DataRoots], object]]] = {
     PreprocessingType.SPLIT: ("input_path", _look_for_classes),
-    PreprocessingType.AUGMENT: ("dataset_path", list_dataset),
+    PreprocessingType.AUGMENT: ("dataset_path", _look_for_dataset),
     PreprocessingType.CROP: ("input_path", _look_for_pictures),
 }

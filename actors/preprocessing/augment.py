@@ -42,7 +42,7 @@ def run_augment(
     """
     check_methods(plan.methods)
     refuse_output_within(plan.dataset_path, plan.output_path, source_field="dataset_path")
-    tree = list_dataset(plan.dataset_path)
+    tree = list_dataset(plan.dataset_path, roots=plan.roots)
     # Files are worked on side by side; OpenCV's threads within one would only get in the way of that.
     cv2.setNumThreads(1)
     course = Course(
@@ -64,11 +64,11 @@ def _outputs_of(file: SourceFile, plan: AugmentPlan) -> dict[str, int | None]:
 def _make(plan: AugmentPlan, job: FileJob, staged: Sequence[Path]) -> None:
     """Write what is missing of one picture."""
     source = plan.dataset_path / job.source
-    picture = read_picture(source)
+    picture = read_picture(source, roots=plan.roots)
     method_of = {named(job.source, f"_AugM{number}"): method for number, method in enumerate(plan.methods)}
     for output, path in zip(job.outputs, staged, strict=True):
         if output not in method_of:
-            copy_file(source, path)
+            copy_file(source, path, roots=plan.roots)
             continue
         method = method_of[output]
         changed = augment(picture.colours, method, generator_for(plan.seed, job.source, method))

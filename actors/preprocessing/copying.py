@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from actors.learning.data_roots import ANYWHERE, DataRoots, OutsideRootsError
 from actors.learning.errors import UnreadablePictureError
 from actors.learning.files import output_error
 
@@ -18,32 +19,34 @@ _NOT_POSSIBLE: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno
 #: What speaks of the target; everything else does of the source.
 _OF_THE_TARGET: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 _MOST_BYTES: Final = 1 << 30
+_WRITE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def copy_file(source: Path | str, target: Path | str) -> None:
+def copy_file(source: Path, target: Path | str, *, roots: DataRoots = ANYWHERE) -> None:
     """Copy the content of a file to a new one.
 
     Raises:
-        UnreadablePictureError: The source cannot be read.
+        UnreadablePictureError: The source cannot be read, or is a link that leads out of ``roots``.
         OutputError: The target cannot be written.
     """
     try:
-        reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        reading = roots.open(source)
+    except OutsideRootsError as error:
+        raise UnreadablePictureError(error.message, error.hint) from error
     except OSError as error:
         raise _unreadable(source, error) from error
-    try:
-        writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    with reading:
         try:
-            while _copy_some(reading, writing):
-                pass
-        finally:
-            os.close(writing)
-    except OSError as error:
-        if error.errno in _OF_THE_TARGET or error.filename is not None:
-            raise output_error(Path(target), error) from error
-        raise _unreadable(source, error) from error
-    finally:
-        os.close(reading)
+            writing = os.open(target, _WRITE_FLAGS, 0o644)
+            try:
+                while _copy_some(reading.fileno(), writing):
+                    pass
+            finally:
+                os.close(writing)
+        except OSError as error:
+            if error.errno in _OF_THE_TARGET or error.filename is not None:
+                raise output_error(Path(target), error) from error
+            raise _unreadable(source, error) from error
 
 
 def _copy_some(reading: int, writing: int) -> int:

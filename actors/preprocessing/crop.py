@@ -52,12 +52,12 @@ def _list_input(plan: CropPlan) -> SourceTree:
     if not plan.input_path.is_dir():
         return list_file(plan.input_path)
     refuse_output_within(plan.input_path, plan.output_path, source_field="input_path")
-    return list_tree(plan.input_path)
+    return list_tree(plan.input_path, roots=plan.roots)
 
 
 def _make(plan: CropPlan, root: Path, job: FileJob, staged: Sequence[Path]) -> None:
     """Crop one picture."""
-    picture = read_picture(root / job.source)
+    picture = read_picture(root / job.source, roots=plan.roots)
     write_picture(cropped(picture, x=plan.x, y=plan.y, width=plan.width, height=plan.height), staged[0])
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from actors.learning.data_roots import ANYWHERE, DataRoots, OutsideRootsError
 from actors.learning.errors import UnreadablePictureError
 from actors.learning.files import output_error
 from actors.learning.pictures import guarded_picture
@@ -42,15 +43,19 @@ class Picture:
     format: str
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path, *, roots: DataRoots = ANYWHERE) -> Picture:
     """Decode a picture at its own size, depth and number of channels; of several frames the first is taken.
 
     Raises:
-        UnreadablePictureError: It cannot be read, is no whole picture of a known format, or has too many pixels.
+        UnreadablePictureError: It cannot be read, is a link that leads out of ``roots``, is no whole picture of a known
+            format, or has too many pixels.
         PictureFailedError: Its pixels are of 32 bits.
     """
     try:
-        content = path.read_bytes()
+        with roots.open(path) as file:
+            content = file.read()
+    except OutsideRootsError as error:
+        raise UnreadablePictureError(error.message, error.hint) from error
     except OSError as error:
         raise UnreadablePictureError(f"{path} cannot be read: {error.strerror}", "Check its rights.") from error
     try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from actors.learning.data_roots import ANYWHERE, DataRoots
 from actors.learning.errors import ConfigError
 
 #: The augmentations by name, in the order of the default.
@@ -35,6 +36,8 @@ class SplitPlan:
     #: ``recording``, ``file`` or a regular expression whose first group is the recording.
     group_by: str
     threads: int
+    #: What may be read; links that lead out of it are not followed.
+    roots: DataRoots = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class AugmentPlan:
     methods: tuple[str, ...]
     seed: int
     threads: int
+    #: What may be read; links that lead out of it are not followed.
+    roots: DataRoots = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,8 @@ class CropPlan:
     width: int
     height: int
     threads: int
+    #: What may be read; links that lead out of it are not followed.
+    roots: DataRoots = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)

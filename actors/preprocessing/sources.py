@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from actors.learning.data_roots import ANYWHERE, DataRoots
 from actors.learning.errors import ConfigError, DatasetError
 from actors.learning.pictures import PICTURE_EXTENSIONS, NoPicturesError
 
@@ -45,11 +46,11 @@ class SourceTree:
         return digest.hexdigest()
 
 
-def list_tree(root: Path, *, depth: int = 0) -> SourceTree:
+def list_tree(root: Path, *, depth: int = 0, roots: DataRoots = ANYWHERE) -> SourceTree:
     """List the pictures below ``root`` that lie at least ``depth`` folders deep.
 
-    Hidden files and folders are left out. Links to folders are not followed, links to files only within the tree; both
-    are warned of.
+    Hidden files and folders are left out. Links to folders are not followed, links to files only into the data roots;
+    both are warned of.
 
     Raises:
         NoPicturesError: There are none.
@@ -59,7 +60,7 @@ def list_tree(root: Path, *, depth: int = 0) -> SourceTree:
         raise DatasetError(f"{root} is not a folder", "Check the path.")
     warnings: list[str] = []
     try:
-        found = list(_files_below(root, Path(os.path.realpath(root)), warnings))
+        found = list(_files_below(root, roots, warnings))
     except OSError as error:
         raise DatasetError(f"cannot read {error.filename}: {error.strerror}", "Check the folder's rights.") from error
     files = sorted((file for file in found if file.name.count("/") >= depth), key=lambda file: file.name)
@@ -70,13 +71,13 @@ def list_tree(root: Path, *, depth: int = 0) -> SourceTree:
     return SourceTree(root, tuple(files), tuple(sorted(warnings)))
 
 
-def list_dataset(dataset: Path) -> SourceTree:
+def list_dataset(dataset: Path, *, roots: DataRoots = ANYWHERE) -> SourceTree:
     """List the pictures in class folders of train and valid; one of the two suffices.
 
     Raises:
         NoPicturesError: There are none.
     """
-    tree = list_tree(dataset, depth=2)
+    tree = list_tree(dataset, depth=2, roots=roots)
     files = tuple(file for file in tree.files if file.name.partition("/")[0] in DATASET_PARTS)
     if not files:
         problem = f"there is no picture in the class folders of {dataset}/train and {dataset}/valid"
@@ -123,7 +124,7 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def _files_below(root: Path, real_root: Path, warnings: list[str]) -> Iterator[SourceFile]:
+def _files_below(root: Path, roots: DataRoots, warnings: list[str]) -> Iterator[SourceFile]:
     """Yield the pictures of a tree, noting what is passed over."""
     pending = [""]
     while pending:
@@ -135,19 +136,19 @@ def _files_below(root: Path, real_root: Path, warnings: list[str]) -> Iterator[S
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(f"{name}/")
-                elif reason := _reason_to_skip(entry, real_root):
+                elif reason := _reason_to_skip(entry, roots):
                     warnings.append(f"{printable(name)} is skipped: {reason}")
                 elif entry.name.lower().endswith(PICTURE_EXTENSIONS) and entry.is_file():
                     status = entry.stat()
                     yield SourceFile(name, status.st_size, status.st_mtime_ns)
 
 
-def _reason_to_skip(entry: os.DirEntry[str], real_root: Path) -> str:
+def _reason_to_skip(entry: os.DirEntry[str], roots: DataRoots) -> str:
     """Say what speaks against a link; nothing does against what is none."""
     if not entry.is_symlink():
         return ""
     if entry.is_dir():
         return "links to folders are not followed"
-    if entry.name.lower().endswith(PICTURE_EXTENSIONS) and not Path(os.path.realpath(entry.path)).is_relative_to(real_root):
-        return "it is a link that leads out of the input folder"
+    if entry.name.lower().endswith(PICTURE_EXTENSIONS) and not roots.holds(Path(os.path.realpath(entry.path))):
+        return "it is a link that leads out of the data roots"
     return ""

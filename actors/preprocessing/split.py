@@ -58,14 +58,13 @@ def run_split(
     """
     check_split(plan)
     refuse_output_within(plan.input_path, plan.output_path, source_field="input_path")
-    tree = list_tree(plan.input_path, depth=1)
+    tree = list_tree(plan.input_path, depth=1, roots=plan.roots)
     assignment = assign(tree, plan)
-    root = str(plan.input_path)
     course = Course(
         folder=RunFolder(plan.output_path, "dataset_split", _parameters(plan), tree),
         outputs={file.name: {f"{assignment.part_of[file.name]}/{file.name}": file.size_bytes} for file in tree.files},
         warnings=(*tree.warnings, *assignment.warnings),
-        make=lambda job, staged: copy_file(f"{root}/{job.source}", staged[0]),
+        make=lambda job, staged: copy_file(plan.input_path / job.source, staged[0], roots=plan.roots),
         stats=lambda finished: _stats(tree, assignment, finished),
         notes={"recordings": assignment.recordings},
         batch_size=_BATCH_SIZE,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from actors.core.tasks import PreprocessingType
 from actors.messages import AttemptResult
+from actors.paths import build_data_roots
 from actors.preprocessing.plan import AugmentPlan, CropPlan, Outcome, Record, SplitPlan
 from actors.workers.tools import Tools
 
@@ -46,6 +47,7 @@ def split_plan(tools: Tools) -> SplitPlan:
         seed=request["seed"],
         group_by=request["group_by"],
         threads=tools.threads,
+        roots=build_data_roots(tools.settings),
     )
 
 
@@ -58,6 +60,7 @@ def augment_plan(tools: Tools) -> AugmentPlan:
         methods=tuple(request["methods"]),
         seed=request["seed"],
         threads=tools.threads,
+        roots=build_data_roots(tools.settings),
     )
 
 
@@ -72,6 +75,7 @@ def crop_plan(tools: Tools) -> CropPlan:
         width=request["width"],
         height=request["height"],
         threads=tools.threads,
+        roots=build_data_roots(tools.settings),
     )
 
 

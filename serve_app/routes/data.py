@@ -9,10 +9,12 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import StringConstraints
 from starlette.responses import Response
 
+from actors.access import Role
 from actors.core.errors import SubmissionError
 from actors.learning.data_roots import DataRoots, OutsideRootsError
 from actors.paths import build_data_roots, resolve_existing
 from configs.settings import Settings
+from serve_app.access import GuardedRoute, requires
 from serve_app.bodies import JsonAnswer, JsonRoute, announced_size, media_type_of
 from serve_app.context import ServiceDep
 from serve_app.http_errors import STATUS_OF_SUBMISSION, RequestRefusedError, error_responses
@@ -36,12 +38,13 @@ _UPLOAD_BODY: Final[dict[str, Any]] = {
 
 router = APIRouter(route_class=JsonRoute, tags=["data"])
 #: Bodies that are no JSON.
-uploads = APIRouter(tags=["data"])
+uploads = APIRouter(route_class=GuardedRoute, tags=["data"])
 
 Cursor = Annotated[str, StringConstraints(max_length=1000)]
 
 
 @router.get("/api/v2/data", response_model=DataResponse, responses=error_responses(400, 403, 404, 422))
+@requires(Role.VIEWER)
 async def list_data(
     service: ServiceDep,
     path: Annotated[PathText | None, EmptyMeansNone, Query(description="a folder; none lists the data roots")] = None,
@@ -58,6 +61,7 @@ async def list_data(
     responses=error_responses(400, 403, 409, 413, 415, 422, 503),
     openapi_extra=_UPLOAD_BODY,
 )
+@requires(Role.OPERATOR, action="upload")
 async def upload_file(
     request: Request,
     service: ServiceDep,

@@ -9,11 +9,13 @@ from fastapi import APIRouter, Query, Request
 from pydantic import StringConstraints
 from starlette.responses import Response
 
+from actors.access import Role
 from actors.core.errors import SubmissionError
 from actors.core.tasks import Task
 from actors.learning.data_roots import DataRoots, OutsideRootsError
 from actors.paths import build_data_roots
 from configs.settings import Settings
+from serve_app.access import requires
 from serve_app.bodies import JsonAnswer, JsonRoute
 from serve_app.context import ServiceDep
 from serve_app.file_answer import FileAnswer
@@ -36,6 +38,7 @@ _DOWNLOAD_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 
 
 @router.get("/api/v2/tasks/{task_id}/files", response_model=TaskFilesResponse, responses=error_responses(400, 403, 404, 422, 503))
+@requires(Role.VIEWER)
 async def list_task_files(
     task_id: str,
     service: ServiceDep,
@@ -51,6 +54,7 @@ async def list_task_files(
 
 
 @router.get("/api/v2/tasks/{task_id}/files/{path:path}", response_class=Response, responses=_DOWNLOAD_RESPONSES)
+@requires(Role.VIEWER)
 async def download_task_file(task_id: str, path: str, request: Request, service: ServiceDep) -> Response:
     """One file of the task's output folder, whole or the range that is asked for."""
     task = await find_task(service, task_id)

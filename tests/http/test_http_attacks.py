@@ -24,7 +24,7 @@ from serve_app.app import create_app
 from serve_app.context import Ports
 from serve_app.schemas.tasks import ErrorResponse
 from tests import attack_files
-from tests.fakes import FakeHealth, FakeLogs, FakeResources, FakeTasks
+from tests.fakes import FakeAccess, FakeHealth, FakeLogs, FakeResources, FakeTasks
 from tests.http import bodies
 
 pytestmark = pytest.mark.anyio
@@ -302,14 +302,18 @@ async def test_a_body_that_never_ends_is_given_up(app, monkeypatch, world):
 
     scope = {"type": "http", "method": "POST", "path": TRAINING, "query_string": b"", "http_version": "1.1", "scheme": "http"}
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"transfer-encoding", b"chunked")]
-    await app(scope | {"headers": headers, "raw_path": TRAINING.encode(), "root_path": ""}, anyio.sleep_forever, send)
+    await app(
+        scope | {"headers": headers, "raw_path": TRAINING.encode(), "root_path": "", "client": ("127.0.0.1", 1)},
+        anyio.sleep_forever,
+        send,
+    )
     check(sent[0]["status"], sent[1]["body"].decode(), ({400}, "body_incomplete"), world)
 
 
 @pytest.fixture(scope="module")
 def served():
     """The application behind the web server that the service uses, on a port."""
-    app = create_app(Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth()), Settings())
+    app = create_app(Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), FakeAccess()), Settings())
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

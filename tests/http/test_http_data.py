@@ -240,7 +240,7 @@ async def call(app, receive):
 
     scope = {"type": "http", "method": "POST", "path": DATA, "query_string": b"path=a", "http_version": "1.1", "scheme": "http"}
     headers = [(b"host", b"localhost"), (b"content-type", b"application/octet-stream")]
-    await app(scope | {"headers": headers, "raw_path": DATA.encode(), "root_path": ""}, wait, send)
+    await app(scope | {"headers": headers, "raw_path": DATA.encode(), "root_path": "", "client": ("127.0.0.1", 1)}, wait, send)
     return sent[0]
 
 

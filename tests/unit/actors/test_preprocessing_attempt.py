@@ -62,7 +62,7 @@ def attempt(tmp_path, reporter, stop, monkeypatch):
         folder = FencedFolder(tmp_path / "out", token)
         resolved = {field: str(source), "output": str(folder.folder)}
         order = AttemptOrder(f"t.{token}", "t", WorkKind.PREPROCESSING, kind, request, resolved, granted, resume=token > 1)
-        tools = Tools(order, Settings(), folder, reporter, 2, stop.is_set, GpuMemory())
+        tools = Tools(order, Settings(data_roots=(tmp_path,)), folder, reporter, 2, stop.is_set, GpuMemory())
         try:
             return run_preprocessing(tools)
         finally:

@@ -10,8 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actors.fence import FencedFolder
-from actors.learning.errors import ConfigError, DatasetError
+from actors.learning.data_roots import DataRoots
+from actors.learning.errors import ConfigError, DatasetError, UnreadablePictureError
+from actors.preprocessing.copying import copy_file
 from actors.preprocessing.errors import OutputTakenError
+from actors.preprocessing.pixels import read_picture
 from actors.preprocessing.plan import SplitPlan
 from actors.preprocessing.split import run_split
 from tests.unit.preprocessing.conftest import Runner, pictures_of, tree_of
@@ -157,8 +160,11 @@ def test_links_that_lead_out_are_skipped_with_a_warning(tmp_path, run):
     (source / "a/leak.jpg").symlink_to(secret / "c/s_0.jpg")
     (source / "c").symlink_to(secret / "c")
     (source / "a/inner_1.jpg").symlink_to(source / "a/x_1.jpg")
-    run(run_split, plan_of(source, tmp_path / "out"))
-    assert {name.rpartition("/")[2] for name in pictures_of(tmp_path / "out")} == {"x_0.jpg", "x_1.jpg", "inner_1.jpg"}
+    (source / "a/elsewhere_1.jpg").symlink_to(fill(tmp_path / "other", {"o": {"y": 1}}) / "o/y_0.jpg")
+    roots = DataRoots.of([tmp_path / "in", tmp_path / "other"])
+    run(run_split, replace(plan_of(source, tmp_path / "out"), roots=roots))
+    copied = {name.rpartition("/")[2] for name in pictures_of(tmp_path / "out")}
+    assert copied == {"x_0.jpg", "x_1.jpg", "inner_1.jpg", "elsewhere_1.jpg"}
     assert not any(path.is_symlink() for path in (tmp_path / "out").rglob("*"))
     assert "leak.jpg is skipped: it is a link that leads out" in run.warnings()
     assert "c is skipped: links to folders" in run.warnings()
@@ -207,3 +213,15 @@ def test_an_input_without_class_folders_is_refused(tmp_path, run):
 def test_ratios_that_leave_nothing_for_test_are_refused(tmp_path, run):
     with pytest.raises(ConfigError, match="leave nothing for test"):
         run(run_split, plan_of(tmp_path, tmp_path / "out", train_ratio=0.8, val_ratio=0.2))
+
+
+def test_a_file_exchanged_for_a_link_after_it_was_listed_is_not_copied(tmp_path):
+    source, secret = fill(tmp_path / "in", {"a": {"x": 1}}), fill(tmp_path / "secret", {"c": {"s": 1}})
+    taken = source / "a/x_0.jpg"
+    taken.unlink()
+    taken.symlink_to(secret / "c/s_0.jpg")
+    with pytest.raises(UnreadablePictureError, match="outside the data roots"):
+        copy_file(taken, tmp_path / "copy", roots=DataRoots.of([source]))
+    with pytest.raises(UnreadablePictureError, match="outside the data roots"):
+        read_picture(taken, roots=DataRoots.of([source]))
+    assert not (tmp_path / "copy").exists()
