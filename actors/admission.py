@@ -9,7 +9,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from actors.core.errors import SubmissionError
+from actors.core.errors import LineFullError, SubmissionError
 from actors.core.model import WorkKind
 from actors.core.tasks import MEMORY_NOTE, Submission, Task
 from actors.learning.catalog import MODELS, check_image_size
@@ -23,6 +23,18 @@ from actors.learning.plan import RESUME_STATE
 from actors.memory_check import check_need
 from actors.paths import resolve_existing, resolve_file, resolve_inside
 from actors.preprocessing_check import check_preprocessing
+
+
+def check_room(submission: Submission, waiting: Sequence[Task], most: int) -> None:
+    """Refuse what finds the line full. A batch is one entry of it, however many sources it has.
+
+    Raises:
+        LineFullError: ``most`` tasks and batches wait, and the submission belongs to none of them.
+    """
+    entries = {task.submission.batch_id or task.task_id for task in waiting}
+    if len(entries) >= most and (submission.batch_id or submission.task_id) not in entries:
+        reason = f"{len(entries)} tasks are waiting, which is the most that TASK_QUEUE_SIZE allows; try again later"
+        raise LineFullError(submission.task_id, reason)
 
 
 class Admission:

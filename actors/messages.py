@@ -69,12 +69,13 @@ class LogSlice(Compact):
 
 @dataclass(frozen=True, slots=True)
 class TaskQuery:
-    """Which tasks to list: newest first, at most ``limit``, after the task that ``cursor`` names."""
+    """Which tasks to list: newest first, at most ``limit``, after the position ``cursor``, of one batch where one is named."""
 
     state: TaskState | None = None
     task_type: str | None = None
     limit: int = 100
     cursor: str | None = None
+    batch_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from actors.access import GateQuestion
-from actors.admission import Admission
+from actors.admission import Admission, check_room
 from actors.attempts import AttemptRunner
 from actors.clock import Clock, SystemClock
 from actors.core import task_events as te
@@ -25,7 +25,6 @@ from actors.core.errors import (
     ActorSystemError,
     DuplicateRequestError,
     LeaseError,
-    LineFullError,
     RequestError,
     StoreUnavailableError,
     UnsatisfiableRequestError,
@@ -170,10 +169,7 @@ class TaskSupervisor:
 
     async def _admit(self, submission: Submission) -> Submission:
         """Check what can be known now; returns the submission with its paths resolved."""
-        waiting = len(self._flow.waiting())
-        if waiting >= self._settings.task_queue_size:
-            reason = f"{waiting} tasks are waiting, which is the most that TASK_QUEUE_SIZE allows; try again later"
-            raise LineFullError(submission.task_id, reason)
+        check_room(submission, self._flow.waiting(), self._settings.task_queue_size)
         asked = asyncio.create_task(self._ask(ACCOUNTANT, "check", self._draft_request(submission)))
         try:
             checked = await asyncio.to_thread(self._admission.check, submission)

@@ -75,7 +75,7 @@ MOST_ECHOED_CHARACTERS = 200
 
 
 class RequestRefusedError(HTTPException):
-    """A request that is refused for its form, before anything is done for it."""
+    """A request that this process refuses by itself: for its form, or since what it asks for is not there."""
 
     def __init__(self, status_code: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status_code, message, headers)

@@ -3,6 +3,8 @@
 Pure functions. Owns how seconds, bytes and units turn into text and floats; resources have a file of their own (``shape_resources``).
 """
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -11,6 +13,7 @@ from actors.core.tasks import LeaseView, PreprocessingType, Task, TaskFault, Tas
 from actors.core.units import fraction_from_units
 from actors.messages import LogLine, TaskPage
 from serve_app.schemas.preprocessing import PreprocessingResponse
+from serve_app.schemas.inference import BatchStatusResponse
 from serve_app.schemas.tasks import (
     FaultBody,
     LeaseBody,
@@ -108,6 +111,34 @@ def task_list_response(page: TaskPage) -> TaskListResponse:
         total_preprocessing=len(preprocessing),
         next_cursor=page.next_cursor,
     )
+
+
+def batch_response(batch_id: str, tasks: Sequence[Task]) -> BatchStatusResponse:
+    """A batch as a whole, from its tasks in the order of their sources."""
+    counts = Counter(task.state for task in tasks)
+    done = sum(100 if task.state.is_final else task.progress.percent for task in tasks)
+    ended = sum(counts[state] for state in TaskState if state.is_final)
+    return BatchStatusResponse(
+        batch_id=batch_id,
+        status=batch_state(counts),
+        message=f"{ended} of {len(tasks)} tasks have ended",
+        progress=min(100, max(0, done // len(tasks))),
+        total=len(tasks),
+        counts={state: counts[state] for state in TaskState},
+        task_ids=[task.task_id for task in tasks],
+        created_at=timestamp(min(task.submitted_at for task in tasks)),
+        updated_at=timestamp(max(task.updated_at for task in tasks)),
+    )
+
+
+def batch_state(counts: Mapping[TaskState, int]) -> TaskState:
+    """One state for many tasks: running from the first start to the last end; then the worst end of any."""
+    present = {state for state, count in counts.items() if count}
+    unfinished = {state for state in present if not state.is_final}
+    if unfinished:
+        has_begun = TaskState.RUNNING in present or present != unfinished
+        return TaskState.RUNNING if has_begun else max(unfinished, key=list(TaskState).index)
+    return next(state for state in (TaskState.FAILED, TaskState.CANCELLED, TaskState.COMPLETED) if state in present)
 
 
 def task_history_response(task: Task) -> TaskHistoryResponse:

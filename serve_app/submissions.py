@@ -15,6 +15,7 @@ from configs.settings import Settings
 from serve_app.schemas.inference import BatchInferenceRequest, InferenceRequest
 from serve_app.schemas.preprocessing import AugmentRequest, CropRequest, PreprocessingRequest, SplitRequest
 from serve_app.schemas.training import TrainingRequest
+from serve_app.shape import clean_text
 
 TRAINING_TYPE = "training"
 INFERENCE_TYPE = "inference"
@@ -25,6 +26,9 @@ _PREPROCESSING_TYPES: Mapping[type[BaseModel], PreprocessingType] = {
     AugmentRequest: PreprocessingType.AUGMENT,
     CropRequest: PreprocessingType.CROP,
 }
+#: Ignored fields are told by name, but nobody needs to read a body of them in a log.
+MOST_IGNORED_NAMES = 20
+MOST_NAME_CHARACTERS = 60
 
 
 def training_submission(request: TrainingRequest, settings: Settings) -> Submission:
@@ -41,10 +45,11 @@ def training_submission(request: TrainingRequest, settings: Settings) -> Submiss
         preemptible=request.preemptible,
         max_retries=request.max_retries,
         output_path=join_name(request.save_path, request.name),
+        ignored_fields=_ignored_fields(request),
     )
 
 
-def inference_submission(request: InferenceRequest, settings: Settings, *, batch_id: str = "") -> Submission:
+def inference_submission(request: InferenceRequest, settings: Settings, *, batch_id: str = "", batch_index: int = 0) -> Submission:
     """Turn an inference request into a submission."""
     task_id = request.task_id or str(uuid4())
     return Submission(
@@ -56,6 +61,8 @@ def inference_submission(request: InferenceRequest, settings: Settings, *, batch
         priority=_priority(request, request.priority, settings.default_inference_priority),
         output_path=join_name(request.save_path or f"results/{task_id}", request.name),
         batch_id=batch_id,
+        batch_index=batch_index,
+        ignored_fields=_ignored_fields(request),
     )
 
 
@@ -68,7 +75,9 @@ def batch_submissions(request: BatchInferenceRequest, settings: Settings) -> tup
         InferenceRequest(source_path=source, save_path=f"{base}/{index}", **shared)
         for index, source in enumerate(request.source_paths)
     )
-    return batch_id, [inference_submission(single, settings, batch_id=batch_id) for single in singles]
+    return batch_id, [
+        inference_submission(single, settings, batch_id=batch_id, batch_index=index) for index, single in enumerate(singles)
+    ]
 
 
 def preprocessing_submission(request: PreprocessingRequest) -> Submission:
@@ -107,5 +116,12 @@ def _priority(request: BaseModel, given: int, default: int) -> int:
 
 
 def _plain(request: BaseModel) -> dict[str, Any]:
-    """The body as JSON values with its defaults; the task's id stands beside it."""
-    return request.model_dump(mode="json", exclude={"task_id"})
+    """The known fields of the body as JSON values with their defaults; the task's id stands beside them."""
+    return request.model_dump(mode="json", exclude={"task_id", *(request.model_extra or ())})
+
+
+def _ignored_fields(request: BaseModel) -> tuple[str, ...]:
+    """What an old route's client sent and nobody reads, fit for a line of the log."""
+    names = [clean_text(name[:MOST_NAME_CHARACTERS]) for name in request.model_extra or ()]
+    more = len(names) - MOST_IGNORED_NAMES
+    return tuple(names[:MOST_IGNORED_NAMES]) + ((f"and {more} more",) if more > 0 else ())

@@ -40,6 +40,7 @@ from actors.messages import (
     TaskQuery,
 )
 from actors.task_counters import TaskTally
+from actors.task_index import TaskIndex
 from serve_app.ports import NotReadyError
 
 START = 1_750_000_000.0
@@ -74,17 +75,10 @@ class FakeTasks:
     async def list_page(self, query: TaskQuery) -> TaskPage:
         self._check_ready()
         self.queries.append(query)
-        newest_first = sorted(self.flow.tasks.values(), key=lambda task: task.submitted_at, reverse=True)
-        wanted = [
-            task
-            for task in newest_first
-            if query.state in (None, task.state) and query.task_type in (None, task.submission.task_type)
-        ]
-        ids = [task.task_id for task in wanted]
-        start = ids.index(query.cursor) + 1 if query.cursor else 0
-        page = wanted[start : start + query.limit]
-        has_more = start + query.limit < len(wanted)
-        return TaskPage(tuple(page), page[-1].task_id if has_more else None)
+        index = TaskIndex()
+        for task in self.flow.tasks.values():
+            index.add(task)
+        return index.page(query, self.flow.tasks)
 
     async def end(self, task_id: str, mode: EndMode) -> Task:
         self._check_ready()

@@ -179,6 +179,9 @@ class TaskFlow:
         said = [Announce(task.task_id, "INFO", f"{submission.task_type} task accepted", task.state)]
         if MEMORY_NOTE in submission.resolved:
             said.append(Announce(task.task_id, "WARNING", submission.resolved[MEMORY_NOTE], task.state))
+        if submission.ignored_fields:
+            names = ", ".join(submission.ignored_fields)
+            said.append(Announce(task.task_id, "WARNING", f"ignored, since no such field is known: {names}", task.state))
         return [SaveTask(task), *said, RequestLease(self.lease_request(task))]
 
     def _on_lease_queued(self, event: LeaseQueued, now: float) -> list[TaskCommand]:

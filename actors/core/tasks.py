@@ -131,7 +131,8 @@ class Submission(Compact):
         work: the kind, which is also the limit it counts against.
         task_type: the kind in the words of the HTTP contract (training, inference, ...).
         request: the request body after defaults, JSON values only.
-        device: the selector that was asked for.
+        device: the selector to use: the one of the request, or what this service makes of it. Repeating a request is not another
+            one because its device was understood otherwise.
         priority: 1 is the most urgent, 10 the least.
         memory_bytes: the budget asked for, or None.
         device_count: more than 1 for a gang.
@@ -139,14 +140,16 @@ class Submission(Compact):
         max_retries: how often a died attempt is repeated.
         output_path: where the user's files go.
         batch_id: the parent, for one source of a batch.
+        batch_index: which of the batch's sources it is, from 0.
         resolved: the paths of the request as this machine understood them, and what it remarked on them; not part of what was asked.
+        ignored_fields: names in the body that mean nothing here, where the route takes such; not part of what was asked either.
     """
 
     task_id: str
     work: WorkKind
     task_type: str
     request: Mapping[str, Any]
-    device: str
+    device: str = field(compare=False)
     priority: int
     memory_bytes: int | None = None
     device_count: int = 1
@@ -155,6 +158,8 @@ class Submission(Compact):
     output_path: str = ""
     batch_id: str = ""
     resolved: Mapping[str, str] = field(default_factory=dict, compare=False)
+    ignored_fields: tuple[str, ...] = field(default=(), compare=False)
+    batch_index: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,11 @@
 """What a training leaves for people and for inference: texts and a picture, as content.
 
-Owns the form of ``config.yaml``, ``metrics.csv`` and ``confusion_matrix.png``. Where and when they are written is not its
-business.
+Owns the form of ``config.yaml`` and ``confusion_matrix.png``; files of figures are those of ``history_files``. Where and when they
+are written is not its business.
 """
 
-import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import yaml
@@ -52,16 +51,6 @@ def config_yaml(plan: TrainingPlan, classes: Sequence[str]) -> str:
         "seed": plan.seed,
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-
-
-def metrics_csv(history: Sequence[Mapping[str, float]]) -> str:
-    """Write the metrics of every epoch as a table with a header."""
-    text = io.StringIO()
-    if history:
-        writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
-    return text.getvalue()
 
 
 def confusion_png(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> bytes:

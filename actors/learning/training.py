@@ -17,13 +17,14 @@ from typing import Any, Literal
 
 import torch
 
-from actors.learning.artifacts import config_yaml, confusion_png, metrics_csv
+from actors.learning.artifacts import config_yaml, confusion_png
 from actors.learning.batch_norm import has_slow_statistics, remeasure_statistics
 from actors.learning.checkpoint import BackgroundWriter, ResumeState, read_resume_state
 from actors.learning.data import BatchSource
 from actors.learning.dataset import Dataset, load_dataset
 from actors.learning.device_failures import device_failures_explained
 from actors.learning.errors import CheckpointError
+from actors.learning.history_files import CONFUSION_JSON, METRICS_CSV, confusion_json, metrics_csv
 from actors.learning.journal import Journal, Report
 from actors.learning.learner import Learner
 from actors.learning.metrics import ValidationMetrics, validation_metrics
@@ -205,11 +206,13 @@ class _Attempt:
         card = self._card() if is_best else None
         state = self._state()
         log = self._journal.text()
+        confusion = self._progress.confusion  # the next epoch makes a new one
 
         def write() -> None:
             self._outputs.write_weights(epoch, state.model, card)
             self._outputs.write_resume_state(state)
-            self._outputs.write_text("metrics.csv", metrics_csv(history))
+            self._outputs.write_text(METRICS_CSV, metrics_csv(history))
+            self._outputs.write_text(CONFUSION_JSON, confusion_json(confusion, self._dataset.classes, epoch))
             self._outputs.write_text(LOG, log)
 
         self._writer.hand_over(write)

@@ -1,19 +1,31 @@
 """Inference jobs: start one, start many, look."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from actors.access import Role
 from actors.core.model import WorkKind
 from serve_app.access import requires
-from serve_app.batches import submit_all
+from serve_app.batches import cancel_batch, find_batch, submit_all
 from serve_app.bodies import JsonAnswer, JsonRoute
 from serve_app.context import ServiceDep
 from serve_app.http_errors import error_responses
+from serve_app.results import prediction_page
 from serve_app.routes.lookup import find_task
-from serve_app.schemas.inference import BatchInferenceRequest, BatchResponse, InferenceRequest, LegacyInferenceRequest
+from serve_app.schemas.fields import EmptyMeansNone
+from serve_app.schemas.inference import (
+    BatchActionResponse,
+    BatchInferenceRequest,
+    BatchResponse,
+    BatchStatusResponse,
+    InferenceRequest,
+    LegacyInferenceRequest,
+)
+from serve_app.schemas.results import PredictionPage
 from serve_app.schemas.tasks import TaskResponse
-from serve_app.shape import task_response
+from serve_app.shape import batch_response, task_response
 from serve_app.submissions import batch_submissions, inference_submission
 
 router = APIRouter(route_class=JsonRoute, tags=["inference"])
@@ -32,7 +44,7 @@ async def start_inference(request: InferenceRequest, service: ServiceDep) -> Res
 @router.post("/api/v1/inference", response_model=TaskResponse, responses=START_ERRORS, deprecated=True)
 @requires(Role.OPERATOR, action="submit")
 async def start_inference_as_before(request: LegacyInferenceRequest, service: ServiceDep) -> Response:
-    """Submit an inference; fields that are not known are ignored."""
+    """Submit an inference; fields that are not known are ignored, and named in the task's log."""
     return await start_inference(request, service)
 
 
@@ -52,8 +64,44 @@ async def start_batch(request: BatchInferenceRequest, service: ServiceDep) -> Re
     return JsonAnswer(answer)
 
 
+@router.get("/api/v2/batches/{batch_id}", response_model=BatchStatusResponse, responses=error_responses(400, 404, 422, 503))
+@requires(Role.VIEWER)
+async def get_batch(batch_id: str, service: ServiceDep) -> Response:
+    """A batch as a whole."""
+    return JsonAnswer(batch_response(batch_id, await find_batch(service.ports.tasks, batch_id)))
+
+
+@router.post(
+    "/api/v2/batches/{batch_id}/cancel",
+    response_model=BatchActionResponse,
+    responses=error_responses(400, 404, 415, 422, 503),
+)
+@requires(Role.OPERATOR, action="cancel")
+async def cancel_all(batch_id: str, service: ServiceDep) -> Response:
+    """Cancel every task of a batch that has not ended."""
+    reached = await cancel_batch(service.ports.tasks, batch_id)
+    message = f"{len(reached)} tasks are cancelled or being stopped"
+    return JsonAnswer(BatchActionResponse(status="success", message=message, batch_id=batch_id, task_ids=reached))
+
+
 @router.get("/api/v2/inference/{task_id}", response_model=TaskResponse, responses=error_responses(400, 404, 422, 503))
 @requires(Role.VIEWER)
 async def get_inference(task_id: str, service: ServiceDep) -> Response:
     """One inference job."""
     return JsonAnswer(task_response(await find_task(service, task_id, WorkKind.INFERENCE)))
+
+
+@router.get(
+    "/api/v2/inference/{task_id}/results",
+    response_model=PredictionPage,
+    responses=error_responses(400, 403, 404, 409, 422, 503),
+)
+async def get_results(
+    task_id: str,
+    service: ServiceDep,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Annotated[int | None, EmptyMeansNone, Query(ge=0, lt=2**63, description="next_cursor of the page before")] = None,
+) -> Response:
+    """What an inference job found, file by file."""
+    task = await find_task(service, task_id, WorkKind.INFERENCE)
+    return JsonAnswer(await prediction_page(task, service.settings.data_roots, first=cursor or 0, count=limit))

@@ -23,7 +23,8 @@ from serve_app.shape import action_response, task_history_response, task_list_re
 router = APIRouter(route_class=JsonRoute, tags=["tasks"])
 TASK_ERRORS = error_responses(400, 404, 415, 422, 503)
 
-Cursor = Annotated[str, StringConstraints(max_length=300)]
+#: As pages give them; anything else is no position.
+Cursor = Annotated[str, StringConstraints(pattern=r"^\d{1,11}(\.\d{1,9})?~[A-Za-z0-9._-]{1,128}$")]
 
 
 class TaskType(StrEnum):

@@ -10,8 +10,10 @@ from serve_app.access import requires
 from serve_app.bodies import JsonAnswer, JsonRoute
 from serve_app.context import ServiceDep
 from serve_app.http_errors import error_responses
+from serve_app.results import confusion_matrix, metrics_history
 from serve_app.routes.logs import LOG_RESPONSES, LogWishDep, answer_log
 from serve_app.routes.lookup import find_task
+from serve_app.schemas.results import ConfusionMatrixResponse, MetricsHistoryResponse
 from serve_app.schemas.tasks import TaskActionResponse, TaskResponse
 from serve_app.schemas.training import LegacyTrainingRequest, TrainingRequest
 from serve_app.shape import action_response, task_response
@@ -20,6 +22,7 @@ from serve_app.submissions import training_submission
 router = APIRouter(route_class=JsonRoute, tags=["training"])
 START_ERRORS = error_responses(400, 403, 404, 409, 413, 415, 422, 429, 503)
 TASK_ERRORS = error_responses(400, 404, 415, 422, 503)
+RESULT_ERRORS = error_responses(400, 403, 404, 409, 422, 503)
 
 
 @router.post("/api/v2/training/start", response_model=TaskResponse, responses=START_ERRORS)
@@ -34,7 +37,7 @@ async def start_training(request: TrainingRequest, service: ServiceDep) -> Respo
 @router.post("/api/v1/train", response_model=TaskResponse, responses=START_ERRORS, deprecated=True)
 @requires(Role.OPERATOR, action="submit")
 async def start_training_as_before(request: LegacyTrainingRequest, service: ServiceDep) -> Response:
-    """Submit a training; fields that are not known are ignored."""
+    """Submit a training; fields that are not known are ignored, and named in the task's log."""
     return await start_training(request, service)
 
 
@@ -43,6 +46,20 @@ async def start_training_as_before(request: LegacyTrainingRequest, service: Serv
 async def get_training(task_id: str, service: ServiceDep) -> Response:
     """One training with its latest metrics."""
     return JsonAnswer(task_response(await find_task(service, task_id, WorkKind.TRAINING)))
+
+
+@router.get("/api/v2/training/{task_id}/metrics", response_model=MetricsHistoryResponse, responses=RESULT_ERRORS)
+async def get_metrics_history(task_id: str, service: ServiceDep) -> Response:
+    """The metrics of every epoch so far, as columns."""
+    task = await find_task(service, task_id, WorkKind.TRAINING)
+    return JsonAnswer(await metrics_history(task, service.settings.data_roots))
+
+
+@router.get("/api/v2/training/{task_id}/confusion_matrix", response_model=ConfusionMatrixResponse, responses=RESULT_ERRORS)
+async def get_confusion_matrix(task_id: str, service: ServiceDep) -> Response:
+    """Which classes were taken for which, in the last validation."""
+    task = await find_task(service, task_id, WorkKind.TRAINING)
+    return JsonAnswer(await confusion_matrix(task, service.settings.data_roots))
 
 
 @router.get("/api/v2/training/{task_id}/logs", response_class=Response, responses=LOG_RESPONSES)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from actors.core.tasks import TaskState
 from serve_app.schemas.fields import (
     MOST_PATH_LENGTH,
     DeviceName,
@@ -14,8 +15,11 @@ from serve_app.schemas.fields import (
     RequestModel,
     ResponseModel,
     TaskId,
+    Timestamp,
 )
 
+#: Of one batch.
+MOST_SOURCES = 1_000
 #: Leaves room for the sub-folder of a source.
 BasePathText = Annotated[PathText, StringConstraints(max_length=MOST_PATH_LENGTH - 8)]
 
@@ -36,9 +40,9 @@ class InferenceRequest(RequestModel):
 
 
 class LegacyInferenceRequest(InferenceRequest):
-    """The same at the routes of V2.1 and V2.2, whose clients send fields that never had an effect."""
+    """The same at the routes of V2.1 and V2.2, whose clients send fields that never had an effect; the task's log names them."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="allow")
 
 
 class BatchInferenceRequest(RequestModel):
@@ -46,7 +50,7 @@ class BatchInferenceRequest(RequestModel):
 
     cfg_path: PathText = Field(description="classification YAML of the model")
     weight_path: PathText = Field(description=".pth or .safetensors file of the weights")
-    source_paths: list[PathText] = Field(min_length=1, max_length=1000)
+    source_paths: list[PathText] = Field(min_length=1, max_length=MOST_SOURCES)
     save_base_path: Annotated[BasePathText | None, EmptyMeansNone] = Field(
         None,
         description="results of the sources go to its sub-folders 0, 1, ...; by default results/<batch_id>",
@@ -63,3 +67,26 @@ class BatchResponse(ResponseModel):
     task_ids: list[str]
     total: int
     batch_id: str
+
+
+class BatchStatusResponse(ResponseModel):
+    """A batch as a whole."""
+
+    batch_id: str
+    status: TaskState = Field(description="completed, failed or cancelled once all tasks have ended; failed where one of them has")
+    message: str
+    progress: int = Field(ge=0, le=100, description="percent of the work that is over, ended tasks counted whole")
+    total: int
+    counts: dict[TaskState, int] = Field(description="tasks by status, every status named")
+    task_ids: list[str] = Field(description="in the order of the sources; deleted tasks are left out")
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class BatchActionResponse(ResponseModel):
+    """What became of a wish about a batch."""
+
+    status: str
+    message: str
+    batch_id: str
+    task_ids: list[str] = Field(description="the tasks that the wish reached")

@@ -80,6 +80,6 @@ class TrainingRequest(RequestModel):
 
 
 class LegacyTrainingRequest(TrainingRequest):
-    """The same at the routes of V2.1 and V2.2, whose clients send fields that never had an effect."""
+    """The same at the routes of V2.1 and V2.2, whose clients send fields that never had an effect; the task's log names them."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="allow")

@@ -40,6 +40,7 @@ class TestTraining:
             "last.ckpt",
             "config.yaml",
             "metrics.csv",
+            "confusion_matrix.json",
             "confusion_matrix.png",
             "train.log",
             "model_card.json",

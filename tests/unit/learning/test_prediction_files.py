@@ -6,7 +6,14 @@ import json
 import pytest
 
 from actors.learning.errors import OutputError
-from actors.learning.prediction_files import COLUMNS, Prediction, failed_prediction, write_predictions
+from actors.learning.prediction_files import (
+    COLUMNS,
+    Prediction,
+    PredictionFileError,
+    failed_prediction,
+    read_predictions,
+    write_predictions,
+)
 
 ANSWER = Prediction(file="a/b.jpg", class_name="DJI MINI3, pro", confidence=97.5, top=(("DJI MINI3, pro", 97.5), ("大疆", 2.5)))
 FAILURE = failed_prediction("c.jpg", 'c.jpg cannot be decoded: "cut"')
@@ -71,3 +78,38 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
 def test_a_missing_folder_is_an_error_of_the_output(tmp_path):
     with pytest.raises(OutputError, match=r"predictions\.json"):
         write_predictions(tmp_path / "nowhere", [ANSWER])
+
+
+class TestReadingPages:
+    @pytest.fixture
+    def path(self, tmp_path):
+        predictions = [
+            Prediction(f'odd "{number}"\n {{.png', "fpv", 90.0, (("fpv", 90.0), ("mävic", 10.0))) for number in range(5)
+        ] + [failed_prediction("broken.png", "no picture")]
+        return write_predictions(tmp_path, predictions)[0]
+
+    def test_pages_together_hold_every_entry_once_in_order(self, path):
+        whole = json.loads(path.read_text(encoding="utf-8"))
+        pages = [read_predictions(path, first, 2) for first in (0, 2, 4)]
+        assert [total for total, _ in pages] == [6, 6, 6]
+        assert [entry for _, entries in pages for entry in entries] == whole
+
+    @pytest.mark.parametrize(("first", "count", "found"), [(0, 100, 6), (5, 1, 1), (6, 1, 0), (10**9, 1, 0)])
+    def test_a_page_ends_with_the_file(self, path, first, count, found):
+        total, entries = read_predictions(path, first, count)
+        assert (total, len(entries)) == (6, found)
+
+    def test_a_file_that_is_written_again_is_read_again(self, path):
+        assert read_predictions(path, 0, 1)[0] == 6
+        write_predictions(path.parent, [failed_prediction("one.png", "no picture")])
+        assert read_predictions(path, 0, 9)[0] == 1
+
+    def test_no_entries_are_an_empty_page(self, tmp_path):
+        assert read_predictions(write_predictions(tmp_path, [])[0], 0, 5) == (0, [])
+
+    @pytest.mark.parametrize("text", ["", "{}", "[\n {nonsense\n]", '[\n {"a"'])
+    def test_another_file_is_refused(self, tmp_path, text):
+        path = tmp_path / "predictions.json"
+        path.write_text(text)
+        with pytest.raises(PredictionFileError, match=r"predictions\.json"):
+            read_predictions(path, 0, 5)

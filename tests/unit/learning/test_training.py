@@ -118,6 +118,7 @@ def test_a_training_learns_colours_and_writes_every_file_of_the_contract(plan: T
     assert (outcome.status, outcome.epochs_done, outcome.best_acc) == ("completed", 6, 100.0)
     epochs = {f"MobileNetV3_epoch_{number}.pth" for number in range(1, 7)}
     others = {"best_model.pth", "last.ckpt", "config.yaml", "metrics.csv", "confusion_matrix.png", "train.log"}
+    others |= {"confusion_matrix.json"}
     assert {path.name for path in plan.output_dir.iterdir()} == epochs | others | {"model_card.json"}
     assert set(outcome.files) == epochs | others | {"model_card.json"}
     assert list(plan.staging_dir.iterdir()) == []

@@ -1,0 +1,93 @@
+"""What tasks left in their output folders, read for answers.
+
+Owns when such a file counts as the task's own: inside the data roots, links resolved, and not older than the task's start. Files are
+read in threads; the event loop sees finished answers only.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from math import isfinite
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from actors.core.tasks import Task, TaskState
+from actors.learning.history_files import (
+    CONFUSION_JSON,
+    METRICS_CSV,
+    Confusion,
+    read_confusion,
+    read_metrics,
+)
+from actors.learning.prediction_files import PREDICTIONS_JSON, read_predictions
+from actors.paths import resolve_inside
+from serve_app.http_errors import RequestRefusedError
+from serve_app.schemas.results import ConfusionMatrixResponse, MetricsHistoryResponse, PredictionBody, PredictionPage
+
+Found = TypeVar("Found")
+Roots = Sequence[Path]
+_PREDICTIONS = TypeAdapter(list[PredictionBody])
+
+
+async def metrics_history(task: Task, roots: Roots) -> MetricsHistoryResponse:
+    """The history of a training. Raises RequestRefusedError, as ``_read``."""
+    columns = await asyncio.to_thread(_read, task, roots, METRICS_CSV, read_metrics) or {}
+    finite = {name: [value if isfinite(value) else None for value in column] for name, column in columns.items()}
+    epochs = max(map(len, finite.values()), default=0)
+    return MetricsHistoryResponse(task_id=task.task_id, epochs=epochs, columns=finite)
+
+
+async def confusion_matrix(task: Task, roots: Roots) -> ConfusionMatrixResponse:
+    """The last confusion matrix of a training. Raises RequestRefusedError, as ``_read``."""
+    found: Confusion | None = await asyncio.to_thread(_read, task, roots, CONFUSION_JSON, read_confusion)
+    if found is None:
+        return ConfusionMatrixResponse(task_id=task.task_id, epoch=None, labels=[], counts=[])
+    counts = [list(row) for row in found.counts]
+    return ConfusionMatrixResponse(task_id=task.task_id, epoch=found.epoch, labels=list(found.labels), counts=counts)
+
+
+async def prediction_page(task: Task, roots: Roots, *, first: int, count: int) -> PredictionPage:
+    """Predictions of an inference job from number ``first`` on. Raises RequestRefusedError, as ``_read``."""
+
+    def read(path: Path) -> tuple[int, list[PredictionBody]]:
+        total, entries = read_predictions(path, first, count)
+        return total, _PREDICTIONS.validate_python(entries)
+
+    found: tuple[int, list[PredictionBody]] | None = await asyncio.to_thread(_read, task, roots, PREDICTIONS_JSON, read)
+    total, predictions = found or (0, [])
+    end = first + len(predictions)
+    return PredictionPage(
+        task_id=task.task_id,
+        status=task.state,
+        total=total,
+        predictions=predictions,
+        next_cursor=str(end) if predictions and end < total else None,
+    )
+
+
+def _read(task: Task, roots: Roots, name: str, read: Callable[[Path], Found]) -> Found | None:
+    """Read a file of a task's output folder; None where the task has not written it yet.
+
+    Raises:
+        SubmissionError: the folder leads out of the data roots by now.
+        RequestRefusedError: a completed task's file is gone (404), or is no such file any more (409).
+    """
+    if task.started_at is None:
+        return None
+    folder = task.submission.resolved.get("output") or task.submission.output_path
+    path = resolve_inside(f"{folder}/{name}", "output_path", roots)
+    try:
+        # What lies there from before is another task's.
+        if path.stat().st_mtime >= task.started_at:
+            return read(path)
+    except OSError:
+        pass
+    except ValueError:
+        message = f"{name} of task {task.task_id!r} is not as the task wrote it"
+        raise RequestRefusedError(HTTPStatus.CONFLICT, "output_changed", message) from None
+    if task.state is not TaskState.COMPLETED:
+        return None
+    message = f"{name} of task {task.task_id!r} is no longer in its output folder"
+    raise RequestRefusedError(HTTPStatus.NOT_FOUND, "output_not_found", message)
