@@ -15,6 +15,7 @@ from serve_app.cpu_meter import CpuMeter
 from serve_app.http_errors import install_error_handlers
 from serve_app.key_gate import KeyGate, OpenPaths
 from serve_app.log_feed import LogFeed
+from serve_app.methods import HeadAsGet
 from serve_app.request_meter import RequestMeter, RequestTally
 from serve_app.routes import access, data, files, inference, metrics, preprocessing, resources, system, tasks, training, waiting
 from serve_app.security import AnswerHeaders, HostGate, OriginGate
@@ -78,6 +79,7 @@ def all_routes(app: FastAPI) -> list[BaseRoute]:
 
 def _add_layers(app: FastAPI, settings: Settings) -> None:
     """Put what every request goes through around the routes, the innermost first."""
+    app.add_middleware(HeadAsGet)
     app.add_middleware(KeyGate, open_paths=OpenPaths(all_routes(app)))
     if settings.cors_origins:
         app.add_middleware(

@@ -15,12 +15,14 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from serve_app.access import SUBJECT, GuardedRoute, Handler
-from serve_app.http_errors import RequestRefusedError
+from serve_app.http_errors import RequestRefusedError, error_responses
 
 MOST_BODY_BYTES = 1_000_000
 #: A megabyte takes no longer; a body that never ends would keep its request for ever.
 MOST_BODY_S = 60.0
 JSON_TYPE = "application/json"
+#: What any request may be answered with: a foreign Host, and a body that should not be there.
+BODY_ERRORS = error_responses(400, 413, 415)
 
 
 class JsonAnswer(Response):
@@ -70,7 +72,11 @@ class JsonRequest(Request):
 
 
 class JsonRoute(GuardedRoute):
-    """A route that takes JSON bodies or none."""
+    """A route that takes JSON bodies or none; what the checks of the body may answer is in its OpenAPI entry."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        options["responses"] = {**BODY_ERRORS, **(options.get("responses") or {})}
+        super().__init__(path, endpoint, **options)
 
     def guarded_handler(self) -> Handler:
         """The handler, behind the checks of the body."""

@@ -36,6 +36,7 @@ from actors.core.errors import (
     TaskNotWaitingError,
     UnsatisfiableRequestError,
 )
+from serve_app.methods import allowed_methods
 from serve_app.ports import NotReadyError
 from serve_app.schemas.tasks import ErrorResponse
 
@@ -130,6 +131,12 @@ def install_error_handlers(app: FastAPI) -> None:
     """Make every error of the application leave in the one body."""
 
     async def on_error(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            # The router names the methods of one route only, where several share the path.
+            allow = {"Allow": allowed_methods(request.app.routes, request.scope)}
+            if request.method == "OPTIONS":
+                return Response(status_code=HTTPStatus.NO_CONTENT, headers=allow)
+            error = HTTPException(error.status_code, error.detail, allow)
         if isinstance(error, HTTPException) and not isinstance(error, RequestRefusedError):
             error = _name_the_route(request, error)
         return describe_error(error).response()

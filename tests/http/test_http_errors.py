@@ -89,7 +89,39 @@ async def test_an_unknown_route_is_not_found(client):
 async def test_a_wrong_method_is_told_with_the_right_ones(client):
     answer = await client.put("/api/v2/tasks")
     assert (answer.status_code, ErrorResponse(**answer.json()).code) == (405, "method_not_allowed")
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+async def test_methods_of_all_routes_of_a_path_are_named(client):
+    answer = await client.put("/api/v2/tasks/t1")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, GET, HEAD, OPTIONS")
+
+
+async def test_options_tell_the_methods_of_a_path(client):
+    known = await client.options("/api/v2/training/start")
+    assert (known.status_code, known.headers["allow"], known.content) == (204, "GET, HEAD, OPTIONS, POST", b"")
+    assert (await client.options("/api/v9/nothing")).status_code == 404
+
+
+async def test_head_is_get_without_the_body(client):
+    whole, head = await client.get("/api/v2/tasks"), await client.head("/api/v2/tasks")
+    assert (head.status_code, head.headers["content-length"], head.content) == (200, whole.headers["content-length"], b"")
+    assert (await client.head("/api/v2/tasks/nobody")).status_code == 404
+    assert (await client.head("/api/v2/inference/batch")).headers.get(
+        "allow"
+    ) is None  # an inference job of that id may be asked for
+
+
+async def test_head_of_a_stream_ends_at_once(client, tasks):
+    await client.post("/api/v2/training/start", json=bodies.training(task_id="t1"))
+    answer = await client.head("/api/v2/tasks/t1/logs")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+
+
+async def test_a_slash_at_the_end_leads_to_the_route(client):
+    answer = await client.get("/api/v2/tasks/?limit=5")
+    assert (answer.status_code, answer.headers["location"]) == (307, "http://127.0.0.1:8000/api/v2/tasks?limit=5")
+    assert (await client.get("/api/v2/tasks/", follow_redirects=True)).status_code == 200
 
 
 class TestHost:
