@@ -1,13 +1,14 @@
 """One long-poll for many viewers of a log.
 
 Owns the sharing: viewers that stand at the same line of the same log wait for the same call to the log hub and get the same rendered
-bytes. A viewer that is slow stands at another line, so it asks for itself and keeps nobody waiting; what is kept for it is one page.
+bytes. They get them some at a time, so that a line with hundreds of viewers does not keep other requests waiting until all of them have
+it. A viewer that is slow stands at another line, so it asks for itself and keeps nobody waiting; what is kept for it is one page.
 """
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from actors.core.tasks import TaskState
 from serve_app.ports import LogsPort
@@ -16,6 +17,8 @@ from serve_app.shape import log_json
 #: An idle long-poll ends with nothing after this time, and the viewers get their comment: within the contract's 15 s.
 POLL_S = 14.0
 PAGE_LINES = 1000
+#: Viewers that are served between two looks at what else came in: about a millisecond's work.
+VIEWERS_PER_TURN = 20
 _FINAL_STATES = frozenset(state.value for state in TaskState if state.is_final)
 
 
@@ -38,10 +41,10 @@ class LogPage:
 
 @dataclass(slots=True)
 class _Call:
-    """A call to the hub under way, and how many wait for it."""
+    """A call to the hub under way, and those who wait for it, in their order."""
 
-    task: asyncio.Task[LogPage]
-    waiting: int = 0
+    reader: asyncio.Task[None]
+    waiters: dict[asyncio.Future[LogPage], None] = field(default_factory=dict)
 
 
 class LogFeed:
@@ -72,16 +75,34 @@ class LogFeed:
         key = (task_id, after)
         call = self._calls.get(key)
         if call is None:
-            call = self._calls[key] = _Call(asyncio.create_task(self._read(task_id, after)))
-            call.task.add_done_callback(lambda _: self._drop(key, call))
-        call.waiting += 1
+            call = self._calls[key] = _Call(asyncio.create_task(self._serve(key)))
+        waiter = asyncio.get_running_loop().create_future()
+        call.waiters[waiter] = None
         try:
-            return await asyncio.shield(call.task)
+            return await waiter
         finally:
-            call.waiting -= 1
-            if not call.waiting:
+            del call.waiters[waiter]
+            if not call.waiters:
                 self._drop(key, call)
-                call.task.cancel()
+                call.reader.cancel()
+
+    async def _serve(self, key: tuple[str, int]) -> None:
+        """Read a page and hand it to all who wait for it, some at a time; an error instead, if that is what came."""
+        outcome: LogPage | Exception
+        try:
+            outcome = await self._read(*key)
+        except Exception as error:  # noqa: BLE001 - it is the waiters' to handle
+            outcome = error
+        call = self._calls.pop(key)
+        for number, waiter in enumerate(list(call.waiters), 1):
+            if waiter.done():
+                continue
+            if isinstance(outcome, Exception):
+                waiter.set_exception(outcome)
+            else:
+                waiter.set_result(outcome)
+            if number % VIEWERS_PER_TURN == 0:
+                await asyncio.sleep(0)
 
     async def _read(self, task_id: str, after: int) -> LogPage:
         part = await self._logs.read(task_id, after=after, limit=PAGE_LINES, wait_s=self._poll_s)

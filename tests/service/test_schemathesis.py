@@ -145,7 +145,7 @@ def with_real_values(value):
         return value
     real = {name: copy.copy(PATHS[name]) if each and name in PATHS else with_real_values(each) for name, each in value.items()}
     if "max_concurrent" in real:
-        real["max_concurrent"] = dict.fromkeys(("cuda", "cpu"), {"training": 0, "inference": 0})
+        real["max_concurrent"] = {kind: {"training": 0, "inference": 0} for kind in ("cuda", "cpu")}
     return real
 
 
