@@ -1,5 +1,6 @@
 """Trainings, inference jobs and tasks as the contract has them."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -7,7 +8,7 @@ from pydantic import TypeAdapter
 
 from actors.core.model import GIB
 from actors.core.tasks import EndMode, Progress, TaskFault, TaskState
-from serve_app.schemas.inference import BatchResponse
+from serve_app.schemas.inference import BatchActionResponse, BatchResponse, BatchStatusResponse
 from serve_app.schemas.tasks import TaskActionResponse, TaskHistoryResponse, TaskListResponse, TaskResponse
 from tests.http import bodies
 
@@ -109,6 +110,19 @@ class TestTraining:
         answer = await client.post(path, json=bodies.training(task_id="t1", gpus="all"))
         assert TASK.validate_python(answer.json())["task_id"] == "t1"
         assert "gpus" not in tasks.submissions[0].request
+        assert tasks.submissions[0].ignored_fields == ("gpus",)
+
+    async def test_very_many_ignored_fields_are_told_in_short(self, client, tasks):
+        strange = {f"{number:03d}" + "x" * 200: 1 for number in range(50)}
+        await client.post("/api/v1/train", json=bodies.training(**strange))
+        ignored = tasks.submissions[0].ignored_fields
+        assert (len(ignored), ignored[0], ignored[-1]) == (21, "000" + "x" * 57, "and 30 more")
+
+    async def test_a_repeated_submission_is_the_same_where_its_device_was_understood_otherwise(self, client, tasks):
+        await submit_training(client, task_id="t1", device="cuda")
+        task = tasks.flow.get("t1")
+        tasks.flow.tasks["t1"] = replace(task, submission=replace(task.submission, device="cpu"))
+        assert (await submit_training(client, task_id="t1", device="cuda"))["task_id"] == "t1"
 
 
 class TestSubmission:
@@ -182,6 +196,66 @@ class TestBatch:
         assert answer.status_code == 429
         assert "source_paths[1]" in answer.json()["message"]
         assert not tasks.flow.tasks
+
+
+class TestBatchAsAWhole:
+    @pytest.fixture
+    async def batch(self, client):
+        return BatchResponse(**(await client.post("/api/v2/inference/batch", json=bodies.batch(4))).json())
+
+    async def look(self, client, batch):
+        return BatchStatusResponse(**(await client.get(f"/api/v2/batches/{batch.batch_id}")).json())
+
+    async def test_it_tells_counts_progress_and_tasks_in_the_order_of_the_sources(self, client, tasks, batch):
+        seen = await self.look(client, batch)
+        assert (seen.status, seen.task_ids, seen.progress, seen.counts["pending"]) == ("pending", batch.task_ids, 0, 4)
+        first, second, *_ = batch.task_ids
+        tasks.grant(first, "cuda:0")
+        tasks.finish(first)
+        tasks.grant(second, "cuda:0")
+        tasks.progress(second, Progress(50, "half"))
+        seen = await self.look(client, batch)
+        assert (seen.status, seen.progress, seen.message) == ("running", 37, "1 of 4 tasks have ended")
+        assert {state.value: count for state, count in seen.counts.items() if count} == {"pending": 2, "running": 1, "completed": 1}
+
+    @pytest.mark.parametrize(
+        ("ends", "status"),
+        [
+            (["completed"] * 4, "completed"),
+            (["completed", "failed", "completed", "stopped"], "failed"),
+            (["stopped", *["completed"] * 3], "cancelled"),
+        ],
+    )
+    async def test_once_all_have_ended_the_worst_end_counts(self, client, tasks, batch, ends, status):
+        for task_id, outcome in zip(batch.task_ids, ends, strict=True):
+            tasks.grant(task_id, "cuda:0")
+            tasks.finish(task_id, outcome, fault=TaskFault("x", "y") if outcome == "failed" else None)
+        seen = await self.look(client, batch)
+        assert (seen.status, seen.progress) == (status, 100)
+
+    async def test_cancelling_it_reaches_every_task_that_has_not_ended(self, client, tasks, batch):
+        tasks.grant(batch.task_ids[0], "cuda:0")
+        tasks.finish(batch.task_ids[0])
+        tasks.grant(batch.task_ids[1], "cuda:0")
+        reached = BatchActionResponse(**(await client.post(f"/api/v2/batches/{batch.batch_id}/cancel")).json())
+        assert reached.task_ids == batch.task_ids[1:]
+        assert tasks.flow.get(batch.task_ids[1]).ending is EndMode.CANCEL
+        seen = await self.look(client, batch)
+        assert (seen.counts["completed"], seen.counts["running"], seen.counts["cancelled"]) == (1, 1, 2)
+
+    async def test_where_all_have_ended_there_is_nothing_to_cancel(self, client, batch):
+        await client.post(f"/api/v2/batches/{batch.batch_id}/cancel")
+        again = await client.post(f"/api/v2/batches/{batch.batch_id}/cancel")
+        assert (again.status_code, again.json()["code"]) == (404, "batch_already_ended")
+
+    async def test_deleted_tasks_are_left_out_and_without_any_there_is_no_batch(self, client, batch):
+        await client.post(f"/api/v2/batches/{batch.batch_id}/cancel")
+        await client.delete(f"/api/v2/tasks/{batch.task_ids[0]}")
+        assert (await self.look(client, batch)).task_ids == batch.task_ids[1:]
+        for task_id in batch.task_ids[1:]:
+            await client.delete(f"/api/v2/tasks/{task_id}")
+        answer = await client.get(f"/api/v2/batches/{batch.batch_id}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "batch_not_found")
 
 
 class TestTasks:

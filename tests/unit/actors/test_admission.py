@@ -4,10 +4,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from actors.admission import Admission
-from actors.core.errors import SubmissionError
+from actors.admission import Admission, check_room
+from actors.core.errors import LineFullError, SubmissionError
 from actors.core.model import WorkKind
-from actors.core.tasks import Submission
+from actors.core.tasks import Submission, Task, TaskState
 
 
 @pytest.fixture
@@ -104,3 +104,24 @@ def test_an_output_that_is_a_file_or_outside_is_refused(root):
 
 def test_work_that_nobody_can_do_is_refused(root):
     assert refusal(root, replace(training(), work=WorkKind.PREPROCESSING))[0] == "unknown_work"
+
+
+class TestRoomInLine:
+    def waiting(self, *batches):
+        tasks = (
+            Submission(f"w{number}", WorkKind.INFERENCE, "inference", {}, "cpu", 3, batch_id=each)
+            for number, each in enumerate(batches)
+        )
+        return [Task(each, TaskState.QUEUED, 0.0, 0.0) for each in tasks]
+
+    def test_a_full_line_takes_nothing_more(self):
+        check_room(training(), self.waiting("", ""), 3)
+        with pytest.raises(LineFullError, match="2 tasks are waiting"):
+            check_room(training(), self.waiting("", ""), 2)
+
+    def test_a_batch_is_one_entry_and_never_finds_the_line_full_of_itself(self):
+        waiting = self.waiting("b", "b", "b", "")
+        check_room(training(), waiting, 3)
+        check_room(replace(training(), batch_id="b"), waiting, 2)
+        with pytest.raises(LineFullError):
+            check_room(replace(training(), batch_id="other"), waiting, 2)
