@@ -106,6 +106,12 @@ class Settings(BaseModel):
             return tuple(part.strip().strip("\"'") for part in text.split(",") if part.strip())
         return (value,) if isinstance(value, Path) else value
 
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        """Accept ``info`` for ``INFO``, as logging itself does in many programs."""
+        return value.upper() if isinstance(value, str) else value
+
     @field_validator("heartbeat_s")
     @classmethod
     def _beat_before_the_end(cls, value: float, info: Any) -> float:

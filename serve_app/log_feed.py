@@ -76,7 +76,7 @@ class LogFeed:
         call = self._calls.get(key)
         if call is None:
             call = self._calls[key] = _Call(asyncio.create_task(self._serve(key)))
-        waiter = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[LogPage] = asyncio.get_running_loop().create_future()
         call.waiters[waiter] = None
         try:
             return await waiter

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 from starlette.responses import Response
 
 from actors.access import Role
@@ -30,6 +31,8 @@ from serve_app.submissions import batch_submissions, inference_submission
 
 router = APIRouter(route_class=JsonRoute, tags=["inference"])
 START_ERRORS = error_responses(400, 403, 404, 409, 413, 415, 422, 429, 503)
+
+RowNumber = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 @router.post("/api/v2/inference/start", response_model=TaskResponse, responses=START_ERRORS)
@@ -100,7 +103,7 @@ async def get_results(
     task_id: str,
     service: ServiceDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor: Annotated[int | None, EmptyMeansNone, Query(ge=0, lt=2**63, description="next_cursor of the page before")] = None,
+    cursor: Annotated[RowNumber | None, EmptyMeansNone, Query(description="next_cursor of the page before")] = None,
 ) -> Response:
     """What an inference job found, file by file."""
     task = await find_task(service, task_id, WorkKind.INFERENCE)

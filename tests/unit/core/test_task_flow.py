@@ -65,6 +65,12 @@ class TestSubmission:
         request = commands[2].request
         assert (request.request_id, request.priority, request.submitted_at) == ("t.1", 2, 1)
 
+    def test_what_the_body_held_in_vain_is_told_in_the_log_and_makes_no_other_request_of_it(self, flow):
+        commands = flow.handle(te.TaskSubmitted(make_submission(ignored_fields=("gpus", "threshold"))), now=1)
+        warning = commands[2]
+        assert (warning.level, "gpus, threshold" in warning.message) == ("WARNING", True)
+        assert flow.handle(te.TaskSubmitted(make_submission()), now=2) == []
+
     def test_repeating_a_submission_changes_nothing(self, running):
         before = running.get("t")
         assert running.handle(te.TaskSubmitted(make_submission()), now=9) == []
