@@ -5,7 +5,7 @@ read in threads; the event loop sees finished answers only.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from http import HTTPStatus
 from math import isfinite
 from pathlib import Path
@@ -22,40 +22,40 @@ from actors.learning.history_files import (
     read_metrics,
 )
 from actors.learning.prediction_files import PREDICTIONS_JSON, read_predictions
-from actors.paths import resolve_inside
+from actors.paths import build_data_roots, resolve_inside
+from configs.settings import Settings
 from serve_app.http_errors import RequestRefusedError
 from serve_app.schemas.results import ConfusionMatrixResponse, MetricsHistoryResponse, PredictionBody, PredictionPage
 
 Found = TypeVar("Found")
-Roots = Sequence[Path]
 _PREDICTIONS = TypeAdapter(list[PredictionBody])
 
 
-async def metrics_history(task: Task, roots: Roots) -> MetricsHistoryResponse:
+async def metrics_history(task: Task, settings: Settings) -> MetricsHistoryResponse:
     """The history of a training. Raises RequestRefusedError, as ``_read``."""
-    columns = await asyncio.to_thread(_read, task, roots, METRICS_CSV, read_metrics) or {}
+    columns = await asyncio.to_thread(_read, task, settings, METRICS_CSV, read_metrics) or {}
     finite = {name: [value if isfinite(value) else None for value in column] for name, column in columns.items()}
     epochs = max(map(len, finite.values()), default=0)
     return MetricsHistoryResponse(task_id=task.task_id, epochs=epochs, columns=finite)
 
 
-async def confusion_matrix(task: Task, roots: Roots) -> ConfusionMatrixResponse:
+async def confusion_matrix(task: Task, settings: Settings) -> ConfusionMatrixResponse:
     """The last confusion matrix of a training. Raises RequestRefusedError, as ``_read``."""
-    found: Confusion | None = await asyncio.to_thread(_read, task, roots, CONFUSION_JSON, read_confusion)
+    found: Confusion | None = await asyncio.to_thread(_read, task, settings, CONFUSION_JSON, read_confusion)
     if found is None:
         return ConfusionMatrixResponse(task_id=task.task_id, epoch=None, labels=[], counts=[])
     counts = [list(row) for row in found.counts]
     return ConfusionMatrixResponse(task_id=task.task_id, epoch=found.epoch, labels=list(found.labels), counts=counts)
 
 
-async def prediction_page(task: Task, roots: Roots, *, first: int, count: int) -> PredictionPage:
+async def prediction_page(task: Task, settings: Settings, *, first: int, count: int) -> PredictionPage:
     """Predictions of an inference job from number ``first`` on. Raises RequestRefusedError, as ``_read``."""
 
     def read(path: Path) -> tuple[int, list[PredictionBody]]:
         total, entries = read_predictions(path, first, count)
         return total, _PREDICTIONS.validate_python(entries)
 
-    found: tuple[int, list[PredictionBody]] | None = await asyncio.to_thread(_read, task, roots, PREDICTIONS_JSON, read)
+    found: tuple[int, list[PredictionBody]] | None = await asyncio.to_thread(_read, task, settings, PREDICTIONS_JSON, read)
     total, predictions = found or (0, [])
     end = first + len(predictions)
     return PredictionPage(
@@ -67,7 +67,7 @@ async def prediction_page(task: Task, roots: Roots, *, first: int, count: int) -
     )
 
 
-def _read(task: Task, roots: Roots, name: str, read: Callable[[Path], Found]) -> Found | None:
+def _read(task: Task, settings: Settings, name: str, read: Callable[[Path], Found]) -> Found | None:
     """Read a file of a task's output folder; None where the task has not written it yet.
 
     Raises:
@@ -77,7 +77,7 @@ def _read(task: Task, roots: Roots, name: str, read: Callable[[Path], Found]) ->
     if task.started_at is None:
         return None
     folder = task.submission.resolved.get("output") or task.submission.output_path
-    path = resolve_inside(f"{folder}/{name}", "output_path", roots)
+    path = resolve_inside(f"{folder}/{name}", "output_path", build_data_roots(settings))
     try:
         # What lies there from before is another task's.
         if path.stat().st_mtime >= task.started_at:

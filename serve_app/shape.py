@@ -12,8 +12,8 @@ from actors.core.model import GIB, DeviceKind, WorkKind
 from actors.core.tasks import LeaseView, PreprocessingType, Task, TaskFault, TaskState
 from actors.core.units import fraction_from_units
 from actors.messages import LogLine, TaskPage
-from serve_app.schemas.preprocessing import PreprocessingResponse
 from serve_app.schemas.inference import BatchStatusResponse
+from serve_app.schemas.preprocessing import PreprocessingResponse
 from serve_app.schemas.tasks import (
     FaultBody,
     LeaseBody,

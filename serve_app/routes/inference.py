@@ -99,6 +99,7 @@ async def get_inference(task_id: str, service: ServiceDep) -> Response:
     response_model=PredictionPage,
     responses=error_responses(400, 403, 404, 409, 422, 503),
 )
+@requires(Role.VIEWER)
 async def get_results(
     task_id: str,
     service: ServiceDep,
@@ -107,4 +108,4 @@ async def get_results(
 ) -> Response:
     """What an inference job found, file by file."""
     task = await find_task(service, task_id, WorkKind.INFERENCE)
-    return JsonAnswer(await prediction_page(task, service.settings.data_roots, first=cursor or 0, count=limit))
+    return JsonAnswer(await prediction_page(task, service.settings, first=cursor or 0, count=limit))

@@ -49,17 +49,19 @@ async def get_training(task_id: str, service: ServiceDep) -> Response:
 
 
 @router.get("/api/v2/training/{task_id}/metrics", response_model=MetricsHistoryResponse, responses=RESULT_ERRORS)
+@requires(Role.VIEWER)
 async def get_metrics_history(task_id: str, service: ServiceDep) -> Response:
     """The metrics of every epoch so far, as columns."""
     task = await find_task(service, task_id, WorkKind.TRAINING)
-    return JsonAnswer(await metrics_history(task, service.settings.data_roots))
+    return JsonAnswer(await metrics_history(task, service.settings))
 
 
 @router.get("/api/v2/training/{task_id}/confusion_matrix", response_model=ConfusionMatrixResponse, responses=RESULT_ERRORS)
+@requires(Role.VIEWER)
 async def get_confusion_matrix(task_id: str, service: ServiceDep) -> Response:
     """Which classes were taken for which, in the last validation."""
     task = await find_task(service, task_id, WorkKind.TRAINING)
-    return JsonAnswer(await confusion_matrix(task, service.settings.data_roots))
+    return JsonAnswer(await confusion_matrix(task, service.settings))
 
 
 @router.get("/api/v2/training/{task_id}/logs", response_class=Response, responses=LOG_RESPONSES)
