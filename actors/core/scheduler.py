@@ -379,8 +379,9 @@ class Scheduler:
 
     def _grant(self, match: Match, now: float) -> ev.Grant:
         request = match.entry.request
-        token = self._next_token
-        self._next_token += 1
+        # It follows the time as well: of two stores that grant for one folder (or a new one after an old one), the later grant is newer.
+        token = max(self._next_token, int(now))
+        self._next_token = token + 1
         portions = tuple(choose_portion(account, request, self.policy) for account in match.accounts)
         lease = Lease(f"lease-{token}", token, request, portions, now)
         self.line.leave(request.request_id)

@@ -145,6 +145,12 @@ class TestLeases:
         second = must_grant(scheduler, make_request())
         assert second.token > first.token
 
+    def test_the_later_grant_of_two_services_has_the_newer_token_however_many_went_before(self):
+        old = make_scheduler(make_gpu(0), make_gpu(1))
+        must_grant(old, make_request("a"), now=1_000.0)
+        before = must_grant(old, make_request("b"), now=1_000.0)
+        assert must_grant(make_scheduler(), make_request("c"), now=2_000.0).token > before.token
+
     def test_a_renewal_keeps_a_lease_beyond_its_first_end(self):
         scheduler = make_scheduler()
         lease = must_grant(scheduler, make_request(), now=0)
