@@ -26,6 +26,10 @@ from actors.preprocessing.pixels import Pixels
 _QUANTILES: Final = 1 << 16
 #: Values worked on at a time where temporary copies are several times the picture: they then fit into the caches.
 _BLOCK_PIXELS: Final = 1 << 18
+#: Elements of a kernel from which OpenCV filters 8 bits by way of the Fourier transform.
+_FOURIER_ELEMENTS: Final = 130
+#: Steps between two values of 8 bits while the halves of a filter are summed; 255 of them fit 16 bits with a sign.
+_FINE: Final = 100
 #: Scales the ranges, which are meant for 8 bits, to 16.
 _DEEP: Final = 257
 
@@ -53,22 +57,19 @@ def advanced_blur(colours: Pixels, rng: Generator) -> Pixels:
     angle = rng.uniform(-np.pi / 2, np.pi / 2)
     beta = rng.uniform(0.5, 1) if rng.random() < 0.5 else rng.uniform(1, 8)
     kernel = _generalised_gaussian(size, sigma, angle, beta) * rng.uniform(2, 10, size=(size, size))
-    return cv2.filter2D(colours, -1, (kernel / kernel.sum()).astype(np.float32))
+    return _filtered(colours, (kernel / kernel.sum()).astype(np.float32))
 
 
 def clahe(colours: Pixels, rng: Generator) -> Pixels:  # noqa: ARG001 - all methods are called alike
     """Equalise the lightness adaptively, with clip limit 3 on a grid of 13 x 13.
 
-    Lightness is that of L*a*b*; for 16 bits, which OpenCV does not convert to it, the luma of YCrCb.
+    Lightness is the luma of YCrCb: it serves 8 and 16 bits alike, and costs a twentieth of the way to L*a*b* and back.
     """
     equaliser = cv2.createCLAHE(clipLimit=3, tileGridSize=(13, 13))
     if colours.ndim == 2:
         return equaliser.apply(colours)
-    there, back = (
-        (cv2.COLOR_RGB2LAB, cv2.COLOR_LAB2RGB) if colours.dtype == np.uint8 else (cv2.COLOR_RGB2YCrCb, cv2.COLOR_YCrCb2RGB)
-    )
-    lightness, *colour = cv2.split(cv2.cvtColor(colours, there))
-    return cv2.cvtColor(cv2.merge([equaliser.apply(lightness), *colour]), back)
+    lightness, *colour = cv2.split(cv2.cvtColor(colours, cv2.COLOR_RGB2YCrCb))
+    return cv2.cvtColor(cv2.merge([equaliser.apply(lightness), *colour]), cv2.COLOR_YCrCb2RGB)
 
 
 def colour_jitter(colours: Pixels, rng: Generator) -> Pixels:
@@ -127,6 +128,24 @@ _METHODS: Final[Mapping[str, Callable[[Pixels, Generator], Pixels]]] = {
 }
 
 
+def _filtered(colours: Pixels, kernel: NDArray[np.float32]) -> Pixels:
+    """Filter with a square kernel whose sum is 1.
+
+    From 130 elements on, OpenCV filters 8 bits by way of the Fourier transform, which for kernels of 13 pixels takes three times
+    as long as its direct way; so these are applied in two halves, on a finer scale that their sum rounds from.
+    """
+    if kernel.size < _FOURIER_ELEMENTS or colours.dtype != np.uint8:
+        return cv2.filter2D(colours, -1, kernel)
+    reach = kernel.shape[0] // 2
+    height, width = colours.shape[:2]
+    framed = cv2.copyMakeBorder(colours, reach, reach, reach, reach, cv2.BORDER_REFLECT_101)
+    upper = cv2.filter2D(framed, cv2.CV_16S, kernel[: reach + 1] * _FINE, anchor=(reach, reach))
+    lower = cv2.filter2D(framed, cv2.CV_16S, kernel[reach + 1 :] * _FINE, anchor=(reach, 0))
+    columns = slice(reach, reach + width)
+    above, below = upper[reach : reach + height, columns], lower[reach + 1 : reach + 1 + height, columns]
+    return cv2.addWeighted(above, 1 / _FINE, below, 1 / _FINE, 0, dtype=cv2.CV_8U)
+
+
 def _generalised_gaussian(size: int, sigma: NDArray[Any], angle: float, beta: float) -> NDArray[np.float64]:
     """Evaluate exp(-1/2 (x^T S^-1 x)^beta) on a square grid around 0."""
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -148,8 +167,9 @@ def _grained_and_turned(rgb: Pixels, grain: NDArray[np.float32], turn: NDArray[n
     """Raise the luminance by grain and turn the hue, of colours of 0 to 1."""
     hue, luminance, saturation = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HLS))
     hue += turn[_draw(rng, hue.shape)]
-    hue[hue < 0] += 360
-    hue[hue >= 360] -= 360
+    # Sums with truth values: picking out the places by them takes ten times as long.
+    hue += np.float32(360) * (hue < 0)
+    hue -= np.float32(360) * (hue >= 360)
     return cv2.cvtColor(cv2.merge([hue, _grained(luminance, grain, rng), saturation]), cv2.COLOR_HLS2RGB)
 
 

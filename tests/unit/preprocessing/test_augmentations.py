@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from actors.preprocessing.augmentations import (
+    _filtered,
     advanced_blur,
     augment,
     clahe,
@@ -83,3 +84,13 @@ def test_sharpening_steepens_an_edge():
 def test_clahe_spreads_a_narrow_range():
     narrow = np.random.default_rng(1).integers(100, 120, (260, 260, 3), dtype=np.uint8)
     assert clahe(narrow, generator_for(1, "x", "m")).std() > 1.5 * narrow.std()
+
+
+@pytest.mark.parametrize("shape", [(40, 57, 3), (40, 57), (7, 9, 3)])
+def test_a_large_kernel_in_two_halves_filters_as_one_does(shape):
+    rng = np.random.default_rng(0)
+    colours, kernel = rng.integers(0, 256, shape, dtype=np.uint8), rng.random((13, 13))
+    kernel = (kernel / kernel.sum()).astype(np.float32)
+    difference = np.abs(_filtered(colours, kernel).astype(int) - cv2.filter2D(colours, -1, kernel))
+    assert difference.max() <= 1  # of rounding
+    assert (difference > 0).mean() < 0.05
