@@ -12,8 +12,8 @@ ENDED = ("completed", "failed", "cancelled")
 class Http:
     """Requests to one service, and waiting for what they lead to."""
 
-    def __init__(self, url: str, data: Path):
-        self.client = httpx.Client(base_url=url, timeout=60)
+    def __init__(self, url: str, data: Path, key: str | None = None):
+        self.client = httpx.Client(base_url=url, timeout=60, headers={"X-API-Key": key} if key else None)
         self.data = data
 
     def train(self, name: str, **changes) -> dict:

@@ -32,9 +32,9 @@ def root(http):
 @pytest.fixture(scope="module")
 def model(http, root):
     """A finished small training."""
-    task = http.wait(http.train("model")["task_id"])
+    task = http.wait(http.train("attacked-model")["task_id"])
     assert task["status"] == "completed", task
-    return task["task_id"], root / "out/model"
+    return task["task_id"], root / "out/attacked-model"
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """Whatever the served OpenAPI document allows, and what it forbids, is answered as it says: made-up requests to a real service.
 
-Nothing is left to run: all limits are 0 meanwhile, and what a request submitted is cancelled after it. Log streams, which need not
-end, have tests of their own.
+Nothing is left to run: all limits are 0 meanwhile, and what a request submitted is cancelled after it. The service has keys meanwhile,
+for a request may well make one. Log streams, which need not end, have tests of their own.
 """
 
 import copy
+import json
 import random
 
 import hypothesis
@@ -21,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.service.driving import run_cli
 from tests.service.http_client import Http
 from tests.service.pictures import write_coloured
 
@@ -43,8 +45,14 @@ PATHS = {
     "source_path": "coloured/valid",
     "source_paths": ["coloured/valid/red", "coloured/valid/blue"],
     "save_base_path": "any/batch",
+    "input_path": "coloured/train",
+    "dataset_path": "coloured",
+    "output_path": "any/made",
 }
-CONFIG = {"generation": {"mode": "all"}, "phases": {"coverage": {"enabled": False}, "examples": {"enabled": False}}}
+CONFIG = {
+    "generation": {"mode": "all", "with-security-parameters": False},
+    "phases": {"coverage": {"enabled": False}, "examples": {"enabled": False}},
+}
 #: Operations that only a task which has not ended can be told.
 FOR_WAITING = ("/cancel", "/kill", "/stop", "/priority", "/why")
 
@@ -57,8 +65,8 @@ class World:
         self.training = http.wait(http.train("any-model")["task_id"])["task_id"]
         model = http.data.parent / "out" / "any-model"
         self.inference = http.wait(http.infer("any", model)["task_id"])["task_id"]
-        for device in ("cuda", "cpu"):
-            http.limit(device, training=0, inference=0)
+        http.limit("cuda", training=0, inference=0)
+        http.limit("cpu", training=0, inference=0, preprocessing=0)
         self.submitted: list[str] = []
         self._random = random.Random(0)
 
@@ -96,7 +104,7 @@ class World:
         if case.method != "POST" or response.status_code != 200:
             return
         body = response.json()
-        self.submitted += body.get("task_ids", []) + ([body["task_id"]] if "created_at" in body else [])
+        self.submitted += body.get("task_ids", []) + ([body["task_id"]] if {"task_id", "created_at"} <= body.keys() else [])
 
     def tidy(self) -> None:
         """End what was submitted, so that the line never fills up."""
@@ -106,17 +114,29 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(service):
-    http = Http(service.url, write_coloured(service.data_root / "coloured"))
-    before = http.client.get("/api/v2/resources").json()["limits"]
-    yield World(http)
-    for device in ("cuda", "cpu"):
-        http.limit(device, **before[device])
+def key(service):
+    """An admin's key; afterwards the service has none, as before."""
+    at = ("--state-dir", service.state_dir, "--json")
+    added = run_cli("keys", "add", "--role", "admin", "--name", "made-up requests", *at, cwd=service.data_root)
+    yield json.loads(added.stdout)["key"]
+    for each in json.loads(run_cli("keys", "list", *at, cwd=service.data_root).stdout):
+        assert run_cli("keys", "revoke", each["key_id"], *at, cwd=service.data_root).returncode == 0
 
 
 @pytest.fixture(scope="module")
-def operations(service, world):
-    schema = schemathesis.openapi.from_url(f"{service.url}/openapi.json", config=schemathesis.Config.from_dict(CONFIG))
+def world(service, key):
+    http = Http(service.url, write_coloured(service.data_root / "coloured"), key)
+    before = http.client.get("/api/v2/resources").json()["limits"]
+    yield World(http)
+    http.limit("cuda", **before["cuda"])
+    http.limit("cpu", preprocessing=2, **before["cpu"])
+
+
+@pytest.fixture(scope="module")
+def operations(service, world, key):
+    schema = schemathesis.openapi.from_url(
+        f"{service.url}/openapi.json", headers={"X-API-Key": key}, config=schemathesis.Config.from_dict(CONFIG)
+    )
     found = [result.ok() for result in schema.get_all_operations()]
     return [operation for operation in found if not operation.path.endswith("/logs")]
 
@@ -179,8 +199,9 @@ def try_operation(operation, world, examples, session):
 
 
 @pytest.mark.parametrize("examples", [20, pytest.param(300, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
-def test_every_answer_is_one_that_the_document_tells(operations, world, examples, subtests):
+def test_every_answer_is_one_that_the_document_tells(operations, world, key, examples, subtests):
     with requests.Session() as session:
+        session.headers["X-API-Key"] = key
         for operation in operations:
             with subtests.test(operation.label):
                 try_operation(operation, world, examples, session)
