@@ -1,6 +1,7 @@
 """Which paths a request may name: those inside the data roots, links resolved."""
 
 import stat
+import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,8 @@ from configs.settings import Settings
 _OUTPUT: Final = "output"
 _RESUME_FROM: Final = "resume_from"
 _PACKAGES: Final = ("actors", "serve_app", "cluster", "configs")
+#: What Python's ``sysconfig`` calls the folders of installed modules and programs.
+_INSTALLED: Final = ("purelib", "platlib", "stdlib", "platstdlib", "scripts")
 
 
 def build_data_roots(settings: Settings) -> DataRoots:
@@ -94,6 +97,8 @@ def _own_files(settings: Settings) -> Iterator[Path]:
     yield from (root / ".env" for root in settings.data_roots)
     code = Path(configs.__file__).parents[1]
     yield from (code / name for name in _PACKAGES)
+    # An environment made in a data root: a file of weights (.pth) among its modules would be run at Python's next start.
+    yield from {Path(sysconfig.get_path(name)) for name in _INSTALLED}
 
 
 def _mode_of(path: Path) -> int | None:

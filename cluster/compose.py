@@ -3,9 +3,12 @@
 Importing this module imports Ray and takes seconds, so callers do it as late as they can. Knows nothing of processes and signals.
 """
 
+import contextlib
 import logging
 import os
+import sys
 import warnings
+from pathlib import Path
 from typing import Final
 
 import ray
@@ -34,7 +37,9 @@ def connect(address: str) -> str:
     """
     # Ray's state API finds its way by this name, and loses it where several Rays run on one machine.
     os.environ["RAY_ADDRESS"] = address
-    with warnings.catch_warnings():
+    # Ray puts the working folder of whoever connects at the head of every worker's module path. It is often a data root, and what was
+    # uploaded there must not be imported; the folder of the interpreter is on that path already.
+    with warnings.catch_warnings(), contextlib.chdir(Path(sys.executable).parent):
         warnings.simplefilter("ignore", FutureWarning)
         context = ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)

@@ -90,3 +90,11 @@ def test_the_services_state_passwords_and_code_are_closed(tmp_path):
     for text in ("var", "var/store.sqlite", ".env", str(code / "actors/paths.py"), str(code / "configs")):
         assert code_of(resolve_inside, text, roots) == "path_forbidden"
     assert resolve_inside("various", "f", roots) == tmp_path / "various"
+
+
+def test_an_environment_in_a_data_root_is_closed(tmp_path, monkeypatch):
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path / "venv" / name))
+    roots = build_data_roots(Settings(data_roots=(tmp_path,), state_dir=tmp_path / "var"))
+    for text in ("venv/purelib", "venv/purelib/torch/__init__.py", "venv/stdlib/site.py", "venv/scripts/rfuav"):
+        assert code_of(resolve_inside, text, roots) == "path_forbidden"
+    assert resolve_inside("venv/data", "f", roots) == tmp_path / "venv/data"
