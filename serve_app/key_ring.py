@@ -37,7 +37,7 @@ class KeyRing:
         """The table, waiting for the first one. Raises NotReadyError if none comes in time."""
         if (table := self.current) is not None:
             return table
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, ActorSystemError):
             return self._take(await asyncio.wait_for(self._port.watch_keys(-1, 0.0), wait_s))
         raise NotReadyError("gatekeeper")
 

@@ -14,7 +14,7 @@ from actors.core.errors import SubmissionError
 from actors.learning.data_roots import DataRoots, OutsideRootsError
 from actors.paths import build_data_roots, resolve_existing
 from configs.settings import Settings
-from serve_app.access import GuardedRoute, requires
+from serve_app.access import SUBJECT, GuardedRoute, requires
 from serve_app.bodies import JsonAnswer, JsonRoute, announced_size, media_type_of
 from serve_app.context import ServiceDep
 from serve_app.http_errors import STATUS_OF_SUBMISSION, RequestRefusedError, error_responses
@@ -69,6 +69,7 @@ async def upload_file(
     overwrite: Annotated[bool, Query(description="whether a file of that name may be replaced")] = False,  # noqa: FBT002 - a query field
 ) -> Response:
     """Put the body into a file. It appears whole or not at all."""
+    request.scope[SUBJECT] = path
     most_bytes = service.settings.max_upload_mb << 20
     _check_headers(request, most_bytes)
     upload = await asyncio.to_thread(_begin, service.settings, path, is_overwriting=overwrite)

@@ -7,6 +7,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from actors.access import KeyTable, Role
+from actors.core.errors import StoreUnavailableError
 from configs.settings import Settings
 from serve_app.access import GuardedRoute, declared_access
 from serve_app.app import all_routes, create_app
@@ -196,6 +197,16 @@ class TestKeys:
         assert error_code(answer) == (503, "not_ready")
         assert BriefHealthResponse(**(await client.get("/api/v1/health")).json()).status == "healthy"
 
+    async def test_a_store_that_cannot_be_read_lets_nobody_in_and_leaves_pages_open(self, client, access, monkeypatch):
+        async def fail(version, wait_s):
+            raise StoreUnavailableError("disk I/O error")
+
+        monkeypatch.setattr(access, "watch_keys", fail)
+        answer = await client.get("/api/v2/tasks")
+        assert error_code(answer) == (503, "not_ready")
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert (await client.get("/api/v1/health")).status_code == 200
+
     async def test_known_keys_count_on_while_the_gatekeeper_is_away(self, client, keys, access):
         assert (await client.get("/api/v2/tasks", headers=sent(keys[Role.VIEWER]))).status_code == 200
         access.is_ready = False
@@ -251,6 +262,17 @@ class TestAudit:
             ("add_key", f"{new['key_id']} (viewer cam)"),
         ]
         assert new["key"].split("_", 2)[2] not in str(access.entries)
+
+    async def test_an_upload_names_its_file(self, client, access, keys, settings, tmp_path):
+        object.__setattr__(settings, "data_roots", (tmp_path,))
+        headers = sent(keys[Role.OPERATOR]) | {"content-type": "image/png"}
+        await client.post("/api/v2/data?path=fpv/7.png", content=b"7", headers=headers)
+        await client.post("/api/v2/data?path=fpv/7.png", content=b"7", headers=headers)
+        entries = await self.entries(client, access, keys, 2)
+        assert [(entry.action, entry.subject, entry.status) for entry in reversed(entries)] == [
+            ("upload", "fpv/7.png", 200),
+            ("upload", "fpv/7.png", 409),
+        ]
 
     async def test_refused_callers_and_mere_looks_leave_no_entry(self, client, access, keys):
         await client.post("/api/v2/tasks/t1/cancel")
