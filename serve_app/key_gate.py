@@ -5,6 +5,7 @@ nothing, whatever address the service listens on. Plain ASGI, and everything it 
 routes' to say (``access``).
 """
 
+import asyncio
 import time
 from collections.abc import Iterable
 from urllib.parse import parse_qs
@@ -18,7 +19,7 @@ from serve_app.audit import AuditTrail
 from serve_app.http_errors import describe_error
 from serve_app.key_ring import KeyRing
 from serve_app.ports import AccessPort, NotReadyError
-from serve_app.security import is_loopback
+from serve_app.security import SAFE_METHODS, is_loopback
 from serve_app.tickets import TicketOffice
 
 #: How long a request waits for the keys of a process that has just begun; open pages do with less.
@@ -66,6 +67,7 @@ class KeyGate:
     def __init__(self, app: ASGIApp, open_paths: OpenPaths) -> None:
         self._app = app
         self._open_paths = open_paths
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
@@ -84,7 +86,15 @@ class KeyGate:
             await describe_error(text).response()(scope, receive, send)
             return
         scope[CALLER] = caller
-        await self._pass_on(scope, receive, send, trail=door.audit)
+        if scope["method"] in SAFE_METHODS:
+            await self._app(scope, receive, send)
+            return
+        # Serve cancels a request whose client leaves. A change that has begun goes on to its end all the same, and is noted: else a
+        # batch could be left half submitted, and whoever hangs up in time would change things without an entry.
+        change = asyncio.create_task(self._pass_on(scope, receive, send, trail=door.audit))
+        self._under_way.add(change)
+        change.add_done_callback(self._under_way.discard)
+        await asyncio.shield(change)
 
     async def _identify(self, scope: Scope, door: Door) -> Caller | None:
         """The caller; None for somebody who must not get any further. Raises NotReadyError."""

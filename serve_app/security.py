@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve_app.http_errors import HttpFault
 
 _ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+#: What changes nothing.
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _ANY_ORIGIN: Final = "*"
 _PAGES: Final = ("/ui", "/docs", "/redoc")
 #: The pages of the documentation come with FastAPI, and their scripts from where it takes them.
@@ -81,7 +82,7 @@ class OriginGate:
         if origins and self._origins & {origins[0].lower(), _ANY_ORIGIN}:
             return True
         is_foreign = "cross-site" in _header_values(scope, b"sec-fetch-site")
-        if scope["method"] in _SAFE_METHODS:
+        if scope["method"] in SAFE_METHODS:
             is_link = scope["method"] == "GET" and "navigate" in _header_values(scope, b"sec-fetch-mode")
             return not is_foreign or is_link or scope["method"] == "OPTIONS"
         return not is_foreign and all(_is_own(origin, scope) for origin in origins)

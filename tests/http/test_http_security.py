@@ -281,6 +281,24 @@ class TestAudit:
         await client.post("/api/v2/tasks/t1/kill", headers=sent(keys[Role.OPERATOR]))
         assert [entry.action for entry in await self.entries(client, access, keys, 1)] == ["kill"]
 
+    async def test_a_change_whose_client_leaves_is_made_whole_and_noted(self, client, access, keys, tasks, monkeypatch):
+        begun, may_go_on, submit = asyncio.Event(), asyncio.Event(), tasks.submit
+
+        async def submit_slowly(submission):
+            begun.set()
+            await may_go_on.wait()
+            return await submit(submission)
+
+        monkeypatch.setattr(tasks, "submit", submit_slowly)
+        request = client.post("/api/v2/inference/batch", json=bodies.batch(20), headers=sent(keys[Role.OPERATOR]))
+        sending = asyncio.create_task(request)
+        await begun.wait()
+        sending.cancel()  # as Serve does
+        await asyncio.wait([sending])
+        may_go_on.set()
+        (entry,) = await self.entries(client, access, keys, 1)
+        assert (entry.action, entry.status, len(tasks.submissions)) == ("submit_batch", 200, 20)
+
     async def test_without_keys_the_changes_are_local(self, client, access):
         await client.post("/api/v2/training/start", json=bodies.training(task_id="t1"))
         entries = await self.entries(client, access, {Role.ADMIN: ""}, 1)
