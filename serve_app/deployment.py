@@ -6,12 +6,14 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 from ray.serve._private import replica
+from starlette.types import ASGIApp
 
 from actors.names import INGRESS
 from actors.presence import announce
 from configs.settings import Settings
 from serve_app.app import create_app
 from serve_app.ray_ports import build_ray_ports
+from serve_app.serve_headers import WithoutOrders
 
 #: Open log streams count as requests; hundreds of viewers must not keep others out.
 MOST_ONGOING_REQUESTS = 5_000
@@ -27,7 +29,7 @@ class Ingress:
 
     def __init__(self, settings: Settings) -> None:
         announce(settings.state_dir, INGRESS)
-        _reuse_the_port()
+        _guard_the_port()
         self._settings = settings
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -37,16 +39,17 @@ class Ingress:
         return app
 
 
-def _reuse_the_port() -> None:
-    """Let this replica listen on its port although connections of a predecessor linger there.
+def _guard_the_port() -> None:
+    """Let this replica listen on its port although connections of a predecessor linger there, and obey no request's headers.
 
     Serve opens the direct-ingress socket without SO_REUSEADDR. After the end of an ingress that had clients, the kernel then keeps
-    the port for a minute (measured: 62 s until the next one answered; 4 s with the option). Serve offers no setting for it.
+    the port for a minute (measured: 62 s until the next one answered; 4 s with the option). Serve offers no setting
+    for either.
     """
     start = replica.start_asgi_http_server
 
-    async def start_with_reuse(*args: Any, **options: Any) -> Any:
-        return await start(*args, **(options | {"enable_so_reuseport": True}))
+    async def start_with_reuse(app: ASGIApp, *args: Any, **options: Any) -> Any:
+        return await start(WithoutOrders(app), *args, **(options | {"enable_so_reuseport": True}))
 
     replica.start_asgi_http_server = start_with_reuse
 
