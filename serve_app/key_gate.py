@@ -38,6 +38,11 @@ class Door:
         self.tickets = TicketOffice()
         self.audit = AuditTrail(port)
 
+    def still_knows(self, key_id: str) -> bool:
+        """Whether the key of somebody who came in has not been revoked since; "" is nobody's."""
+        table = self.keys.current
+        return not key_id or table is None or key_id in table.keys
+
 
 class OpenPaths:
     """The paths that answer without a key: those of routes that say so, and pages (the documentation, static files)."""

@@ -17,6 +17,7 @@ from starlette.types import Send
 
 from actors.core.tasks import Task
 from actors.messages import LogSlice
+from serve_app.access import refuse_unknown
 from serve_app.bodies import JSON_TYPE
 from serve_app.context import Service
 from serve_app.http_errors import describe_error
@@ -35,8 +36,8 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, service: Service, task_id: str, after: int) -> None:
-        self._events = follow_log(service, task_id, after)
+    def __init__(self, service: Service, task_id: str, after: int, *, key_id: str = "") -> None:
+        self._events = follow_log(service, task_id, after, key_id=key_id)
         super().__init__(self._events, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
 
     async def stream_response(self, send: Send) -> None:
@@ -45,9 +46,9 @@ class EventStream(StreamingResponse):
             await super().stream_response(send)
 
 
-async def follow_log(service: Service, task_id: str, after: int) -> AsyncGenerator[bytes, None]:
-    """Yield a task's log from a position until its end, as events."""
-    viewer = _Viewer(service, task_id, after)
+async def follow_log(service: Service, task_id: str, after: int, *, key_id: str = "") -> AsyncGenerator[bytes, None]:
+    """Yield a task's log from a position until its end, as events; no further than to the end of the viewer's key."""
+    viewer = _Viewer(service, task_id, after, key_id)
     with service.feed.viewing():
         try:
             page = await viewer.next_page()
@@ -82,7 +83,9 @@ async def _array_chunks(service: Service, task_id: str, part: LogSlice) -> Async
 class _Viewer:
     """Where one stream stands; only its methods move it on."""
 
-    def __init__(self, service: Service, task_id: str, after: int) -> None:
+    def __init__(self, service: Service, task_id: str, after: int, key_id: str) -> None:
+        self._door = service.door
+        self._key_id = key_id
         self._feed = service.feed
         self._tasks = service.ports.tasks
         self._task_id = task_id
@@ -91,7 +94,12 @@ class _Viewer:
         self._is_ended = False
 
     async def next_page(self) -> LogPage:
-        """The next page, over a restart of the log hub too: an empty one stands for a hub that does not answer yet."""
+        """The next page, over a restart of the log hub too: an empty one stands for a hub that does not answer yet.
+
+        Raises:
+            RequestRefusedError: the viewer's key was revoked meanwhile.
+            NotReadyError, TaskNotFoundError: see ``LogFeed.next_page``.
+        """
         try:
             page = await self._feed.next_page(self._task_id, self._after)
         except NotReadyError as error:
@@ -100,6 +108,8 @@ class _Viewer:
                 raise
             await asyncio.sleep(error.retry_after_s)
             return LogPage(b"", self._after, is_complete=False, has_final_record=False)
+        if not self._door.still_knows(self._key_id):
+            raise refuse_unknown("the key of this stream was revoked")
         self._failures, self._after = 0, page.last_seq
         return page
 

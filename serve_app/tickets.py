@@ -2,7 +2,7 @@
 
 A ticket says which task's log it opens, whose key it was given for and until when, signed with a secret that this process made for
 itself and that ends with it. It may be used again until then, since an EventSource that lost its connection opens the same address
-anew. An opened stream lives on.
+anew. An opened stream lives on as long as the key.
 """
 
 import base64

@@ -7,6 +7,7 @@ from fastapi import Depends, Header, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
+from serve_app.access import caller_of
 from serve_app.bodies import JSON_TYPE
 from serve_app.context import Service
 from serve_app.http_errors import error_responses
@@ -29,10 +30,11 @@ LOG_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class LogWish:
-    """The lines after ``after``: as one array of what is there, or as a stream until the task's end."""
+    """The lines after ``after``: as one array of what is there, or as a stream until the task's end or that of the caller's key."""
 
     after: int
     as_array: bool
+    key_id: str
 
 
 async def read_log_wish(
@@ -45,7 +47,8 @@ async def read_log_wish(
     after = last_event_header if last_event_header is not None else last_event_id
     accept = request.headers.get("accept", "")
     prefers_array = JSON_TYPE in accept and EventStream.media_type not in accept
-    return LogWish(after or 0, as_array=prefers_array if form is None else form == "json")
+    as_array = prefers_array if form is None else form == "json"
+    return LogWish(after or 0, as_array=as_array, key_id=caller_of(request).key_id)
 
 
 LogWishDep = Annotated[LogWish, Depends(read_log_wish)]
@@ -55,4 +58,4 @@ async def answer_log(service: Service, task_id: str, wish: LogWish) -> Response:
     """Answer with the log of a task that is known to exist."""
     if wish.as_array:
         return await answer_array(service, task_id, wish.after)
-    return EventStream(service, task_id, wish.after)
+    return EventStream(service, task_id, wish.after, key_id=wish.key_id)

@@ -55,7 +55,9 @@ class StreamTicketResponse(ResponseModel):
     """A ticket to the log of a task."""
 
     ticket: Annotated[str, Field(description="to be sent as ?ticket= with the log's address")]
-    expires_at: Annotated[Timestamp, Field(description="until when a stream can be opened with it; an open one lives on")]
+    expires_at: Annotated[
+        Timestamp, Field(description="until when a stream can be opened with it; an open one lives on with its key")
+    ]
     path: Annotated[str, Field(description="the address of the stream, ticket included")]
 
 

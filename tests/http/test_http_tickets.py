@@ -53,6 +53,15 @@ class TestTickets:
         await client.delete(f"/api/v2/keys/{keys[Role.VIEWER].split('_')[1]}", headers=sent(keys[Role.ADMIN]))
         assert (await client.get(f"{ticket.path}&format=json")).status_code == 401
 
+    async def test_an_open_stream_ends_with_its_key(self, app, client, keys, ticket, logs):
+        async with open_stream(app, ticket.path) as viewer:
+            assert (await viewer.next_record())[1]["message"] == "line of t1"
+            key_id = keys[Role.VIEWER].split("_")[1]
+            await client.delete(f"/api/v2/keys/{key_id}", headers=sent(keys[Role.ADMIN]))
+            await logs.write("t1", make_line("not for them"))
+            last = [each[1] for each in await viewer.rest()]
+        assert [(each["status"], each["code"]) for each in last] == [("error", "key_required")]
+
     async def test_a_ticket_for_no_task_is_not_given(self, client, keys):
         answer = await client.post("/api/v2/stream-tickets", json={"task_id": "t9"}, headers=sent(keys[Role.VIEWER]))
         assert error_code(answer) == (404, "task_not_found")

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -127,6 +128,25 @@ def test_an_uploaded_file_can_be_used_by_a_task_and_what_it_wrote_comes_back(htt
     assert [each["path"] for each in files] == ["a.jpg", "predictions.csv", "predictions.json"]
     weights = http.client.get(f"/api/v2/tasks/{model[0]}/files/best_model.pth", headers={"range": "bytes=0-1"})
     assert (weights.status_code, weights.content) == (206, b"PK")
+
+
+@pytest.mark.usefixtures("root")
+def test_an_uploaded_module_is_imported_by_nobody(http, service, outside):
+    runs = f"open({str(outside / 'canary')!r}, 'w').close()\n".encode()
+    names = ("torch.py", "cv2.py", "yaml.py")
+    try:
+        for name in names:  # the service was started in this folder, its first data root
+            assert http.client.post("/api/v2/data", params={"path": name}, content=runs, headers=BYTES).status_code == 200
+        assert http.wait(http.train("shadowed")["task_id"])["status"] == "completed"
+    finally:
+        for name in names:
+            (service.data_root / name).unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("value", [b"0.0000001", b"\xff"])
+@pytest.mark.parametrize("name", [b"x-request-timeout-seconds", b"x-request-disconnect-disabled", b"x-request-id", b"x-session-id"])
+def test_no_header_gives_orders_to_serve(service, name, value):
+    assert httpx.get(f"{service.url}/api/v1/health", headers=[(name, value)]).status_code == 200
 
 
 def test_the_state_of_the_service_is_no_data(http, service):
