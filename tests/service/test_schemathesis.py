@@ -1,12 +1,12 @@
 """Whatever the served OpenAPI document allows, and what it forbids, is answered as it says: made-up requests to a real service.
 
-Nothing is left to run: all limits are 0 meanwhile, and what a request submitted is cancelled after it. The service has keys meanwhile,
-for a request may well make one. Log streams, which need not end, have tests of their own.
+Nothing is left to run: all limits are 0 meanwhile, and what a request submitted is cancelled after it. Log streams, which need not
+end, have tests of their own.
 """
 
 import copy
-import json
 import random
+import time
 
 import hypothesis
 import pytest
@@ -22,7 +22,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.service.driving import run_cli
+from actors.access import Role
+from cluster import keys_command
+from configs.settings import Settings
 from tests.service.http_client import Http
 from tests.service.pictures import write_coloured
 
@@ -47,7 +49,7 @@ PATHS = {
     "save_base_path": "any/batch",
     "input_path": "coloured/train",
     "dataset_path": "coloured",
-    "output_path": "any/made",
+    "output_path": "any/prepared",
 }
 CONFIG = {
     "generation": {"mode": "all", "with-security-parameters": False},
@@ -65,6 +67,7 @@ class World:
         self.training = http.wait(http.train("any-model")["task_id"])["task_id"]
         model = http.data.parent / "out" / "any-model"
         self.inference = http.wait(http.infer("any", model)["task_id"])["task_id"]
+        self.preprocessing = http.wait(self._prepare("any/split"))["task_id"]
         http.limit("cuda", training=0, inference=0)
         http.limit("cpu", training=0, inference=0, preprocessing=0)
         self.submitted: list[str] = []
@@ -73,12 +76,12 @@ class World:
     def task_id(self, operation) -> str:
         """An id that this operation may be about: of a waiting task for what those are told, of a spare one to be deleted."""
         if operation.path.endswith(FOR_WAITING):
-            return self.submit()
+            return self.submit(is_preprocessing="/preprocessing/" in operation.path)
         if operation.method == "delete":
             task_id = self.submit()
             self.tidy()
             return task_id
-        kinds = {"training": self.training, "inference": self.inference}
+        kinds = {"training": self.training, "inference": self.inference, "preprocessing": self.preprocessing}
         kind = next((kind for kind in kinds if f"/{kind}/" in operation.path), self._random.choice(list(kinds)))
         return kinds[kind]
 
@@ -86,11 +89,14 @@ class World:
         """Whether an id should be one that is not there."""
         return self._random.random() < 0.2
 
-    def submit(self) -> str:
+    def submit(self, *, is_preprocessing: bool = False) -> str:
         """A task that waits."""
-        task_id = self.http.train("waits", device="cpu")["task_id"]
+        task_id = self._prepare("any/waits") if is_preprocessing else self.http.train("waits", device="cpu")["task_id"]
         self.submitted.append(task_id)
         return task_id
+
+    def _prepare(self, output: str) -> str:
+        return self.http.post("/api/v2/preprocessing/split", {"input_path": "coloured/train", "output_path": output})["task_id"]
 
     def submit_batch(self) -> str:
         """A batch whose tasks wait."""
@@ -104,7 +110,7 @@ class World:
         if case.method != "POST" or response.status_code != 200:
             return
         body = response.json()
-        self.submitted += body.get("task_ids", []) + ([body["task_id"]] if {"task_id", "created_at"} <= body.keys() else [])
+        self.submitted += body.get("task_ids", []) + ([body["task_id"]] if {"task_id", "created_at"} <= set(body) else [])
 
     def tidy(self) -> None:
         """End what was submitted, so that the line never fills up."""
@@ -114,29 +120,33 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def key(service):
-    """An admin's key; afterwards the service has none, as before."""
-    at = ("--state-dir", service.state_dir, "--json")
-    added = run_cli("keys", "add", "--role", "admin", "--name", "made-up requests", *at, cwd=service.data_root)
-    yield json.loads(added.stdout)["key"]
-    for each in json.loads(run_cli("keys", "list", *at, cwd=service.data_root).stdout):
-        assert run_cli("keys", "revoke", each["key_id"], *at, cwd=service.data_root).returncode == 0
-
-
-@pytest.fixture(scope="module")
-def world(service, key):
-    http = Http(service.url, write_coloured(service.data_root / "coloured"), key)
+def world(service):
+    http = Http(service.url, write_coloured(service.data_root / "coloured"))
     before = http.client.get("/api/v2/resources").json()["limits"]
+    # Requests make keys, and from the first one on everybody needs one.
+    settings = Settings(state_dir=service.state_dir)
+    key = keys_command.add_key(settings, name="schemathesis", role=Role.ADMIN)
+    wait_for_answer(service, 401)
+    http.client.headers["X-API-Key"] = key.token
     yield World(http)
     http.limit("cuda", **before["cuda"])
-    http.limit("cpu", preprocessing=2, **before["cpu"])
+    http.limit("cpu", **before["cpu"], preprocessing=2)
+    for each in keys_command.list_keys(settings):
+        keys_command.revoke_key(settings, each.key_id)
+    wait_for_answer(service, 200)
+
+
+def wait_for_answer(service, status):
+    """Wait until somebody without a key is answered with this status."""
+    end = time.monotonic() + 10
+    while requests.get(f"{service.url}/api/v1/info", timeout=10).status_code != status:
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
-def operations(service, world, key):
-    schema = schemathesis.openapi.from_url(
-        f"{service.url}/openapi.json", headers={"X-API-Key": key}, config=schemathesis.Config.from_dict(CONFIG)
-    )
+def operations(service, world):
+    schema = schemathesis.openapi.from_url(f"{service.url}/openapi.json", config=schemathesis.Config.from_dict(CONFIG))
     found = [result.ok() for result in schema.get_all_operations()]
     return [operation for operation in found if not operation.path.endswith("/logs")]
 
@@ -199,9 +209,9 @@ def try_operation(operation, world, examples, session):
 
 
 @pytest.mark.parametrize("examples", [20, pytest.param(300, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
-def test_every_answer_is_one_that_the_document_tells(operations, world, key, examples, subtests):
+def test_every_answer_is_one_that_the_document_tells(operations, world, examples, subtests):
     with requests.Session() as session:
-        session.headers["X-API-Key"] = key
+        session.headers["X-API-Key"] = world.http.client.headers["X-API-Key"]
         for operation in operations:
             with subtests.test(operation.label):
                 try_operation(operation, world, examples, session)
