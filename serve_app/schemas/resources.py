@@ -183,7 +183,7 @@ class LimitPatch(RequestModel):
 class ResourceConfigRequest(RequestModel):
     """New limits by device, ``cuda`` (all GPUs) or ``cpu`` (all CPUs)."""
 
-    max_concurrent: dict[DeviceName, LimitPatch] = Field(min_length=1, max_length=10_000)
+    max_concurrent: dict[DeviceName, LimitPatch] = Field(min_length=1, max_length=1_000)
 
 
 class ResourceConfigResponse(ResponseModel):
