@@ -6,7 +6,6 @@ nothing of networks and must not import torch.
 """
 
 import io
-import os
 import struct
 import zlib
 from collections.abc import Collection, Iterator
@@ -20,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from actors.learning.data_roots import ANYWHERE, DataRoots, OutsideRootsError
 from actors.learning.errors import DatasetError, UnreadablePictureError
+from actors.learning.file_trees import files_below
 
 #: What a picture's file name may end in, in any case; how it is decoded depends on its content alone.
 PICTURE_EXTENSIONS: Final = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff")
@@ -66,7 +66,7 @@ def find_pictures(source: Path, *, exclude: Collection[Path] = ()) -> tuple[Path
     """
     if not source.exists():
         raise NoPicturesError(f"there is no file or folder {source}", "Check the path.")
-    candidates = [source] if source.is_file() else list(_files_below(source, {path.resolve() for path in exclude}))
+    candidates = [source] if source.is_file() else list(files_below(source, {path.resolve() for path in exclude}))
     pictures = [path for path in candidates if path.suffix.lower() in PICTURE_EXTENSIONS and path.is_file()]
     if not pictures:
         hint = f"Give files that end in {', '.join(PICTURE_EXTENSIONS)}."
@@ -123,34 +123,6 @@ def decode_picture(source: Path | bytes, image_size: int, *, roots: DataRoots = 
 
 def _open_content(source: Path | bytes, roots: DataRoots) -> BinaryIO:
     return io.BytesIO(source) if isinstance(source, bytes) else roots.open(source)
-
-
-def _files_below(folder: Path, excluded: Collection[Path]) -> Iterator[Path]:
-    """Yield the files of a tree, without hidden ones and without what lies below the excluded folders.
-
-    Without recursion, which a deep enough tree would exhaust.
-    """
-    waiting = [folder]
-    while waiting:
-        parent = waiting.pop()
-        if parent.resolve() in excluded:
-            continue
-        for entry in _list(parent):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append(parent / entry.name)
-            elif not entry.is_dir():
-                yield parent / entry.name
-
-
-def _list(folder: Path) -> list[os.DirEntry[str]]:
-    """List a folder, failing where that cannot be done: passing over it in silence would lose its pictures."""
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError as error:
-        raise DatasetError(f"cannot list {error.filename}: {error.strerror}", "Check the folder's rights.") from error
 
 
 def _unreadable(source: Path | bytes, reason: str) -> UnreadablePictureError:

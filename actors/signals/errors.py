@@ -1,0 +1,62 @@
+"""What can be wrong with a recording, in the family of learning's errors, so that whoever runs the work tells it alike.
+
+LearningError
+└── SignalError                    recording_failed
+    ├── NoRecordingsError          no_recordings_found
+    ├── RecordingFormatError       recording_format (of a kind that is not read)
+    ├── UnreadableRecordingError   unreadable_recording (missing, cut off, empty, no file)
+    ├── RecordingMetadataError     recording_metadata (damaged, or at odds with the samples or with the request)
+    ├── SampleRateError            sample_rate (unknown or impossible)
+    ├── RecordingTooShortError     recording_too_short
+    └── BadSamplesError            bad_samples (not finite)
+"""
+
+from actors.learning.errors import LearningError
+
+
+class SignalError(LearningError):
+    """A recording that cannot be worked on; the subclass tells why, and the message names the file."""
+
+    code = "recording_failed"
+
+
+class NoRecordingsError(SignalError):
+    """A source that holds no recording."""
+
+    code = "no_recordings_found"
+
+
+class RecordingFormatError(SignalError):
+    """A file of a kind that is not read, though it may be a good one."""
+
+    code = "recording_format"
+
+
+class UnreadableRecordingError(SignalError):
+    """A file that is missing, cut off, empty, changed while being read, or no regular file within the data roots."""
+
+    code = "unreadable_recording"
+
+
+class RecordingMetadataError(SignalError):
+    """What is said of a recording is damaged, or contradicts its samples or the request."""
+
+    code = "recording_metadata"
+
+
+class SampleRateError(SignalError):
+    """A sample rate that nobody tells, or that cannot be one."""
+
+    code = "sample_rate"
+
+
+class RecordingTooShortError(SignalError):
+    """A recording without a single whole frame."""
+
+    code = "recording_too_short"
+
+
+class BadSamplesError(SignalError):
+    """Samples that are no finite numbers."""
+
+    code = "bad_samples"

@@ -1,0 +1,414 @@
+"""A recording gives the samples that were written, whatever kind of file holds them, and knows what is told of it."""
+
+import os
+import pickle
+import subprocess
+import sys
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.signals.errors import NoRecordingsError, RecordingTooShortError
+from actors.signals.recording import find_recordings, open_recording
+from tests.unit.signals.recordings import (
+    DATATYPES,
+    auxi,
+    chunk,
+    encode,
+    make_samples,
+    rf64,
+    sigmf_meta,
+    step_of,
+    wav,
+    write_archive,
+    write_sigmf,
+)
+
+SAMPLES = make_samples(1000)
+RFUAV_XML = """<?xml version="1.0"?><Root><Info><DeviceType>X310</DeviceType><Drone>DJI MINI3</Drone></Info>
+<Signal xmlns="urn:x"><CenterFrequency>2.44GHz</CenterFrequency><SampleRate>100 MHz</SampleRate></Signal></Root>"""
+
+
+def assert_holds(recording, samples, datatype="cf32_le"):
+    assert recording.sample_count == len(samples)
+    read = recording.read(0, recording.sample_count)
+    assert np.abs((read - samples).view(np.float32)).max() <= 0.51 * step_of(datatype) + 1e-7
+
+
+@pytest.mark.parametrize("datatype", DATATYPES)
+def test_every_datatype_of_sigmf_round_trips(tmp_path, datatype):
+    path = write_sigmf(tmp_path, "a", encode(SAMPLES, datatype), datatype=datatype)
+    recording = open_recording(path)
+    assert recording.datatype.name == datatype
+    assert_holds(recording, SAMPLES, datatype)
+    assert_holds(open_recording(path.with_suffix(".sigmf-data")), SAMPLES, datatype)
+    members = {"a/a.sigmf-data": encode(SAMPLES, datatype), "a/a.sigmf-meta": path.read_bytes()}
+    assert_holds(open_recording(write_archive(tmp_path / "b.sigmf", members)), SAMPLES, datatype)
+
+
+@pytest.mark.parametrize(
+    ("name", "datatype"),
+    [
+        ("a.iq", "cf32_le"),
+        ("a.DAT", "cf32_le"),
+        ("a.bin", "cf32_le"),
+        ("a.cs8", "ci8"),
+        ("a.cs16", "ci16_le"),
+        ("a.cu8", "cu8"),
+        ("a.CU8", "cu8"),
+        ("a.cu16", "cu16_le"),
+        ("a.cs32", "ci32_le"),
+        ("a.cf32", "cf32_le"),
+        ("a.cfile", "cf32_le"),
+        ("a.complex", "cf32_le"),
+        ("a.complex64", "cf32_le"),
+        ("a.complex128", "cf64_le"),
+        ("a.complex16s", "ci8"),
+        ("a.complex16u", "cu8"),
+        ("a.complex32s", "ci16_le"),
+    ],
+)
+def test_an_ending_tells_the_datatype(tmp_path, name, datatype):
+    (tmp_path / name).write_bytes(encode(SAMPLES, datatype))
+    recording = open_recording(tmp_path / name, sample_rate=1e6)
+    assert recording.datatype.name == datatype
+    assert recording.center_frequency is None
+    assert_holds(recording, SAMPLES, datatype)
+
+
+def test_a_fork_of_rfuav_is_read_with_its_datatype_named_whatever_the_originals_sidecar_says(tmp_path):
+    (tmp_path / "a.iq").write_bytes(encode(SAMPLES, "ci16_le"))
+    (tmp_path / "a.xml").write_text("<a><DataType>float32</DataType></a>")
+    recording = open_recording(tmp_path / "a.iq", sample_rate=20e6, datatype="ci16")
+    assert_holds(recording, SAMPLES, "ci16_le")
+    assert "another datatype" in recording.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "center"),
+    [
+        ("g001_433.92M_250k.cu8", 250e3, 433.92e6),
+        ("x__s01_gfile003_868.3M_1000k.cu8", 1e6, 868.3e6),
+        ("a_2440MHz_100Msps.cu8", 100e6, 2440e6),
+        ("a_20MS-s 5.8GHz_20MSPS.cu8", 20e6, 5.8e9),
+    ],
+)
+def test_a_name_tells_rate_and_center(tmp_path, name, rate, center):
+    (tmp_path / name).write_bytes(b"\x80" * 20)
+    recording = open_recording(tmp_path / name)
+    assert (recording.sample_rate, recording.center_frequency) == (rate, center)
+
+
+def test_a_lone_number_in_a_name_tells_nothing(tmp_path):
+    (tmp_path / "flight_5M.iq").write_bytes(bytes(80))
+    assert open_recording(tmp_path / "flight_5M.iq", sample_rate=1e6).center_frequency is None
+
+
+def test_rfuavs_sidecar_is_read_at_any_depth(tmp_path):
+    (tmp_path / "pack1_0-1s.iq").write_bytes(bytes(80))
+    (tmp_path / "pack1_1-2s.iq").write_bytes(bytes(80))
+    (tmp_path / "DJI MINI3.xml").write_text(RFUAV_XML)
+    recording = open_recording(tmp_path / "pack1_0-1s.iq")
+    assert (recording.sample_rate, recording.center_frequency) == (100e6, 2.44e9)
+    assert (recording.class_label, recording.description, recording.warnings) == ("DJI MINI3", "X310", ())
+
+
+def test_the_sidecar_of_another_recording_is_not_taken(tmp_path):
+    for name in ("a.iq", "b.iq"):
+        (tmp_path / name).write_bytes(bytes(80))
+    (tmp_path / "a.xml").write_text(RFUAV_XML)
+    assert open_recording(tmp_path / "b.iq", sample_rate=1e6).center_frequency is None
+    (tmp_path / "b.xml").write_text(RFUAV_XML.replace("2.44GHz", "5.8e9"))
+    assert open_recording(tmp_path / "b.iq").center_frequency == 5.8e9
+
+
+@pytest.mark.parametrize(
+    ("written", "rate"),
+    [("100 MHz", 1e8), ("100MHz", 1e8), ("1e8", 1e8), ("100000000", 1e8), ("100000 kHz", 1e8), ("100M", 1e8), ("100.0 MS/s", 1e8)],
+)
+def test_units_in_a_sidecar_are_tolerated(tmp_path, written, rate):
+    (tmp_path / "a.iq").write_bytes(bytes(80))
+    (tmp_path / "a.xml").write_text(f"<a><SAMPLERATE> {written}\n</SAMPLERATE></a>")
+    assert open_recording(tmp_path / "a.iq").sample_rate == rate
+
+
+def test_a_unit_may_be_an_attribute(tmp_path):
+    (tmp_path / "a.iq").write_bytes(bytes(80))
+    (tmp_path / "a.xml").write_text('<a><SampleRate unit="MHz">100</SampleRate></a>')
+    assert open_recording(tmp_path / "a.iq").sample_rate == 1e8
+
+
+@pytest.mark.parametrize(
+    ("options", "datatype"),
+    [
+        ({"bits": 16}, "ci16_le"),
+        ({"bits": 8}, "cu8"),
+        ({"bits": 32}, "ci32_le"),
+        ({"bits": 32, "encoding": 3}, "cf32_le"),
+        ({"bits": 64, "encoding": 3}, "cf64_le"),
+    ],
+)
+@pytest.mark.parametrize("build", [wav, rf64])
+def test_wav_round_trips(tmp_path, build, options, datatype):
+    (tmp_path / "a.wav").write_bytes(build(encode(SAMPLES, datatype), rate=2_400_000, **options))
+    recording = open_recording(tmp_path / "a.wav")
+    assert (recording.sample_rate, recording.center_frequency) == (2.4e6, None)
+    assert_holds(recording, SAMPLES, datatype)
+
+
+def test_wav_of_24_bits_round_trips(tmp_path):
+    upper = np.frombuffer(encode(SAMPLES, "ci32_le"), dtype=np.uint8).reshape(-1, 4)[:, 1:]
+    (tmp_path / "a.wav").write_bytes(wav(upper.tobytes(), bits=24))
+    assert_holds(open_recording(tmp_path / "a.wav"), SAMPLES, "ci16_le")
+
+
+def test_chunks_around_the_samples_of_a_wav_are_passed_over(tmp_path):
+    extra = chunk(b"LIST", b"odd") + auxi(433_920_000)
+    content = wav(encode(SAMPLES, "ci16_le"), extra=extra) + chunk(b"junk", b"12345678")
+    (tmp_path / "HDSDR_20160101_120000Z_100kHz_RF.wav").write_bytes(content)
+    recording = open_recording(tmp_path / "HDSDR_20160101_120000Z_100kHz_RF.wav")
+    assert recording.center_frequency == 433_920_000
+    assert_holds(recording, SAMPLES, "ci16_le")
+
+
+def test_an_auxi_chunk_behind_the_samples_is_found(tmp_path):
+    (tmp_path / "a.wav").write_bytes(wav(encode(SAMPLES[:3], "cu8"), bits=8) + auxi(868_300_000))
+    assert open_recording(tmp_path / "a.wav").center_frequency == 868_300_000
+
+
+def test_the_name_of_a_wav_tells_the_center_if_nothing_else_does(tmp_path):
+    (tmp_path / "HDSDR_20160101_120000Z_433920kHz_RF.wav").write_bytes(wav(bytes(80)))
+    assert open_recording(tmp_path / "HDSDR_20160101_120000Z_433920kHz_RF.wav").center_frequency == 433_920_000
+
+
+def test_a_wav_whose_header_was_never_finished_is_read_to_its_end_with_a_warning(tmp_path):
+    (tmp_path / "a.wav").write_bytes(wav(encode(SAMPLES, "ci16_le"), data_size=0xFFFFFFFF))
+    recording = open_recording(tmp_path / "a.wav")
+    assert "interrupted" in recording.warnings[0]
+    assert_holds(recording, SAMPLES, "ci16_le")
+
+
+def test_captures_keep_their_frequencies_and_headers_between_them_are_passed_over(tmp_path):
+    content = b"HEAD" + encode(SAMPLES[:300], "cu8") + b"HEADHEAD" + encode(SAMPLES[300:], "cu8") + b"TAIL!"
+    captures = [
+        {"core:sample_start": 0, "core:header_bytes": 4, "core:frequency": 1e9, "core:datetime": "2025-01-02T03:04:05.5Z"},
+        {"core:sample_start": 300, "core:header_bytes": 8, "core:frequency": 2e9},
+    ]
+    meta = sigmf_meta("cu8", captures=captures, dataset="a.raw", trailing_bytes=5)
+    (tmp_path / "a.sigmf-meta").write_bytes(meta)
+    (tmp_path / "a.raw").write_bytes(content)
+    recording = open_recording(tmp_path / "a.sigmf-meta")
+    first, second = recording.captures
+    assert (first.first, first.count, first.center_frequency) == (0, 300, 1e9)
+    assert (second.first, second.count, second.center_frequency) == (300, 700, 2e9)
+    assert first.started_at == datetime(2025, 1, 2, 3, 4, 5, 500_000, tzinfo=UTC)
+    assert recording.center_frequency is None
+    assert_holds(recording, SAMPLES, "cu8")
+    assert np.array_equal(recording.read(290, 20), recording.read(0, 1000)[290:310])
+
+
+def test_no_frame_reaches_across_a_change_of_frequency(tmp_path):
+    captures = [{"core:sample_start": 0, "core:frequency": 1e9}, {"core:sample_start": 450, "core:frequency": 2e9}]
+    recording = open_recording(write_sigmf(tmp_path, "a", encode(SAMPLES, "ci8"), datatype="ci8", captures=captures))
+    frames = list(recording.frames(200, 200, tail="pad"))
+    assert [(frame.first, frame.count, frame.center_frequency) for frame in frames] == [
+        (0, 200, 1e9),
+        (200, 200, 1e9),
+        (400, 50, 1e9),
+        (450, 200, 2e9),
+        (650, 200, 2e9),
+        (850, 150, 2e9),
+    ]
+    assert not frames[2].samples[50:].any()
+    assert [frame.first for frame in recording.frames(200, 200, tail="drop")] == [0, 200, 450, 650]
+
+
+def test_samples_before_the_first_capture_belong_to_one_of_which_nothing_is_told(tmp_path):
+    captures = [{"core:sample_start": 400, "core:frequency": 1e9}]
+    recording = open_recording(write_sigmf(tmp_path, "a", encode(SAMPLES, "cu8"), datatype="cu8", captures=captures))
+    assert [(each.first, each.count, each.center_frequency) for each in recording.captures] == [(0, 400, None), (400, 600, 1e9)]
+
+
+def test_indexes_of_a_part_of_a_recording_count_from_its_offset(tmp_path):
+    captures = [{"core:sample_start": 5000}, {"core:sample_start": 5400}]
+    annotations = [{"core:sample_start": 5100, "core:sample_count": 10, "core:label": "x"}]
+    path = write_sigmf(
+        tmp_path, "a", encode(SAMPLES, "cu8"), datatype="cu8", captures=captures, annotations=annotations, offset=5000
+    )
+    recording = open_recording(path)
+    assert [each.first for each in recording.captures] == [0, 400]
+    assert (recording.annotations[0].first, recording.class_label) == (100, "x")
+
+
+def test_annotations_that_disagree_give_no_class(tmp_path):
+    annotations = [{"core:sample_start": 0, "core:label": label} for label in ("a", "b")]
+    recording = open_recording(write_sigmf(tmp_path, "a", bytes(80), annotations=annotations))
+    assert recording.class_label is None
+    assert [each.label for each in recording.annotations] == ["a", "b"]
+
+
+def test_an_annotation_that_reaches_too_far_is_cut_with_a_warning(tmp_path):
+    annotations = [{"core:sample_start": 5, "core:sample_count": 100}]
+    recording = open_recording(write_sigmf(tmp_path, "a", bytes(80), annotations=annotations))
+    assert recording.annotations[0].count == 5
+    assert "beyond the last sample" in recording.warnings[0]
+
+
+def test_the_request_fills_in_what_nobody_tells_and_may_repeat_what_is_told(tmp_path):
+    path = write_sigmf(tmp_path, "a", bytes(80), rate=None)
+    recording = open_recording(path, sample_rate=5e6, center_frequency=1e9, datatype="cf32")
+    assert (recording.sample_rate, recording.center_frequency) == (5e6, 1e9)
+    (tmp_path / "b_433.92M_250k.cu8").write_bytes(bytes(80))
+    recording = open_recording(tmp_path / "b_433.92M_250k.cu8", sample_rate=250_000.1, center_frequency=433_920_001)
+    assert (recording.sample_rate, recording.center_frequency) == (250e3, 433.92e6)
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_any_piece_equals_that_of_the_whole(tmp_path_factory, data):
+    datatype = data.draw(st.sampled_from(["cu8", "ci16_be", "cf32_le", "cf64_be"]))
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(SAMPLES) - 1), max_size=3)))
+    headers = data.draw(st.lists(st.integers(0, 7), min_size=len(cuts) + 1, max_size=len(cuts) + 1))
+    starts = [0, *cuts]
+    pieces = [SAMPLES[begin:end] for begin, end in pairwise([*starts, len(SAMPLES)])]
+    content = b"".join(bytes(header) + encode(piece, datatype) for header, piece in zip(headers, pieces, strict=True))
+    captures = [{"core:sample_start": begin, "core:header_bytes": size} for begin, size in zip(starts, headers, strict=True)]
+    recording = open_recording(write_sigmf(tmp_path_factory.mktemp("x"), "a", content, datatype=datatype, captures=captures))
+    first = data.draw(st.integers(0, len(SAMPLES)))
+    count = data.draw(st.integers(0, len(SAMPLES) - first))
+    whole = recording.read(0, len(SAMPLES))
+    assert np.abs(whole - SAMPLES).max() < 0.01
+    assert np.array_equal(recording.read(first, count), whole[first : first + count])
+
+
+@settings(deadline=None, max_examples=100)
+@given(count=st.integers(1, 60), length=st.integers(1, 70), step=st.integers(1, 70))
+def test_frames_cover_what_they_promise(tmp_path_factory, count, length, step):
+    path = tmp_path_factory.mktemp("x") / "a.cf32"
+    path.write_bytes(encode(SAMPLES[:count], "cf32_le"))
+    recording = open_recording(path, sample_rate=1e6)
+    padded = list(recording.frames(length, step, tail="pad"))
+    assert [frame.first for frame in padded] == [step * number for number in range(len(padded))]
+    assert len(padded) == recording.frame_count(length, step, tail="pad")
+    for frame in padded:
+        assert len(frame.samples) == length
+        assert np.array_equal(frame.samples[: frame.count], SAMPLES[frame.first : min(frame.first + length, count)])
+        assert not frame.samples[frame.count :].any()
+    if step <= length:
+        assert {index for frame in padded for index in range(frame.first, frame.first + frame.count)} == set(range(count))
+        assert sum(frame.count < length for frame in padded) <= 1
+    whole = [frame.first for frame in padded if frame.count == length]
+    if whole:
+        assert [frame.first for frame in recording.frames(length, step, tail="drop")] == whole
+    else:
+        with pytest.raises(RecordingTooShortError, match=r"a\.cf32 has no whole frame"):
+            recording.frames(length, step, tail="drop")
+
+
+def test_a_block_boundary_leaves_no_trace(tmp_path):
+    samples = make_samples(100_000)
+    for datatype in ("cf32_le", "ci16_le"):
+        path = tmp_path / f"a.{'cf32' if datatype == 'cf32_le' else 'cs16'}"
+        path.write_bytes(encode(samples, datatype))
+        assert_holds(open_recording(path, sample_rate=1e6), samples, datatype)
+
+
+def test_a_recording_travels_between_processes(tmp_path):
+    recording = open_recording(write_sigmf(tmp_path, "a", encode(SAMPLES, "cu8"), datatype="cu8"))
+    assert pickle.loads(pickle.dumps(recording)) == recording  # noqa: S301
+
+
+@pytest.mark.parametrize(("first", "count"), [(-1, 1), (0, 11), (10, 1), (0, -1)])
+def test_samples_that_are_not_there_cannot_be_asked_for(tmp_path, first, count):
+    (tmp_path / "a.iq").write_bytes(bytes(80))
+    with pytest.raises(ValueError, match="which has 10"):
+        open_recording(tmp_path / "a.iq", sample_rate=1e6).read(first, count)
+
+
+#: Opens a recording, goes to its end in both ways, and prints how much memory that took at most.
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from actors.signals.recording import open_recording
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+recording = open_recording(Path(sys.argv[1]))
+print(abs(recording.read(recording.sample_count - 1_000_000, 1_000_000)).sum())
+frames = recording.frames(1_000_000, recording.sample_count // 20, tail="drop")
+print(sum(1 for frame in frames))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize("kind", ["iq", "sigmf"])
+def test_a_huge_recording_takes_no_more_memory_than_a_small_one(tmp_path, kind):
+    path = write_sigmf(tmp_path, "huge", b"") if kind == "sigmf" else tmp_path / "huge_2440M_100000k.iq"
+    with (path.with_suffix(".sigmf-data") if kind == "sigmf" else path).open("wb") as file:
+        file.truncate(20 * 10**9)
+    done = subprocess.run([sys.executable, "-c", MEASURE, path], capture_output=True, text=True, check=True, timeout=60)
+    total, frames, grown_kib = done.stdout.split()
+    assert (float(total), int(frames)) == (0.0, 20)
+    assert int(grown_kib) < 64 * 1024
+
+
+def test_recordings_are_found_once_each(tmp_path):
+    (tmp_path / "a").mkdir()
+    write_sigmf(tmp_path / "a", "one", bytes(80))
+    for name in ("two.iq", "three.WAV", "four.cu8", "notes.txt", "two.xml", ".hidden.iq", "all.sigmf-collection"):
+        (tmp_path / "a" / name).write_bytes(b"")
+    (tmp_path / "a/lone.sigmf-data").write_bytes(b"")
+    (tmp_path / "a/foreign.sigmf-meta").write_bytes(sigmf_meta("cu8", dataset="five.bin"))
+    (tmp_path / "a/five.bin").write_bytes(b"")
+    os.mkfifo(tmp_path / "a/pipe.iq")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/six.iq").write_bytes(b"")
+    found = [path.relative_to(tmp_path).as_posix() for path in find_recordings(tmp_path, exclude=[tmp_path / "out"])]
+    expected = ["foreign.sigmf-meta", "four.cu8", "lone.sigmf-data", "one.sigmf-meta", "three.WAV", "two.iq"]
+    assert found == [f"a/{name}" for name in expected]
+    assert find_recordings(tmp_path / "a/one.sigmf-data") == (tmp_path / "a/one.sigmf-data",)
+
+
+def test_a_source_without_recordings_is_refused(tmp_path):
+    for source in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(NoRecordingsError, match=str(source)):
+            find_recordings(source)
+
+
+@pytest.fixture(scope="session")
+def data():
+    found = Path(os.environ.get("RFUAV_TEST_DATA") or Path(__file__).parents[3].parent / "shared" / "data")
+    if not (found / "ism").is_dir():
+        pytest.skip("no test data: set RFUAV_TEST_DATA")
+    return found
+
+
+def test_real_recordings_of_rtl_433_are_read(data):
+    paths = find_recordings(data / "ism")
+    recordings = [open_recording(path) for path in paths]
+    assert len(recordings) == 86
+    assert {recording.sample_rate for recording in recordings} == {250e3}
+    assert {recording.center_frequency for recording in recordings} == {433.92e6, 868.3e6}
+    samples = recordings[0].read(0, recordings[0].sample_count)
+    assert np.array_equal(samples, reference_cu8(paths[0]))
+    assert abs(samples.mean()) < 0.02
+
+
+def reference_cu8(path):
+    values = (np.fromfile(path, dtype=np.uint8).astype(np.float32) - np.float32(127.5)) * np.float32(1 / 127.5)
+    return values[0::2] + 1j * values[1::2]
+
+
+def test_the_real_recording_of_a_drone_is_read(data):
+    (path,) = find_recordings(data / "dji_droneid")
+    recording = open_recording(path, sample_rate=50e6, center_frequency=2457.5e6)
+    assert (recording.sample_count, recording.class_label, len(recording.annotations)) == (225_280, "DroneID", 4)
+    assert recording.annotations[3].first + recording.annotations[3].count == recording.sample_count
+    expected = np.fromfile(path.with_suffix(".sigmf-data"), dtype="<c8")
+    assert np.array_equal(recording.read(0, recording.sample_count), expected)
+    burst = recording.annotations[0]
+    power = np.abs(expected[burst.first : burst.first + burst.count]) ** 2
+    assert power.mean() > 2 * np.median(np.abs(expected) ** 2)
