@@ -18,7 +18,7 @@ from actors.signals.datatypes import Datatype, Samples
 from actors.signals.errors import BadSamplesError, UnreadableRecordingError
 
 #: Samples decoded at once: their stored and their decoded form fit a core's cache.
-_BLOCK_SAMPLES: Final = 1 << 15
+_BLOCK_SAMPLES: Final = 1 << 16
 
 
 def open_file(path: Path, roots: DataRoots) -> BufferedReader:

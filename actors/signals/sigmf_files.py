@@ -122,7 +122,7 @@ def _parse(path: Path, content: bytes) -> dict[str, Any]:
     metadata = {"captures": [], "annotations": [], **_load(path, content)}
     problem = best_match(_validator().iter_errors(metadata))
     if problem is not None:
-        place = problem.json_path.removeprefix("$.")
+        place = ".".join(str(part) for part in problem.absolute_path)
         raise RecordingMetadataError(f"the metadata of {path} are wrong at {place}: {problem.message[:200]}", "Correct them.")
     head = metadata["global"]
     needed = [each["name"] for each in head.get("core:extensions", ()) if not each["optional"]]
