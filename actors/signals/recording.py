@@ -8,8 +8,10 @@ differ by more than 1 ppm are an error that names both. Nobody guesses.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
@@ -145,13 +147,15 @@ class Recording:
                     yield Frame(capture.first + number * step, count, capture.center_frequency, samples)
 
     def _read_into(self, samples: Samples, first: int, source: SampleFile) -> None:
-        """Read samples that may belong to several captures."""
+        """Read samples that may belong to several captures, of which there may be thousands."""
         end = first + len(samples)
-        for capture in self.captures:
+        number = bisect_right(self.captures, first, key=lambda capture: capture.first) - 1
+        for capture in islice(self.captures, number, None):
+            if capture.first >= end:
+                return
             begin, stop = max(first, capture.first), min(end, capture.first + capture.count)
-            if begin < stop:
-                offset_bytes = capture.offset_bytes + (begin - capture.first) * self.datatype.sample_bytes
-                source.read_into(samples[begin - first : stop - first], offset_bytes)
+            offset_bytes = capture.offset_bytes + (begin - capture.first) * self.datatype.sample_bytes
+            source.read_into(samples[begin - first : stop - first], offset_bytes)
 
 
 def open_recording(
@@ -189,15 +193,20 @@ def open_recording(
         problem = "; ".join((f"nobody tells the sample rate of {path}", *contents.warnings))
         raise SampleRateError(problem, "Give sample_rate, or put it into metadata or the name, as in x_433.92M_250k.cu8.")
     captures = _with_centers(path, contents, center_frequency)
-    centers = {capture.center_frequency for capture in captures}
+    return _recording(path, replace(contents, captures=captures), rate, roots)
+
+
+def _recording(path: Path, contents: Contents, sample_rate: float, roots: DataRoots) -> Recording:
+    """Put together what was settled."""
+    centers = {capture.center_frequency for capture in contents.captures}
     return Recording(
         path=path,
         data_path=contents.data_path,
         datatype=contents.datatype,
-        sample_rate=rate,
+        sample_rate=sample_rate,
         center_frequency=centers.pop() if len(centers) == 1 else None,
         sample_count=contents.sample_count,
-        captures=captures,
+        captures=contents.captures,
         class_label=contents.class_label,
         description=contents.description,
         annotations=contents.annotations,

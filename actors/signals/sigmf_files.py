@@ -9,7 +9,7 @@ import json
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from io import BufferedReader
 from pathlib import Path
@@ -261,8 +261,9 @@ def _annotations(path: Path, metadata: Metadata, total: int) -> tuple[tuple[Anno
 
 
 def _instant(text: str | None) -> datetime | None:
-    """Understand a time; one that is none, such as a leap second, is only passed over."""
+    """Understand a time, which is UTC; one that is none, such as a leap second, is only passed over."""
     try:
-        return None if text is None else datetime.fromisoformat(text)
+        instant = None if text is None else datetime.fromisoformat(text)
     except ValueError:
         return None
+    return instant.replace(tzinfo=UTC) if instant and instant.tzinfo is None else instant

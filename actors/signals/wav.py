@@ -54,7 +54,9 @@ def read_wav(path: Path, roots: DataRoots) -> Contents:
     """
     with open_file(path, roots) as file:
         size_bytes = size_of(file)
-        chunks = {chunk.name: chunk for chunk in _chunks(path, file)}
+        chunks: dict[bytes, _Chunk] = {}
+        for chunk in _chunks(path, file):
+            chunks.setdefault(chunk.name, chunk)
     missing = [name.decode().strip() for name in (b"fmt ", b"data") if name not in chunks]
     if missing:
         raise UnreadableRecordingError(f"{path} is cut off or damaged: it has no {missing[0]} chunk", "Record or copy it again.")
@@ -73,7 +75,7 @@ def read_wav(path: Path, roots: DataRoots) -> Contents:
 
 
 def _chunks(path: Path, file: BufferedReader) -> Iterator[_Chunk]:
-    """Walk over the chunks up to the data; those behind are of no interest, but for ``auxi``."""
+    """Walk over the chunks, also those behind the samples: some programs write ``auxi`` there."""
     head = file.read(12)
     if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:] != b"WAVE":
         raise RecordingFormatError(f"{path} is no WAV file: it begins neither with RIFF nor RF64", "Rename it after its content.")
@@ -89,8 +91,8 @@ def _chunks(path: Path, file: BufferedReader) -> Iterator[_Chunk]:
             large_bytes = int.from_bytes(chunk.head[8:16], "little")
         yield chunk
         length = large_bytes if name == b"data" and size_bytes == _NO_SIZE else size_bytes
-        if length > 1 << 62:
-            return
+        if length > 1 << 62 or (name == b"data" and not length):
+            return  # What follows cannot be found: samples are no chunks.
         file.seek(offset_bytes + length + length % 2)
 
 

@@ -197,7 +197,7 @@ def test_captures_keep_their_frequencies_and_headers_between_them_are_passed_ove
     content = b"HEAD" + encode(SAMPLES[:300], "cu8") + b"HEADHEAD" + encode(SAMPLES[300:], "cu8") + b"TAIL!"
     captures = [
         {"core:sample_start": 0, "core:header_bytes": 4, "core:frequency": 1e9, "core:datetime": "2025-01-02T03:04:05.5Z"},
-        {"core:sample_start": 300, "core:header_bytes": 8, "core:frequency": 2e9},
+        {"core:sample_start": 300, "core:header_bytes": 8, "core:frequency": 2e9, "core:datetime": "2025-01-02T03:04:60Z"},
     ]
     meta = sigmf_meta("cu8", captures=captures, dataset="a.raw", trailing_bytes=5)
     (tmp_path / "a.sigmf-meta").write_bytes(meta)
@@ -207,6 +207,7 @@ def test_captures_keep_their_frequencies_and_headers_between_them_are_passed_ove
     assert (first.first, first.count, first.center_frequency) == (0, 300, 1e9)
     assert (second.first, second.count, second.center_frequency) == (300, 700, 2e9)
     assert first.started_at == datetime(2025, 1, 2, 3, 4, 5, 500_000, tzinfo=UTC)
+    assert second.started_at is None
     assert recording.center_frequency is None
     assert_holds(recording, SAMPLES, "cu8")
     assert np.array_equal(recording.read(290, 20), recording.read(0, 1000)[290:310])
