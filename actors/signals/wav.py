@@ -91,9 +91,10 @@ def _chunks(path: Path, file: BufferedReader) -> Iterator[_Chunk]:
             large_bytes = int.from_bytes(chunk.head[8:16], "little")
         yield chunk
         length = large_bytes if name == b"data" and size_bytes == _NO_SIZE else size_bytes
-        if length > 1 << 62 or (name == b"data" and not length):
-            return  # What follows cannot be found: samples are no chunks.
-        file.seek(offset_bytes + length + length % 2)
+        following = offset_bytes + length + length % 2
+        if following >= size_of(file) or (name == b"data" and not length):
+            return  # Nothing follows, or it cannot be found: samples are no chunks.
+        file.seek(following)
 
 
 def _read_format(path: Path, head: bytes) -> tuple[Datatype, float]:

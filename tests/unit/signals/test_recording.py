@@ -1,20 +1,18 @@
 """A recording gives the samples that were written, whatever kind of file holds them, and knows what is told of it."""
 
-import os
 import pickle
 import subprocess
 import sys
 from datetime import UTC, datetime
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.signals.errors import NoRecordingsError, RecordingTooShortError
-from actors.signals.recording import find_recordings, open_recording
+from actors.signals.errors import RecordingTooShortError
+from actors.signals.recording import open_recording
 from tests.unit.signals.recordings import (
     DATATYPES,
     auxi,
@@ -181,6 +179,11 @@ def test_an_auxi_chunk_behind_the_samples_is_found(tmp_path):
     assert open_recording(tmp_path / "a.wav").center_frequency == 868_300_000
 
 
+def test_text_in_an_auxi_chunk_is_passed_over(tmp_path):
+    (tmp_path / "a.wav").write_bytes(wav(bytes(80), extra=chunk(b"auxi", b"<?xml version='1.0'?><a>" + b" " * 40)))
+    assert open_recording(tmp_path / "a.wav").center_frequency is None
+
+
 def test_the_name_of_a_wav_tells_the_center_if_nothing_else_does(tmp_path):
     (tmp_path / "HDSDR_20160101_120000Z_433920kHz_RF.wav").write_bytes(wav(bytes(80)))
     assert open_recording(tmp_path / "HDSDR_20160101_120000Z_433920kHz_RF.wav").center_frequency == 433_920_000
@@ -319,6 +322,29 @@ def test_a_block_boundary_leaves_no_trace(tmp_path):
         assert_holds(open_recording(path, sample_rate=1e6), samples, datatype)
 
 
+def test_frames_without_length_or_step_are_a_mistake(tmp_path):
+    (tmp_path / "a.iq").write_bytes(bytes(80))
+    recording = open_recording(tmp_path / "a.iq", sample_rate=2.0)
+    assert recording.duration_s == 5.0
+    for length, step in ((0, 1), (1, 0)):
+        with pytest.raises(ValueError, match="frames of"):
+            recording.frames(length, step, tail="pad")
+
+
+def test_a_capture_without_samples_is_left_out(tmp_path):
+    captures = [{"core:sample_start": 0}, {"core:sample_start": 4}, {"core:sample_start": 4}, {"core:sample_start": 10}]
+    recording = open_recording(write_sigmf(tmp_path, "a", bytes(80), captures=captures))
+    assert [(each.first, each.count) for each in recording.captures] == [(0, 4), (4, 6)]
+
+
+def test_a_datatype_in_a_sidecar_is_used_or_told_to_be_unknown(tmp_path):
+    (tmp_path / "a.iq").write_bytes(bytes(80))
+    for text, name, warnings in (("Int16", "ci16_le", 0), ("quaternion", "cf32_le", 1)):
+        (tmp_path / "a.xml").write_text(f"<a><DataType>{text}</DataType></a>")
+        recording = open_recording(tmp_path / "a.iq", sample_rate=1e6)
+        assert (recording.datatype.name, len(recording.warnings)) == (name, warnings)
+
+
 def test_a_recording_travels_between_processes(tmp_path):
     recording = open_recording(write_sigmf(tmp_path, "a", encode(SAMPLES, "cu8"), datatype="cu8"))
     assert pickle.loads(pickle.dumps(recording)) == recording  # noqa: S301
@@ -354,62 +380,3 @@ def test_a_huge_recording_takes_no_more_memory_than_a_small_one(tmp_path, kind):
     total, frames, grown_kib = done.stdout.split()
     assert (float(total), int(frames)) == (0.0, 20)
     assert int(grown_kib) < 64 * 1024
-
-
-def test_recordings_are_found_once_each(tmp_path):
-    (tmp_path / "a").mkdir()
-    write_sigmf(tmp_path / "a", "one", bytes(80))
-    for name in ("two.iq", "three.WAV", "four.cu8", "notes.txt", "two.xml", ".hidden.iq", "all.sigmf-collection"):
-        (tmp_path / "a" / name).write_bytes(b"")
-    (tmp_path / "a/lone.sigmf-data").write_bytes(b"")
-    (tmp_path / "a/foreign.sigmf-meta").write_bytes(sigmf_meta("cu8", dataset="five.bin"))
-    (tmp_path / "a/five.bin").write_bytes(b"")
-    os.mkfifo(tmp_path / "a/pipe.iq")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/six.iq").write_bytes(b"")
-    found = [path.relative_to(tmp_path).as_posix() for path in find_recordings(tmp_path, exclude=[tmp_path / "out"])]
-    expected = ["foreign.sigmf-meta", "four.cu8", "lone.sigmf-data", "one.sigmf-meta", "three.WAV", "two.iq"]
-    assert found == [f"a/{name}" for name in expected]
-    assert find_recordings(tmp_path / "a/one.sigmf-data") == (tmp_path / "a/one.sigmf-data",)
-
-
-def test_a_source_without_recordings_is_refused(tmp_path):
-    for source in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(NoRecordingsError, match=str(source)):
-            find_recordings(source)
-
-
-@pytest.fixture(scope="session")
-def data():
-    found = Path(os.environ.get("RFUAV_TEST_DATA") or Path(__file__).parents[3].parent / "shared" / "data")
-    if not (found / "ism").is_dir():
-        pytest.skip("no test data: set RFUAV_TEST_DATA")
-    return found
-
-
-def test_real_recordings_of_rtl_433_are_read(data):
-    paths = find_recordings(data / "ism")
-    recordings = [open_recording(path) for path in paths]
-    assert len(recordings) == 86
-    assert {recording.sample_rate for recording in recordings} == {250e3}
-    assert {recording.center_frequency for recording in recordings} == {433.92e6, 868.3e6}
-    samples = recordings[0].read(0, recordings[0].sample_count)
-    assert np.array_equal(samples, reference_cu8(paths[0]))
-    assert abs(samples.mean()) < 0.02
-
-
-def reference_cu8(path):
-    values = (np.fromfile(path, dtype=np.uint8).astype(np.float32) - np.float32(127.5)) * np.float32(1 / 127.5)
-    return values[0::2] + 1j * values[1::2]
-
-
-def test_the_real_recording_of_a_drone_is_read(data):
-    (path,) = find_recordings(data / "dji_droneid")
-    recording = open_recording(path, sample_rate=50e6, center_frequency=2457.5e6)
-    assert (recording.sample_count, recording.class_label, len(recording.annotations)) == (225_280, "DroneID", 4)
-    assert recording.annotations[3].first + recording.annotations[3].count == recording.sample_count
-    expected = np.fromfile(path.with_suffix(".sigmf-data"), dtype="<c8")
-    assert np.array_equal(recording.read(0, recording.sample_count), expected)
-    burst = recording.annotations[0]
-    power = np.abs(expected[burst.first : burst.first + burst.count]) ** 2
-    assert power.mean() > 2 * np.median(np.abs(expected) ** 2)
