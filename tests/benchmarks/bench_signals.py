@@ -3,8 +3,8 @@
     python -m tests.benchmarks.bench_signals [--megasamples 16] [--rounds 5]
 
 Frames of 0.1 s at 100 MS/s would be as large as the whole file; frames of a million samples show the same path. Beside ours
-stands numpy's plain way, which holds the whole file. All take turns within a round; printed are medians, in millions of
-samples a second.
+stands numpy's plain way, which holds the whole file. Both take turns within a round; printed are medians, in millions of
+samples a second of the clock, and of this process's CPU time, which other programs on the machine disturb less.
 """
 
 import argparse
@@ -51,11 +51,20 @@ def write(folder: Path, ending: str, samples: int) -> Path:
     return path
 
 
-def seconds(work: Callable[[], None]) -> float:
-    """The time of one run."""
-    began = time.perf_counter()
+def measure(work: Callable[[], None]) -> tuple[float, float]:
+    """Seconds of the clock and of the CPU for one run."""
+    wall, cpu = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def compare(path: Path, count: int, rounds: int) -> None:
+    """Print one line for a file."""
+    recording = open_recording(path, sample_rate=1e8)
+    turns = [(*measure(lambda: read_frames(recording)), *measure(lambda: read_plainly(path))) for _ in range(rounds + 1)]
+    speeds = [count / statistics.median(times) / 1e6 for times in zip(*turns[1:], strict=True)]
+    ratio = statistics.median(turn[3] / turn[1] for turn in turns[1:])
+    print(f"{path.suffix:8}" + "".join(f"{speed:14.0f}" for speed in speeds) + f"{ratio:14.2f}")
 
 
 def main() -> None:
@@ -65,18 +74,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     count = options.megasamples * 1_000_000
-    print(f"{'':8}{'ours':>10}{'plain':>10}{'ratio':>8}   MS/s")
+    titles = ("ours", "ours, CPU", "plain", "plain, CPU", "ratio of CPU")
+    print(" " * 8 + "".join(f"{title:>14}" for title in titles))
     with tempfile.TemporaryDirectory() as folder:
         for ending in KINDS:
-            path = write(Path(folder), ending, count)
-            recording = open_recording(path, sample_rate=1e8)
-            turns = [
-                (seconds(lambda: read_frames(recording)), seconds(lambda: read_plainly(path)))  # noqa: B023
-                for _ in range(options.rounds + 1)
-            ][1:]
-            ours, plain = (statistics.median(times) for times in zip(*turns, strict=True))
-            ratio = statistics.median(theirs / mine for mine, theirs in turns)
-            print(f"{ending:8}{count / ours / 1e6:10.0f}{count / plain / 1e6:10.0f}{ratio:8.2f}")
+            compare(write(Path(folder), ending, count), count, options.rounds)
 
 
 if __name__ == "__main__":
