@@ -135,6 +135,8 @@ def head_environment(base: Mapping[str, str], settings: Settings) -> dict[str, s
         # Ray refuses an empty range, so the neighbour is in it too.
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(settings.port + 1),
         "RAY_SERVE_PORT_QUARANTINE_S": "0",
+        # Nobody may say in a header where a request comes from: without keys, it decides who is let in.
+        "FORWARDED_ALLOW_IPS": "",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
     }
     return environ

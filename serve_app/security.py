@@ -62,7 +62,8 @@ class OriginGate:
     """Refuses what a page of another site asks for in its visitor's name, unless its origin is one of ``origins``.
 
     A browser says where a request was made: ``Origin`` with everything that may change something, ``Sec-Fetch-Site`` with everything.
-    Programs say neither and are let through; following a link to the service is let through too.
+    Programs say neither and are let through; following a link to the service is let through too. ``*`` among the origins means every
+    page that sends a key: without one, any page that a user of this machine happens to open would be let in as that user.
     """
 
     def __init__(self, app: ASGIApp, origins: Iterable[str] = ()) -> None:
@@ -79,7 +80,7 @@ class OriginGate:
 
     def _is_welcome(self, scope: Scope) -> bool:
         origins = _header_values(scope, b"origin")
-        if origins and self._origins & {origins[0].lower(), _ANY_ORIGIN}:
+        if origins and (origins[0].lower() in self._origins or (_ANY_ORIGIN in self._origins and _carries_key(scope))):
             return True
         is_foreign = "cross-site" in _header_values(scope, b"sec-fetch-site")
         if scope["method"] in SAFE_METHODS:
@@ -134,6 +135,10 @@ def is_loopback(host: str) -> bool:
 
 def _header_values(scope: Scope, wanted: bytes) -> list[str]:
     return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
+
+
+def _carries_key(scope: Scope) -> bool:
+    return any(_header_values(scope, name) for name in (b"x-api-key", b"authorization"))
 
 
 def _is_own(origin: str, scope: Scope) -> bool:

@@ -4,6 +4,7 @@ What depends on this machine (whether a path exists, lies in a data root, holds 
 """
 
 from collections.abc import Mapping
+from posixpath import normpath
 from typing import Any
 from uuid import uuid4
 
@@ -96,7 +97,7 @@ def preprocessing_submission(request: PreprocessingRequest) -> Submission:
 def _preprocessing_output(request: PreprocessingRequest) -> str:
     """The folder to write to, as the user wrote it; an enlarged data set is by default the small one's sibling."""
     if isinstance(request, AugmentRequest):
-        return request.output_path or f"{request.dataset_path.rstrip('/')}_aug"
+        return request.output_path or f"{normpath(request.dataset_path)}_aug"
     return request.output_path
 
 

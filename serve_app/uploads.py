@@ -30,6 +30,8 @@ SILENCE_S: Final = 60.0
 _RETRY_AFTER_S: Final = 30
 #: Enough that a large file takes few trips to a thread.
 _BLOCK_BYTES: Final = 1 << 20
+#: Stays free whatever is sent: the store and the logs lie on the same disk more often than not.
+RESERVE_BYTES: Final = 1 << 30
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DRAFT_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAME: Final = TypeAdapter(PlainName)
@@ -73,8 +75,8 @@ class Upload:
             raise self._refusal(error) from error
 
     def check_room(self, size_bytes: int) -> None:
-        """Refuse what cannot fit before it is sent. Raises RequestRefusedError."""
-        if size_bytes > shutil.disk_usage(self._folder).free:
+        """Refuse what does not fit before it is sent, with what the store and the logs may need. Raises RequestRefusedError."""
+        if size_bytes + RESERVE_BYTES > shutil.disk_usage(self._folder).free:
             raise self._refusal(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     def write(self, block: bytes) -> None:

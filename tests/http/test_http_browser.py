@@ -50,6 +50,14 @@ class TestBrowserAsAttacker:
             other = await client.post("/api/v2/training/start", json=bodies.training(), headers={"origin": "http://other.example"})
             assert other.status_code == 403
 
+    async def test_any_origin_means_any_page_that_sends_a_key(self, client_for):
+        headers = {"origin": "http://page.example", "sec-fetch-site": "cross-site"}
+        async with client_for(cors_origins=("*",)) as client:
+            for sent, status in ((headers, 403), (headers | {"x-api-key": "of whatever worth"}, 200)):
+                assert (await client.get("/api/v2/tasks", headers=sent)).status_code == status
+                answer = await client.post("/api/v2/training/start", json=bodies.training(), headers=sent)
+                assert answer.status_code == status
+
     async def test_a_configured_page_may_ask_before_it_sends_a_key(self, client_for):
         ask = {
             "origin": "http://page.example",

@@ -1,6 +1,7 @@
 """Data roots over HTTP: looking into folders, uploads, and the files of tasks."""
 
 import os
+import shutil
 import stat
 
 import anyio
@@ -211,6 +212,13 @@ class TestUploads:
         answer = await call(app, None)
         assert answer["status"] == 400
         assert files_below(world / "first") == files_below_pictures()
+
+    async def test_what_would_leave_the_store_no_room_is_refused(self, client, world, monkeypatch):
+        free = shutil.disk_usage(world)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _folder: free._replace(free=uploads.RESERVE_BYTES + len(b"content")))
+        assert (await put(client, "small")).status_code == 200
+        answer = await put(client, "larger", content=b"contents")
+        assert (answer.status_code, answer.json()["code"]) == (503, "disk_full")
 
     async def test_a_full_disk_is_told_and_nothing_is_left(self, client, world, monkeypatch):
         def fail(_descriptor):
