@@ -1,0 +1,119 @@
+"""Brings samples to a recipe's rate with a polyphase filter, whole or as a stream of chunks with equal results.
+
+Owns when that is refused. It must not import torch, and knows nothing of files.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+from actors.signals.recipe import Recipe
+from actors.signals.recipe_errors import ResamplingError
+
+Samples = NDArray[np.complex64]
+
+#: Rates further apart than this make no sense of each other: the picture would be nearly empty, or nearly all cut away.
+_WIDEST_RATIO: Final = 64
+#: The largest number of filter phases; 20 taps each.
+_MOST_PHASES: Final = 4096
+#: How far the ratio of small whole numbers may lie from the true one: less than receivers' clocks are apart.
+_RATE_TOLERANCE: Final = 1e-7
+#: Input samples that are filtered at once.
+_CHUNK: Final = 2**18
+
+
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """A change of rate by ``up / down``; 1 / 1 where there is none."""
+
+    source_rate: float
+    target_rate: float
+    up: int
+    down: int
+
+    @property
+    def is_needed(self) -> bool:
+        """Tell whether samples change at all."""
+        return self.up != self.down
+
+    def output_length(self, samples: int) -> int:
+        """Tell how many samples come of so many."""
+        return -(-samples * self.up // self.down)
+
+
+def plan_resampling(sample_rate: float, recipe: Recipe) -> Resampling:
+    """Decide how a recording of some rate is brought to the recipe's.
+
+    Raises:
+        ResamplingError: The rates differ and the recipe does not allow it, or they are too far apart or too odd.
+    """
+    source, target = float(sample_rate), float(recipe.sample_rate)
+    if not math.isfinite(source) or source <= 0:
+        raise ResamplingError(f"the sample rate is {sample_rate!r}", "Give the recording's samples per second, above 0.")
+    if abs(source - target) <= _RATE_TOLERANCE * target:
+        return Resampling(source, target, 1, 1)
+    told = f"the recording has {source:g} S/s, the recipe {target:g}"
+    if not recipe.allow_resampling:
+        raise ResamplingError(told, "Use a recording of that rate, or a recipe with allow_resampling.")
+    if not 1 / _WIDEST_RATIO <= target / source <= _WIDEST_RATIO:
+        raise ResamplingError(f"{told}: more than {_WIDEST_RATIO} times apart", "Use a recipe for such recordings.")
+    ratio = (Fraction(target) / Fraction(source)).limit_denominator(_MOST_PHASES)
+    if ratio.numerator > _MOST_PHASES or abs(float(ratio) * source / target - 1) > _RATE_TOLERANCE:
+        remedy = f"Use rates whose ratio is one of whole numbers up to {_MOST_PHASES}."
+        raise ResamplingError(f"{told}: no ratio of small whole numbers", remedy)
+    return Resampling(source, target, ratio.numerator, ratio.denominator)
+
+
+def resample(samples: Samples, plan: Resampling) -> Samples:
+    """Resample a whole recording."""
+    return np.concatenate([*resample_stream([samples], plan), np.empty(0, np.complex64)])
+
+
+def resample_stream(chunks: Iterable[Samples], plan: Resampling) -> Iterator[Samples]:
+    """Resample chunks of any lengths; joined, what comes out equals the whole recording resampled at once.
+
+    Memory does not grow with the recording: besides a chunk, a piece and the filter's reach on both sides are held.
+    """
+    if not plan.is_needed:
+        yield from chunks
+        return
+    taps = _filter(plan)
+    reach = _reach(plan)
+    piece = -(-_CHUNK // plan.down) * plan.down
+    held = np.zeros(0, np.complex64)
+    #: Samples at the front of ``held`` that only serve as the past of the next piece.
+    past = 0
+    for chunk in chunks:
+        held = np.concatenate([held, chunk])
+        while len(held) >= past + piece + reach:
+            yield _resampled(held[: past + piece + reach], plan, taps, slice(past, past + piece))
+            held = held[past + piece - reach :]
+            past = reach
+    if len(held) > past:
+        yield _resampled(held, plan, taps, slice(past, len(held)))
+
+
+def _resampled(samples: Samples, plan: Resampling, taps: NDArray[np.float32], wanted: slice) -> Samples:
+    """Resample a stretch and keep what belongs to a part of it, which starts at a multiple of ``down``."""
+    whole: Samples = signal.resample_poly(samples, plan.up, plan.down, window=taps)
+    first = wanted.start * plan.up // plan.down
+    return whole[first : first + plan.output_length(wanted.stop - wanted.start)].astype(np.complex64, copy=False)
+
+
+def _filter(plan: Resampling) -> NDArray[np.float32]:
+    """Design the low-pass at the lower of the two band edges, ten of its periods to both sides."""
+    fastest = max(plan.up, plan.down)
+    taps: NDArray[np.float64] = signal.firwin(20 * fastest + 1, 1 / fastest, window=("kaiser", 5.0))
+    return taps.astype(np.float32)
+
+
+def _reach(plan: Resampling) -> int:
+    """Tell how many input samples the filter looks back and ahead, rounded up to whole steps of the output."""
+    samples = 10 * max(plan.up, plan.down) // plan.up + 1
+    return -(-samples // plan.down) * plan.down
