@@ -1,0 +1,65 @@
+"""Resampling keeps what is in band, streams as it does in one go, and refuses what makes no sense."""
+
+import numpy as np
+import pytest
+from scipy import signal
+
+from actors.signals.recipe import Recipe
+from actors.signals.recipe_errors import ResamplingError
+from actors.signals.resample import _filter, plan_resampling, resample, resample_stream
+
+
+def plan(source, target, **choices):
+    return plan_resampling(source, Recipe.native(target, nfft=8, **choices))
+
+
+def noise(samples):
+    return np.random.default_rng(3).normal(size=(samples, 2)).astype(np.float32).view(np.complex64)[:, 0]
+
+
+@pytest.mark.parametrize(("source", "target"), [(250e3, 100e3), (50e6, 15.36e6), (1e6, 3e6), (2.4e6, 250e3)])
+@pytest.mark.parametrize("chunk", [777, 300_000])
+def test_chunks_give_what_the_whole_gives(source, target, chunk):
+    samples, change = noise(700_001), plan(source, target)
+
+    whole = signal.resample_poly(samples, change.up, change.down, window=_filter(change))
+    pieces = [*resample_stream((samples[at : at + chunk] for at in range(0, len(samples), chunk)), change)]
+    joined = np.concatenate(pieces)
+    assert len(joined) == change.output_length(len(samples)) == len(whole)
+    np.testing.assert_allclose(joined, whole, atol=1e-6)
+
+
+def test_a_tone_keeps_its_frequency_and_strength():
+    tone = np.exp(2j * np.pi * 10e3 * np.arange(250_000) / 250e3).astype(np.complex64)
+    heard = resample(tone, plan(250e3, 100e3))
+    expected = np.exp(2j * np.pi * 10e3 * np.arange(100_000) / 100e3)
+    assert np.abs(heard[1000:-1000] - expected[1000:-1000]).max() < 0.01
+    assert heard.dtype == np.complex64
+
+
+def test_what_is_beyond_the_new_band_is_gone():
+    tone = np.exp(2j * np.pi * 90e3 * np.arange(250_000) / 250e3).astype(np.complex64)
+    assert np.abs(resample(tone, plan(250e3, 100e3)))[1000:-1000].max() < 0.01
+
+
+def test_equal_rates_change_nothing():
+    samples = noise(10)
+    change = plan(1e6, 1e6 + 0.01)
+    assert not change.is_needed
+    assert np.array_equal(resample(samples, change), samples)
+    assert len(resample(noise(0), plan(2e6, 1e6))) == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "choices", "told"),
+    [
+        (50e6, 100e6, {"allow_resampling": False}, "5e\\+07 S/s, the recipe 1e\\+08 .*allow_resampling"),
+        (1e6, 100e6, {}, "more than 64 times apart"),
+        (1e6, 1e6 * 2**0.5, {}, "no ratio of small whole numbers"),
+        (0, 1e6, {}, "sample rate is 0"),
+        (float("nan"), 1e6, {}, "sample rate is nan"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(source, target, choices, told):
+    with pytest.raises(ResamplingError, match=told):
+        plan(source, target, **choices)
