@@ -56,7 +56,8 @@ class _Levels:
 class SpectrogramEngine:
     """Turns frames of one recipe into pictures for one network on one device.
 
-    Immutable after construction. It uses as many threads as torch has been given.
+    Immutable after construction, so threads may share it. On a CPU that others use too, give torch one thread and call the
+    engine from several: torch's own threads meet after every small step, and one that is late holds up all.
     """
 
     def __init__(self, recipe: Recipe, *, image_size: int = 224, device: str | torch.device = "cpu") -> None:
