@@ -84,7 +84,7 @@ class SpectrogramEngine:
             frequency, the left the earliest time.
 
         Raises:
-            ShortSignalError: Frames have fewer samples, and the recipe refuses to pad.
+            RecordingTooShortError: Frames have fewer samples, and the recipe refuses to pad.
         """
         whole = self._whole(frames)
         make = self._native if self.recipe.pipeline == "native" else self._pictures
@@ -98,7 +98,7 @@ class SpectrogramEngine:
             float32 of shape (frames, height, width), laid out as pictures are.
 
         Raises:
-            ShortSignalError: As calling the engine.
+            RecordingTooShortError: As calling the engine.
         """
         whole = self._whole(frames)
         blocks = blocks_by_source(triangle_weights(self._columns, size[0]), self._transform.block_columns, self.device)

@@ -1,4 +1,4 @@
-"""What can be wrong with a recording, in the family of learning's errors, so that whoever runs the work tells it alike.
+"""What can be wrong with recordings and recipes, in the family of learning's errors, so that whoever runs the work tells it alike.
 
 LearningError
 └── SignalError                    recording_failed
@@ -8,14 +8,17 @@ LearningError
     ├── RecordingMetadataError     recording_metadata (damaged, or at odds with the samples or with the request)
     ├── SampleRateError            sample_rate (unknown or impossible)
     ├── RecordingTooShortError     recording_too_short
-    └── BadSamplesError            bad_samples (not finite)
+    ├── BadSamplesError            bad_samples (not finite)
+    ├── RecipeError                recipe_invalid
+    ├── ResamplingError            resampling_refused
+    └── SnrError                   snr_not_measurable
 """
 
 from actors.learning.errors import LearningError
 
 
 class SignalError(LearningError):
-    """A recording that cannot be worked on; the subclass tells why, and the message names the file."""
+    """A recording or a recipe that cannot be worked with; the subclass tells why, and the message names the file or the field."""
 
     code = "recording_failed"
 
@@ -51,7 +54,7 @@ class SampleRateError(SignalError):
 
 
 class RecordingTooShortError(SignalError):
-    """A recording without a single whole frame."""
+    """Fewer samples than one frame, where nothing may be padded."""
 
     code = "recording_too_short"
 
@@ -60,3 +63,21 @@ class BadSamplesError(SignalError):
     """Samples that are no finite numbers."""
 
     code = "bad_samples"
+
+
+class RecipeError(SignalError):
+    """A recipe with a field that cannot be used, or one that this program does not know."""
+
+    code = "recipe_invalid"
+
+
+class ResamplingError(SignalError):
+    """Samples at another rate than the recipe's that may not, or cannot sensibly, be brought to it."""
+
+    code = "resampling_refused"
+
+
+class SnrError(SignalError):
+    """A signal-to-noise ratio that cannot be estimated or reached."""
+
+    code = "snr_not_measurable"

@@ -18,7 +18,7 @@ def cut_frames(samples: NDArray[np.complex64], recipe: Recipe) -> NDArray[np.com
         frame is filled up with zeros where the recipe pads.
 
     Raises:
-        ShortSignalError: As ``Recipe.frame_starts``.
+        RecordingTooShortError: As ``Recipe.frame_starts``.
     """
     starts = recipe.frame_starts(len(samples))
     missing = recipe.frame_samples - len(samples)

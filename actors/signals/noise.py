@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from actors.signals.recipe_errors import SnrError
+from actors.signals.errors import SnrError
 
 Samples = NDArray[np.complex64]
 Densities = NDArray[np.float64]

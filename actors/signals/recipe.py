@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal, Self, TypedDict, Unpack, get_args
 
-from actors.signals.recipe_errors import RecipeError, ShortSignalError
+from actors.signals.errors import RecipeError, RecordingTooShortError
 
 RECIPE_VERSION: Final = 1
 
@@ -196,11 +196,11 @@ class Recipe:
         """Tell where the frames of a recording at the recipe's rate start; an incomplete last frame is left out.
 
         Raises:
-            ShortSignalError: There is no sample; or fewer than a frame's, and the recipe refuses to pad.
+            RecordingTooShortError: There is no sample; or fewer than a frame's, and the recipe refuses to pad.
         """
         missing = self.frame_samples - total_samples
         if total_samples < 1 or (missing > 0 and self.short == "refuse"):
-            raise ShortSignalError(
+            raise RecordingTooShortError(
                 f"{total_samples} samples are fewer than the {self.frame_samples} of a frame "
                 f"({self.frame_duration_s:g} s at {self.sample_rate:g} S/s)",
                 'Use a longer recording, a recipe with a shorter frame_duration_s, or short="pad".',

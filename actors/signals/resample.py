@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
+from actors.signals.errors import ResamplingError
 from actors.signals.recipe import Recipe
-from actors.signals.recipe_errors import ResamplingError
 
 Samples = NDArray[np.complex64]
 

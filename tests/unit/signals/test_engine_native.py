@@ -8,9 +8,9 @@ import torch
 
 from actors.signals import stft
 from actors.signals.engine import SpectrogramEngine
+from actors.signals.errors import RecordingTooShortError
 from actors.signals.frames import cut_frames
 from actors.signals.recipe import Recipe
-from actors.signals.recipe_errors import ShortSignalError
 from tests.unit.signals.reference import data_folder, dji, synthetic
 
 NATIVE = Recipe.native(1e6, nfft=256, frame_duration_s=0.05)
@@ -103,7 +103,7 @@ def test_how_columns_are_cut_into_blocks_changes_nothing(monkeypatch):
 
 def test_short_frames_are_refused_where_the_recipe_says_so():
     engine = SpectrogramEngine(Recipe.p1(1e6))
-    with pytest.raises(ShortSignalError, match=r"99999 samples are fewer than the 100000 of a frame .* short=\"pad\""):
+    with pytest.raises(RecordingTooShortError, match=r"99999 samples are fewer than the 100000 of a frame .* short=\"pad\""):
         engine(noise(99_999)[None])
 
 

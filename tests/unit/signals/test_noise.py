@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import signal
 
+from actors.signals.errors import SnrError
 from actors.signals.noise import add_noise, estimate_snr, noise_power_for
-from actors.signals.recipe_errors import SnrError
 from tests.unit.signals.reference import dji
 
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from actors.signals.errors import RecipeError, RecordingTooShortError
 from actors.signals.recipe import Recipe
-from actors.signals.recipe_errors import RecipeError, ShortSignalError
 
 ALL = [Recipe.p1(), Recipe.p2(), Recipe.native(250e3, frame_duration_s=0.131, short="refuse", dynamic_range_db=40)]
 
@@ -33,9 +33,9 @@ def test_frames_start_a_step_apart_and_the_incomplete_last_is_left_out():
 
 def test_short_recordings_are_padded_or_refused_but_never_passed_over():
     assert list(Recipe.p1(1e6, short="pad").frame_starts(1)) == [0]
-    with pytest.raises(ShortSignalError, match="1 samples are fewer than the 100000"):
+    with pytest.raises(RecordingTooShortError, match="1 samples are fewer than the 100000"):
         Recipe.p1(1e6).frame_starts(1)
-    with pytest.raises(ShortSignalError, match="0 samples"):
+    with pytest.raises(RecordingTooShortError, match="0 samples"):
         Recipe.p1(1e6, short="pad").frame_starts(0)
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import signal
 
+from actors.signals.errors import ResamplingError
 from actors.signals.recipe import Recipe
-from actors.signals.recipe_errors import ResamplingError
 from actors.signals.resample import _filter, plan_resampling, resample, resample_stream
 
 
