@@ -5,9 +5,10 @@ whether to stop. A file that fails is noted and never ends the run. Threads and 
 numpy let go of the interpreter's lock while they work.
 """
 
+import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import count
@@ -29,6 +30,7 @@ MAX_NAMED_FAILURES: Final = 20
 _STOP_POLL_S: Final = 0.2
 #: Batches handed out ahead for each thread, so that none waits for the calling thread to publish.
 _AHEAD: Final = 2
+_MOST_NAME_BYTES: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,13 @@ class FileRun:
         self.surroundings.report(Record(level, message, self.done, progress))
 
 
+def _check_names(outputs: Iterable[str]) -> None:
+    """Refuse names that a suffix made longer than file systems take. Raises PictureFailedError."""
+    for name in outputs:
+        if len(os.fsencode(name.rpartition("/")[2])) > _MOST_NAME_BYTES:
+            raise PictureFailedError(f"{printable(name)} is longer than a file name may be", "Shorten the picture's name.")
+
+
 def _make_batch(jobs: Sequence[FileJob], staging: Sequence[Sequence[Path]], make: Make, is_stopping: Event) -> _Batch:
     """Make the files of some jobs, until told to stop."""
     finished: list[str] = []
@@ -173,6 +182,7 @@ def _make_batch(jobs: Sequence[FileJob], staging: Sequence[Sequence[Path]], make
         if is_stopping.is_set():
             break
         try:
+            _check_names(job.outputs)
             make(job, paths)
         except (UnreadablePictureError, PictureFailedError) as error:
             failures.append((job.source, error))

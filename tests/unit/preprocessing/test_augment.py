@@ -191,3 +191,13 @@ def test_a_dataset_without_train_and_valid_is_refused(tmp_path, run):
     draw(tmp_path / "data/test/a/1.jpg")
     with pytest.raises(DatasetError, match="train and"):
         run(run_augment, plan_of(tmp_path / "data"))
+
+
+def test_a_name_that_its_suffix_makes_too_long_fails_alone(tmp_path, run):
+    dataset = tmp_path / "data"
+    draw(dataset / "train/a/1.jpg")
+    draw(dataset / f"train/a/{'x' * 248}.jpg")
+    outcome = run(run_augment, plan_of(dataset))
+    assert outcome.status == "completed"
+    assert outcome.stats["augmented_images"] == len(METHODS)
+    assert "longer than a file name may be" in run.warnings()
