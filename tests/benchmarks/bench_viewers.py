@@ -1,8 +1,8 @@
 """What 500 viewers of one training cost the others: latencies of 50 requests a second beside them.
 
 Starts a service of its own, lets a training run, and follows its log with 500 connections at once. Latencies are taken from when each
-request was due, so one that had to wait for the one before it counts with its wait. This process is the client, the service's are
-others; both share the machine.
+request was due, so one that had to wait for the one before it counts with its wait. The viewers are this process,
+the requests come from another, and all share the machine with the service and its training.
 """
 
 import asyncio

@@ -1,8 +1,14 @@
-"""Many viewers of one log, and requests beside them, over plain sockets: a client that takes little of the processor it shares."""
+"""Many viewers of one log, and requests beside them, over plain sockets: a client that takes little of the processor it shares.
+
+The requests come from a process of their own, so that what the viewers of this one have to read is not counted against the answers.
+"""
 
 import asyncio
+import multiprocessing
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing.synchronize import Event
 
 #: Connections that the requests beside the viewers take turns on.
 CONNECTIONS = 10
@@ -41,7 +47,7 @@ async def watch(port: int, path: str, joined: asyncio.Barrier) -> Watched:
     return watched
 
 
-async def request_beside(port: int, paths: list[str], *, per_s: float, until: asyncio.Event) -> Answered:
+async def request_beside(port: int, paths: list[str], *, per_s: float, until: Event) -> Answered:
     """Send GETs at a fixed pace, whether or not the ones before are answered, until an event is set."""
     answered = Answered()
     begun = time.perf_counter()
@@ -53,9 +59,7 @@ async def request_beside(port: int, paths: list[str], *, per_s: float, until: as
     return answered
 
 
-async def _take_turns(
-    port: int, paths: list[str], answered: Answered, due_at: float, *, interval_s: float, until: asyncio.Event
-) -> None:
+async def _take_turns(port: int, paths: list[str], answered: Answered, due_at: float, *, interval_s: float, until: Event) -> None:
     """The requests of one connection: each at its time, or late where the answer before it was."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     turn = 0
@@ -75,12 +79,31 @@ async def _take_turns(
 
 async def watch_together(port: int, log: str, beside: list[str], *, viewers: int, per_s: float) -> tuple[list[Watched], Answered]:
     """Let many follow one log to its end, with requests beside them from when all are there."""
-    joined, over = asyncio.Barrier(viewers + 1), asyncio.Event()
-    following = asyncio.gather(*(watch(port, log, joined) for _ in range(viewers)))
-    await joined.wait()
-    requests = asyncio.create_task(request_beside(port, beside, per_s=per_s, until=over))
-    try:
-        watched = await following
-    finally:
-        over.set()
-    return watched, await requests
+    joined = asyncio.Barrier(viewers + 1)
+    context = multiprocessing.get_context("spawn")
+    over = context.Event()
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_receive_end, initargs=(over,)) as beside_them:
+        beside_them.submit(_is_here).result()
+        following = asyncio.gather(*(watch(port, log, joined) for _ in range(viewers)))
+        await joined.wait()
+        requests = beside_them.submit(_request_until_the_end, port, beside, per_s)
+        try:
+            watched = await following
+        finally:
+            over.set()
+        return watched, await asyncio.wrap_future(requests)
+
+
+_end: list[Event] = []  # of the process that sends the requests: an event crosses only when the process is made
+
+
+def _receive_end(over: Event) -> None:
+    _end.append(over)
+
+
+def _is_here() -> bool:
+    return True
+
+
+def _request_until_the_end(port: int, paths: list[str], per_s: float) -> Answered:
+    return asyncio.run(request_beside(port, paths, per_s=per_s, until=_end[0]))
