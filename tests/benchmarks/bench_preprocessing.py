@@ -5,7 +5,7 @@
 The origin's manner, written anew here: one thread; for every method it decodes each picture, changes it, encodes the
 result and encodes the untouched picture once more; its split copies one file after the other. Two rows for augmenting:
 "same formulas" gives that manner our implementations of the methods, so that only the course of work differs; "plain
-formulas" draws the noise value by value, as the library that the origin uses does. All variants take turns within a round, in an order that
+formulas" draws the noise value by value. All variants take turns within a round, in an order that
 changes; printed are medians over the rounds, and medians of the ratios within a round. CPU seconds are those of the process: other programs
 on the machine disturb them less than the clock. Written files lie in the page cache for all variants alike.
 """
