@@ -5,6 +5,7 @@ read in threads; the event loop sees finished answers only.
 """
 
 import asyncio
+import stat
 from collections.abc import Callable
 from http import HTTPStatus
 from math import isfinite
@@ -79,8 +80,9 @@ def _read(task: Task, settings: Settings, name: str, read: Callable[[Path], Foun
     folder = task.submission.resolved.get("output") or task.submission.output_path
     path = resolve_inside(f"{folder}/{name}", "output_path", build_data_roots(settings))
     try:
-        # What lies there from before is another task's.
-        if path.stat().st_mtime >= task.started_at:
+        status = path.stat()
+        # What lies there from before is another task's; a pipe would keep the thread waiting.
+        if stat.S_ISREG(status.st_mode) and status.st_mtime >= task.started_at:
             return read(path)
     except OSError:
         pass

@@ -6,7 +6,7 @@ not used, since their state belongs to a thread, and torchvision is not, althoug
 brightness is one multiplication, here as there, and its noise is drawn from a state that threads share.
 
 Noise is drawn by the quantiles of its distribution at 65,536 evenly spaced probabilities: one look-up per value instead of
-an evaluation, three times as fast. The tails end at 4.3 standard deviations, beyond which one value in 60,000 lies.
+an evaluation. The tails end at 4.3 standard deviations, beyond which one value in 60,000 lies.
 """
 
 import hashlib
@@ -63,7 +63,7 @@ def advanced_blur(colours: Pixels, rng: Generator) -> Pixels:
 def clahe(colours: Pixels, rng: Generator) -> Pixels:  # noqa: ARG001 - all methods are called alike
     """Equalise the lightness adaptively, with clip limit 3 on a grid of 13 x 13.
 
-    Lightness is the luma of YCrCb: it serves 8 and 16 bits alike, and costs a twentieth of the way to L*a*b* and back.
+    Lightness is the luma of YCrCb: it serves 8 and 16 bits alike, and costs far less than the way to L*a*b* and back.
     """
     equaliser = cv2.createCLAHE(clipLimit=3, tileGridSize=(13, 13))
     if colours.ndim == 2:
@@ -91,7 +91,7 @@ def iso_noise(colours: Pixels, rng: Generator) -> Pixels:
     """Add what a sensor adds at a high ISO setting: Poisson noise to the luminance, Gaussian noise to the hue.
 
     The model is that of the ISONoise transform of the library Albumentations (A. Buslaev et al., "Albumentations: Fast and
-    Flexible Image Augmentations", 2020), described by its documentation: in hue, luminance and saturation, the noise n of
+    Flexible Image Augmentations", 2020) before its version 2: in hue, luminance and saturation, the noise n of
     the luminance is Poisson with mean std(luminance) * intensity on the scale of 8 bits and raises it by n * (1 -
     luminance); the hue turns by a Gaussian angle of standard deviation 360 degrees * colour shift * intensity. Intensity
     is 0.2 to 0.5, colour shift 0.01 to 0.05. Greys have no hue.
@@ -131,8 +131,8 @@ _METHODS: Final[Mapping[str, Callable[[Pixels, Generator], Pixels]]] = {
 def _filtered(colours: Pixels, kernel: NDArray[np.float32]) -> Pixels:
     """Filter with a square kernel whose sum is 1.
 
-    From 130 elements on, OpenCV filters 8 bits by way of the Fourier transform, which for kernels of 13 pixels takes three times
-    as long as its direct way; so these are applied in two halves, on a finer scale that their sum rounds from.
+    From 130 elements on, OpenCV filters 8 bits by way of the Fourier transform, which for kernels of 13 pixels took 2.7 times
+    as long as two halves in its direct way; so these are applied in halves, on a finer scale that their sum rounds from.
     """
     if kernel.size < _FOURIER_ELEMENTS or colours.dtype != np.uint8:
         return cv2.filter2D(colours, -1, kernel)
@@ -167,7 +167,7 @@ def _grained_and_turned(rgb: Pixels, grain: NDArray[np.float32], turn: NDArray[n
     """Raise the luminance by grain and turn the hue, of colours of 0 to 1."""
     hue, luminance, saturation = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HLS))
     hue += turn[_draw(rng, hue.shape)]
-    # Sums with truth values: picking out the places by them takes ten times as long.
+    # Sums with truth values: whole rows at once, where picking out the places goes value by value.
     hue += np.float32(360) * (hue < 0)
     hue -= np.float32(360) * (hue >= 360)
     return cv2.cvtColor(cv2.merge([hue, _grained(luminance, grain, rng), saturation]), cv2.COLOR_HLS2RGB)

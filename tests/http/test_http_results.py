@@ -74,6 +74,11 @@ class TestHistory:
         answer = await client.get(METRICS)
         assert (answer.status_code, answer.json()["code"]) == (403, "path_forbidden")
 
+    @pytest.mark.timeout(20)
+    async def test_a_pipe_in_a_files_place_keeps_nobody_waiting(self, client, folder):
+        os.mkfifo(folder / METRICS_CSV)
+        assert MetricsHistoryResponse(**(await client.get(METRICS)).json()).epochs == 0
+
     async def test_an_inference_job_has_none(self, client):
         assert (await client.get("/api/v2/training/i1/metrics")).status_code == 404
 
