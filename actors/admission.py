@@ -12,10 +12,10 @@ from pathlib import Path
 from actors.core.errors import LineFullError, SubmissionError
 from actors.core.model import WorkKind
 from actors.core.tasks import MEMORY_NOTE, Submission, Task
+from actors.files.data_roots import DataRoots
+from actors.files.errors import WorkError
 from actors.learning.catalog import MODELS, check_image_size
 from actors.learning.classify_config import load_classify_config
-from actors.learning.data_roots import DataRoots
-from actors.learning.errors import LearningError
 from actors.learning.image_tree import ImageTree, scan_class_folders
 from actors.learning.memory_need import NeedEstimator
 from actors.learning.pictures import find_pictures
@@ -109,7 +109,7 @@ class Admission:
         try:
             load_classify_config(resolved["cfg_path"], roots=self._roots)
             find_pictures(resolved["source_path"])
-        except LearningError as error:
+        except WorkError as error:
             field = "cfg_path" if error.code == "config_invalid" else "source_path"
             raise SubmissionError(error.code, field, error.message, error.hint) from None
         return {field: str(path) for field, path in resolved.items()}
@@ -140,7 +140,7 @@ def _check_model(model: str, image_size: int) -> None:
 def _scan(root: Path, field: str, roots: DataRoots) -> ImageTree:
     try:
         return scan_class_folders(root, roots=roots)
-    except LearningError as error:
+    except WorkError as error:
         raise SubmissionError(error.code, field, error.message, error.hint) from None
 
 
@@ -151,5 +151,5 @@ def _check_classes(train: ImageTree, valid: ImageTree, num_classes: int) -> None
         raise SubmissionError("too_few_classes", "num_classes", f"{num_classes} is fewer than the {found} class folders", hint)
     try:
         valid.indexed_as(train.classes)
-    except LearningError as error:
+    except WorkError as error:
         raise SubmissionError(error.code, "val_path", error.message, error.hint) from None

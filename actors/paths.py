@@ -8,7 +8,7 @@ from typing import Final
 
 import configs
 from actors.core.errors import SubmissionError
-from actors.learning.data_roots import DataRoots
+from actors.files.data_roots import DataRoots
 from configs.settings import Settings
 
 _OUTPUT: Final = "output"

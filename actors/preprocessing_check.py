@@ -5,8 +5,8 @@ from pathlib import Path
 
 from actors.core.errors import SubmissionError
 from actors.core.tasks import PreprocessingType, Submission
-from actors.learning.data_roots import DataRoots
-from actors.learning.errors import LearningError
+from actors.files.data_roots import DataRoots
+from actors.files.errors import WorkError
 from actors.paths import resolve_existing, resolve_inside
 from actors.preprocessing.sources import list_dataset, list_file, list_tree, refuse_output_within
 
@@ -31,7 +31,7 @@ def _blame(field: str, check: Callable[[], object]) -> None:
     """Run a check whose failure is the fault of one field."""
     try:
         check()
-    except LearningError as error:
+    except WorkError as error:
         raise SubmissionError(error.code, field, error.message, error.hint) from None
 
 

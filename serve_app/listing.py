@@ -14,7 +14,7 @@ from enum import StrEnum
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from actors.learning.data_roots import DataRoots, OutsideRootsError
+from actors.files.data_roots import DataRoots, OutsideRootsError
 from serve_app.http_errors import RequestRefusedError
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from actors.learning.data_roots import DataRoots
+from actors.files.data_roots import DataRoots
 from serve_app.listing import Entry, EntryKind, WrittenFile
 from serve_app.schemas.data import DataEntry, DataResponse, FileBody
 from serve_app.shape import clean_text, timestamp

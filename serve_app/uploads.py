@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
 from actors.core.errors import SubmissionError
-from actors.learning.data_roots import DataRoots, OutsideRootsError
+from actors.files.data_roots import DataRoots, OutsideRootsError
 from actors.paths import resolve_inside
 from serve_app.http_errors import RequestRefusedError
 from serve_app.schemas.fields import PlainName

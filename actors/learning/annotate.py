@@ -12,8 +12,8 @@ from typing import Final, cast
 
 from PIL import Image, ImageDraw, ImageFont
 
-from actors.learning.data_roots import ANYWHERE, DataRoots
-from actors.learning.files import output_error
+from actors.files.atomic import output_error
+from actors.files.data_roots import ANYWHERE, DataRoots
 from actors.learning.pictures import open_picture
 
 _RED: Final = (255, 0, 0)

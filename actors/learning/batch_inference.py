@@ -16,11 +16,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.files.atomic import output_error
+from actors.files.data_roots import ANYWHERE, DataRoots
+from actors.files.errors import DatasetError, OutputError
 from actors.learning.annotate import annotate_picture, annotated_names
 from actors.learning.classify_config import contradictions_with_card, load_classify_config
-from actors.learning.data_roots import ANYWHERE, DataRoots
-from actors.learning.errors import DatasetError, OutputError, UnreadablePictureError
-from actors.learning.files import output_error
+from actors.learning.errors import UnreadablePictureError
 from actors.learning.pictures import decode_picture, find_pictures
 from actors.learning.plan import Stage
 from actors.learning.prediction_files import Prediction, failed_prediction, write_predictions

@@ -14,9 +14,9 @@ from typing import Any, BinaryIO, Self, cast
 
 import torch
 
-from actors.learning.data_roots import ANYWHERE, DataRoots
+from actors.files.atomic import write_atomically
+from actors.files.data_roots import ANYWHERE, DataRoots
 from actors.learning.errors import CheckpointError
-from actors.learning.files import write_atomically
 
 __all__ = [
     "BackgroundWriter",

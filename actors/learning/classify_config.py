@@ -16,8 +16,8 @@ from pathlib import Path
 
 import yaml
 
+from actors.files.data_roots import ANYWHERE, DataRoots
 from actors.learning.catalog import SUPPORTED_MODELS, check_image_size
-from actors.learning.data_roots import ANYWHERE, DataRoots
 from actors.learning.errors import ConfigError, ModelCardError
 from actors.learning.model_card import CARD_FILE, read_model_card, sha256_of
 

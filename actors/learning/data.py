@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actors.learning.data_roots import ANYWHERE, DataRoots, OutsideRootsError
+from actors.files.atomic import output_error
+from actors.files.data_roots import ANYWHERE, DataRoots, OutsideRootsError
 from actors.learning.errors import UnreadablePictureError
-from actors.learning.files import output_error
 from actors.learning.image_tree import ImageTree
 from actors.learning.parallel import ALONE, Gang
 from actors.learning.pictures import decode_picture

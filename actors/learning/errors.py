@@ -1,59 +1,32 @@
-"""The errors of learning: what a user can have done wrong, and how to put it right.
+"""The errors of learning, in the family of ``files.errors``.
 
-Owns the hierarchy below. It knows nothing of HTTP or of tasks: whoever runs the work turns an error into
-``{code, message, hint}``.
-
-    LearningError
-    ├── ConfigError                 config_invalid
-    ├── DatasetError                dataset_invalid
-    │   └── UnreadablePictureError  unreadable_picture
-    ├── WeightsError                weights_invalid
-    │   ├── WeightsNotFoundError    weights_not_found
-    │   ├── WeightsUnreadableError  weights_unreadable
-    │   └── WeightsMismatchError    weights_mismatch
-    ├── CheckpointError             checkpoint_invalid
-    ├── ModelCardError              model_card_invalid
-    ├── OutputError                 output_not_writable
-    │   └── DiskFullError           disk_full
-    ├── TrainingDivergedError       training_diverged
-    ├── GpuOutOfMemoryError         gpu_out_of_memory
-    └── RankLostError               rank_lost
+WorkError
+├── ConfigError                 config_invalid
+├── DatasetError                dataset_invalid
+│   └── UnreadablePictureError  unreadable_picture
+├── WeightsError                weights_invalid
+│   ├── WeightsNotFoundError    weights_not_found
+│   ├── WeightsUnreadableError  weights_unreadable
+│   └── WeightsMismatchError    weights_mismatch
+├── CheckpointError             checkpoint_invalid
+├── ModelCardError              model_card_invalid
+├── TrainingDivergedError       training_diverged
+├── GpuOutOfMemoryError         gpu_out_of_memory
+└── RankLostError               rank_lost
 """
 
-from typing import ClassVar, Final
+from typing import Final
+
+from actors.files.errors import DatasetError, WorkError
 
 #: The code of a rank that lost another one: an effect, whose cause the other one tells.
 RANK_LOST: Final = "rank_lost"
 
 
-class LearningError(Exception):
-    """A failure with a stable code, a sentence on what happened and one on what to do.
-
-    The constructor's arguments go to ``Exception`` unchanged, so that instances survive pickling between processes.
-    """
-
-    code: ClassVar[str] = "learning_failed"
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message, hint)
-        self.message = message
-        self.hint = hint
-
-    def __str__(self) -> str:
-        """Join what happened and the remedy."""
-        return f"{self.message} {self.hint}".strip()
-
-
-class ConfigError(LearningError):
+class ConfigError(WorkError):
     """A model name, an image size or a configuration file that cannot be used."""
 
     code = "config_invalid"
-
-
-class DatasetError(LearningError):
-    """A dataset tree that cannot be trained on."""
-
-    code = "dataset_invalid"
 
 
 class UnreadablePictureError(DatasetError):
@@ -62,7 +35,7 @@ class UnreadablePictureError(DatasetError):
     code = "unreadable_picture"
 
 
-class WeightsError(LearningError):
+class WeightsError(WorkError):
     """A weights file that cannot be used; the subclass tells why."""
 
     code = "weights_invalid"
@@ -86,43 +59,31 @@ class WeightsMismatchError(WeightsError):
     code = "weights_mismatch"
 
 
-class CheckpointError(LearningError):
+class CheckpointError(WorkError):
     """A resume state that is damaged, of another format version or of another training."""
 
     code = "checkpoint_invalid"
 
 
-class ModelCardError(LearningError):
+class ModelCardError(WorkError):
     """A model card that is damaged, incomplete or of a newer format version."""
 
     code = "model_card_invalid"
 
 
-class OutputError(LearningError):
-    """A file that could not be written."""
-
-    code = "output_not_writable"
-
-
-class DiskFullError(OutputError):
-    """No room was left for a file; what was there before is untouched."""
-
-    code = "disk_full"
-
-
-class TrainingDivergedError(LearningError):
+class TrainingDivergedError(WorkError):
     """A loss that is no number any more: the weights of that moment are worthless."""
 
     code = "training_diverged"
 
 
-class GpuOutOfMemoryError(LearningError):
+class GpuOutOfMemoryError(WorkError):
     """The GPU memory that the attempt may use did not suffice."""
 
     code = "gpu_out_of_memory"
 
 
-class RankLostError(LearningError):
+class RankLostError(WorkError):
     """Another rank of the same training ended, or did not answer for longer than the plan allows."""
 
     code = RANK_LOST

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.learning.data_roots import ANYWHERE, DataRoots, OutsideRootsError
-from actors.learning.errors import DatasetError
+from actors.files.data_roots import ANYWHERE, DataRoots, OutsideRootsError
+from actors.files.errors import DatasetError
 from actors.learning.pictures import PICTURE_EXTENSIONS
 
 

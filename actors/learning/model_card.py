@@ -11,10 +11,10 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, get_origin
 
+from actors.files.atomic import write_text_atomically
+from actors.files.data_roots import ANYWHERE, DataRoots, OutsideRootsError
 from actors.learning.catalog import MODELS
-from actors.learning.data_roots import ANYWHERE, DataRoots, OutsideRootsError
 from actors.learning.errors import ModelCardError, WeightsNotFoundError
-from actors.learning.files import write_text_atomically
 
 CARD_FILE: Final = "model_card.json"
 FORMAT_VERSION: Final = 1

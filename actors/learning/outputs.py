@@ -12,9 +12,9 @@ from typing import BinaryIO, Final
 
 from torch import Tensor
 
+from actors.files.atomic import move_into_place, output_error, write_atomically, write_text_atomically
 from actors.learning.catalog import MODELS
 from actors.learning.checkpoint import ResumeState, write_resume_state, write_tensors
-from actors.learning.files import move_into_place, output_error, write_atomically, write_text_atomically
 from actors.learning.model_card import CARD_FILE, ModelCard, sha256_of, write_model_card
 from actors.learning.plan import RESUME_STATE, TrainingPlan
 

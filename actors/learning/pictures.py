@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from actors.learning.data_roots import ANYWHERE, DataRoots, OutsideRootsError
-from actors.learning.errors import DatasetError, UnreadablePictureError
-from actors.learning.file_trees import files_below
+from actors.files.data_roots import ANYWHERE, DataRoots, OutsideRootsError
+from actors.files.errors import DatasetError
+from actors.files.trees import files_below
+from actors.learning.errors import UnreadablePictureError
 
 #: What a picture's file name may end in, in any case; how it is decoded depends on its content alone.
 PICTURE_EXTENSIONS: Final = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff")

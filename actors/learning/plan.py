@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Literal
 
-from actors.learning.data_roots import ANYWHERE, DataRoots
+from actors.files.data_roots import ANYWHERE, DataRoots
 
 #: The file in a training's output folder that holds its full state, to continue from.
 RESUME_STATE: Final = "last.ckpt"

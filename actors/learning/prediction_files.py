@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from actors.learning.files import write_atomically, write_text_atomically
+from actors.files.atomic import write_atomically, write_text_atomically
 
 PREDICTIONS_JSON: Final = "predictions.json"
 PREDICTIONS_CSV: Final = "predictions.csv"

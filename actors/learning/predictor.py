@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from actors.files.data_roots import ANYWHERE, DataRoots
 from actors.learning.classify_config import ClassifyConfig
-from actors.learning.data_roots import ANYWHERE, DataRoots
 from actors.learning.errors import GpuOutOfMemoryError, WeightsError
 from actors.learning.zoo import build_model, load_weights
 

@@ -10,8 +10,9 @@ from typing import BinaryIO
 
 import torch
 
-from actors.learning.errors import LearningError, WeightsNotFoundError
-from actors.learning.files import write_atomically
+from actors.files.atomic import write_atomically
+from actors.files.errors import WorkError
+from actors.learning.errors import WeightsNotFoundError
 
 _SOURCE = "https://download.pytorch.org/models/"
 #: Seconds without an answer after which the network counts as unreachable.
@@ -32,7 +33,7 @@ def pretrained_file(file_name: str, folder: Path | None = None) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, lambda file: _fetch(file_name, file))
-    except (OSError, LearningError) as error:
+    except (OSError, WorkError) as error:
         raise WeightsNotFoundError(
             f"pretrained weights {file_name} are not in {folder} and cannot be fetched from {_SOURCE}: {error}",
             f"Put {file_name} into {folder}, give weight_path, or set pretrained to false.",

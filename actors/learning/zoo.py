@@ -13,15 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from actors.files.data_roots import ANYWHERE, DataRoots
 from actors.learning import vision
 from actors.learning.catalog import MODELS, SUPPORTED_MODELS, Family, ModelSpec
-from actors.learning.data_roots import ANYWHERE, DataRoots
-from actors.learning.errors import (
-    ConfigError,
-    WeightsMismatchError,
-    WeightsNotFoundError,
-    WeightsUnreadableError,
-)
+from actors.learning.errors import ConfigError, WeightsMismatchError, WeightsNotFoundError, WeightsUnreadableError
 from actors.learning.pretrained import pretrained_file
 
 StateDict = dict[str, Tensor]

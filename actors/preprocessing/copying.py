@@ -10,9 +10,9 @@ import os
 from pathlib import Path
 from typing import Final
 
-from actors.learning.data_roots import ANYWHERE, DataRoots, OutsideRootsError
+from actors.files.atomic import output_error
+from actors.files.data_roots import ANYWHERE, DataRoots, OutsideRootsError
 from actors.learning.errors import UnreadablePictureError
-from actors.learning.files import output_error
 
 #: What says that the kernel or the file systems cannot do it in this way.
 _NOT_POSSIBLE: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})

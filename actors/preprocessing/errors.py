@@ -1,6 +1,6 @@
-"""What can go wrong in preprocessing beyond the errors of learning, whose family these join.
+"""What can go wrong in preprocessing beyond what every kind of work can meet (``files.errors``).
 
-LearningError
+WorkError
 ├── OutputTakenError          output_taken
 └── DatasetError
     ├── PictureFailedError    picture_failed (of one file; never ends a task)
@@ -8,10 +8,10 @@ LearningError
     └── RecordingError        recording_unknown
 """
 
-from actors.learning.errors import DatasetError, LearningError
+from actors.files.errors import DatasetError, WorkError
 
 
-class OutputTakenError(LearningError):
+class OutputTakenError(WorkError):
     """An output folder that holds something other than this run's own files."""
 
     code = "output_taken"

@@ -16,7 +16,8 @@ from pathlib import Path
 from threading import Event
 from typing import Final, Literal
 
-from actors.learning.errors import LearningError, UnreadablePictureError
+from actors.files.errors import WorkError
+from actors.learning.errors import UnreadablePictureError
 from actors.preprocessing.errors import AllFilesFailedError, PictureFailedError
 from actors.preprocessing.plan import Record, Surroundings
 from actors.preprocessing.run_folder import publish
@@ -52,7 +53,7 @@ class _Batch:
 
     finished: list[str]
     staged: list[tuple[Path, str]]
-    failures: list[tuple[str, LearningError]]
+    failures: list[tuple[str, WorkError]]
 
 
 @dataclass(slots=True)
@@ -177,7 +178,7 @@ def _make_batch(jobs: Sequence[FileJob], staging: Sequence[Sequence[Path]], make
     """Make the files of some jobs, until told to stop."""
     finished: list[str] = []
     staged: list[tuple[Path, str]] = []
-    failures: list[tuple[str, LearningError]] = []
+    failures: list[tuple[str, WorkError]] = []
     for job, paths in zip(jobs, staging, strict=True):
         if is_stopping.is_set():
             break

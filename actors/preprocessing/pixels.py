@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from actors.learning.data_roots import ANYWHERE, DataRoots, OutsideRootsError
+from actors.files.atomic import output_error
+from actors.files.data_roots import ANYWHERE, DataRoots, OutsideRootsError
 from actors.learning.errors import UnreadablePictureError
-from actors.learning.files import output_error
 from actors.learning.pictures import guarded_picture
 from actors.preprocessing.errors import PictureFailedError
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from actors.learning.data_roots import ANYWHERE, DataRoots
+from actors.files.data_roots import ANYWHERE, DataRoots
 from actors.learning.errors import ConfigError
 
 #: The augmentations by name, in the order of the default.

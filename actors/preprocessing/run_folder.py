@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from actors.learning.errors import OutputError
-from actors.learning.files import output_error
+from actors.files.atomic import output_error
+from actors.files.errors import OutputError
 from actors.preprocessing.errors import OutputTakenError
 from actors.preprocessing.plan import PublishAll, Surroundings
 from actors.preprocessing.sources import SourceTree

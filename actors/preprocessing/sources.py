@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from actors.learning.data_roots import ANYWHERE, DataRoots
-from actors.learning.errors import ConfigError, DatasetError
+from actors.files.data_roots import ANYWHERE, DataRoots
+from actors.files.errors import DatasetError
+from actors.learning.errors import ConfigError
 from actors.learning.pictures import PICTURE_EXTENSIONS, NoPicturesError
 
 #: The folders of a dataset that are worked on; a test part stays as it was recorded.

@@ -1,6 +1,6 @@
-"""What can be wrong with recordings and recipes, in the family of learning's errors, so that whoever runs the work tells it alike.
+"""What can be wrong with recordings and recipes, in the family of ``files.errors``.
 
-LearningError
+WorkError
 └── SignalError                    recording_failed
     ├── NoRecordingsError          no_recordings_found
     ├── RecordingFormatError       recording_format (of a kind that is not read)
@@ -14,10 +14,10 @@ LearningError
     └── SnrError                   snr_not_measurable
 """
 
-from actors.learning.errors import LearningError
+from actors.files.errors import WorkError
 
 
-class SignalError(LearningError):
+class SignalError(WorkError):
     """A recording or a recipe that cannot be worked with; the subclass tells why, and the message names the file or the field."""
 
     code = "recording_failed"

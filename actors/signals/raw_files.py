@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from actors.learning.data_roots import DataRoots, NoRegularFileError, OutsideRootsError
+from actors.files.data_roots import DataRoots, NoRegularFileError, OutsideRootsError
 from actors.signals.datatypes import Datatype, Samples
 from actors.signals.errors import BadSamplesError, UnreadableRecordingError
 

@@ -17,8 +17,8 @@ from typing import Final, Literal
 
 import numpy as np
 
-from actors.learning.data_roots import ANYWHERE, DataRoots
-from actors.learning.file_trees import files_below
+from actors.files.data_roots import ANYWHERE, DataRoots
+from actors.files.trees import files_below
 from actors.signals.contents import Annotation, Capture, Contents, Known
 from actors.signals.datatypes import Datatype, Samples, parse_datatype
 from actors.signals.errors import (

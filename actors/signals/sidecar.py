@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from actors.learning.data_roots import DataRoots
+from actors.files.data_roots import DataRoots
 from actors.signals.contents import Known
 from actors.signals.datatypes import Datatype
 from actors.signals.errors import RecordingMetadataError

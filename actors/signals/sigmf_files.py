@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from sigmf import schema
 
-from actors.learning.data_roots import DataRoots
+from actors.files.data_roots import DataRoots
 from actors.signals.contents import Annotation, Capture, Contents, Known
 from actors.signals.datatypes import Datatype, parse_datatype
 from actors.signals.errors import RecordingFormatError, RecordingMetadataError, UnreadableRecordingError

@@ -10,7 +10,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
-from actors.learning.data_roots import DataRoots
+from actors.files.data_roots import DataRoots
 from actors.signals.contents import Capture, Contents, Known
 from actors.signals.datatypes import Datatype
 from actors.signals.errors import RecordingFormatError, UnreadableRecordingError

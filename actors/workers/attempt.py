@@ -18,7 +18,8 @@ from actors.core.errors import ActorSystemError, LeaseExpiredError
 from actors.core.model import WorkKind
 from actors.core.tasks import TaskFault
 from actors.fence import FencedFolder
-from actors.learning.errors import RANK_LOST, LearningError
+from actors.files.errors import WorkError
+from actors.learning.errors import RANK_LOST
 from actors.lease_client import LeaseKeeper
 from actors.messages import AttemptOrder, AttemptResult
 from actors.paths import build_data_roots, check_still_inside
@@ -121,7 +122,7 @@ def _explain(error: BaseException, reporter: Reporter, roots: Sequence[Path]) ->
 
     Paths outside the data roots are the machine's own affair; the traceback in the worker's log has them.
     """
-    if isinstance(error, LearningError):
+    if isinstance(error, WorkError):
         fault = TaskFault(error.code, error.message, error.hint)
     elif isinstance(error, ActorSystemError):
         fault = TaskFault(error.code, str(error), "the attempt lost its right to go on; the task's history says why")

@@ -13,7 +13,7 @@ def run_inference_job(tools: Tools) -> AttemptResult:
     """Predict every picture of the source as ordered.
 
     Raises:
-        LearningError: what the user can put right.
+        WorkError: what the user can put right.
         StaleTokenError: a newer attempt has the output folder.
     """
     plan = build_plan(tools, tools.settle_on_device())

@@ -22,7 +22,7 @@ def run_preprocessing(tools: Tools) -> AttemptResult:
     """Split, augment or crop as ordered; what an earlier attempt has put in place stays as it is.
 
     Raises:
-        LearningError: what the user can put right.
+        WorkError: what the user can put right.
         StaleTokenError: a newer attempt has the output folder.
     """
     tools.settle_on_device()

@@ -22,7 +22,7 @@ def run_training(tools: Tools) -> AttemptResult:
     Of a gang, every rank's process calls this. Only the first one's says anything; the others' results are for themselves.
 
     Raises:
-        LearningError: what the user can put right.
+        WorkError: what the user can put right.
         StaleTokenError: a newer attempt has the output folder.
     """
     plan = build_plan(tools, tools.settle_on_device())

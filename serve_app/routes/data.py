@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from actors.access import Role
 from actors.core.errors import SubmissionError
-from actors.learning.data_roots import DataRoots, OutsideRootsError
+from actors.files.data_roots import DataRoots, OutsideRootsError
 from actors.paths import build_data_roots, resolve_existing
 from configs.settings import Settings
 from serve_app.access import SUBJECT, GuardedRoute, requires

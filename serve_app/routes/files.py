@@ -12,7 +12,7 @@ from starlette.responses import Response
 from actors.access import Role
 from actors.core.errors import SubmissionError
 from actors.core.tasks import Task
-from actors.learning.data_roots import DataRoots, OutsideRootsError
+from actors.files.data_roots import DataRoots, OutsideRootsError
 from actors.paths import build_data_roots
 from configs.settings import Settings
 from serve_app.access import requires

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
 from actors.core.tasks import PreprocessingType, TaskState
-from actors.learning.errors import LearningError
+from actors.files.errors import WorkError
 from actors.preprocessing.plan import BY_RECORDING, MAX_PATTERN_LENGTH, METHODS, check_group_by, check_methods
 from serve_app.schemas.fields import (
     MOST_PATH_LENGTH,
@@ -26,7 +26,7 @@ _RATIO_DIGITS = 9
 def _check_grouping(text: str) -> str:
     try:
         check_group_by(text)
-    except LearningError as error:
+    except WorkError as error:
         raise ValueError(str(error)) from None
     return text
 
@@ -98,7 +98,7 @@ class AugmentRequest(RequestModel):
     def _known_and_named_once(cls, value: list[str]) -> list[str]:
         try:
             check_methods(value)
-        except LearningError as error:
+        except WorkError as error:
             raise ValueError(str(error)) from None
         return value
 

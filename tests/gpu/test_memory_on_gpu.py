@@ -17,7 +17,7 @@ TRAINING = """
 import json, sys
 from pathlib import Path
 from actors.workers.gpu_memory import GpuMemory
-from actors.learning.errors import LearningError
+from actors.files.errors import WorkError
 from actors.learning.plan import TrainingPlan
 from actors.learning.training import train
 
@@ -33,7 +33,7 @@ plan = TrainingPlan(
 fault = ""
 try:
     train(plan, report=lambda _: None, should_stop=lambda: False)
-except LearningError as error:
+except WorkError as error:
     fault = f"{error.code}: {error.message}"
 peak = memory.peak()
 print(json.dumps({"fault": fault, "needed": peak.needed_bytes, "reserved": peak.reserved_bytes, "context": memory.context_bytes}))

@@ -5,7 +5,7 @@ import pytest
 
 import configs
 from actors.core.errors import SubmissionError
-from actors.learning.data_roots import DataRoots, OutsideRootsError
+from actors.files.data_roots import DataRoots, OutsideRootsError
 from actors.paths import build_data_roots, check_still_inside, resolve_existing, resolve_file, resolve_inside
 from configs.settings import Settings
 

@@ -8,7 +8,7 @@ from PIL import Image
 from actors.core.model import GIB, Device, DeviceKind, Lease, LeaseRequest, Portion, WorkKind
 from actors.core.tasks import PreprocessingType, Progress
 from actors.fence import FencedFolder
-from actors.learning.errors import LearningError
+from actors.files.errors import WorkError
 from actors.messages import AttemptOrder, GrantedLease, LeasePlace
 from actors.workers.gpu_memory import GpuMemory
 from actors.workers.preprocessing import run_preprocessing
@@ -128,7 +128,7 @@ def test_the_same_request_again_changes_nothing_and_counts_the_same(attempt, dat
 
 def test_an_output_folder_of_another_run_is_the_users_mistake(attempt, data):
     attempt(PreprocessingType.AUGMENT, AUGMENT, "dataset_path", data)
-    with pytest.raises(LearningError, match="seed"):
+    with pytest.raises(WorkError, match="seed"):
         attempt(PreprocessingType.AUGMENT, AUGMENT | {"seed": 2}, "dataset_path", data, token=2)
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from actors.files.errors import OutputError
 from actors.learning.annotate import annotate_picture, annotated_names
-from actors.learning.errors import OutputError, UnreadablePictureError
+from actors.learning.errors import UnreadablePictureError
 
 
 def names(*files: str) -> dict[str, str]:

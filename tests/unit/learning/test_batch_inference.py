@@ -12,10 +12,11 @@ import torch
 import yaml
 from PIL import Image
 
+from actors.files.atomic import move_into_place
+from actors.files.errors import OutputError, WorkError
 from actors.learning import batch_inference
 from actors.learning.batch_inference import AllPicturesUnreadableError, InferenceOutcome, InferencePlan, run_inference
-from actors.learning.errors import ConfigError, LearningError, OutputError, WeightsMismatchError
-from actors.learning.files import move_into_place
+from actors.learning.errors import ConfigError, WeightsMismatchError
 from actors.learning.pictures import NoPicturesError, decode_picture
 from actors.learning.plan import Stage
 from actors.learning.zoo import build_model
@@ -289,10 +290,10 @@ def test_a_refused_publication_ends_the_run(run, source):
     inference = run()
 
     def refuse(staged: Path, name: str) -> None:
-        raise LearningError("the lease is gone")
+        raise WorkError("the lease is gone")
 
     inference.publish = refuse
-    with pytest.raises(LearningError, match="lease"):
+    with pytest.raises(WorkError, match="lease"):
         inference()
     assert all(record.stage is None for record in inference.records)
 

@@ -15,6 +15,7 @@ from unittest.mock import patch
 import pytest
 import torch
 
+from actors.files.errors import DiskFullError, OutputError
 from actors.learning.checkpoint import (
     BackgroundWriter,
     ResumeState,
@@ -24,7 +25,7 @@ from actors.learning.checkpoint import (
     write_resume_state,
     write_tensors,
 )
-from actors.learning.errors import CheckpointError, DiskFullError, OutputError
+from actors.learning.errors import CheckpointError
 
 
 def content(data: bytes) -> Callable[[BinaryIO], None]:

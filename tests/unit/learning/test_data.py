@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from actors.files.errors import DiskFullError
 from actors.learning import data, vision
 from actors.learning.data import BatchSource, Decoding, PictureSet, batch_bounds, decode_pictures
-from actors.learning.errors import DiskFullError, UnreadablePictureError
+from actors.learning.errors import UnreadablePictureError
 from actors.learning.image_tree import ImageTree, scan_class_folders
 
 CPU = torch.device("cpu")

@@ -7,8 +7,8 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
+from actors.files.errors import DatasetError
 from actors.learning import vision
-from actors.learning.errors import DatasetError
 from actors.learning.image_tree import scan_class_folders, scan_dataset
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from actors.learning.errors import DatasetError, UnreadablePictureError
+from actors.files.errors import DatasetError
+from actors.learning.errors import UnreadablePictureError
 from actors.learning.pictures import (
     MAX_PICTURE_PIXELS,
     PICTURE_EXTENSIONS,

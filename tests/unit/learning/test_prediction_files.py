@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from actors.learning.errors import OutputError
+from actors.files.errors import OutputError
 from actors.learning.prediction_files import (
     COLUMNS,
     Prediction,

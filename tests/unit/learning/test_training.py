@@ -15,13 +15,12 @@ import torch
 import yaml
 from PIL import Image
 
+from actors.files.errors import DatasetError, DiskFullError
 from actors.learning import data, learner
 from actors.learning.checkpoint import read_resume_state
 from actors.learning.errors import (
     CheckpointError,
     ConfigError,
-    DatasetError,
-    DiskFullError,
     GpuOutOfMemoryError,
     TrainingDivergedError,
     UnreadablePictureError,

@@ -10,15 +10,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from actors.files.errors import WorkError
 from actors.learning.catalog import MODELS, SUPPORTED_MODELS, Family
-from actors.learning.errors import (
-    ConfigError,
-    LearningError,
-    WeightsError,
-    WeightsMismatchError,
-    WeightsNotFoundError,
-    WeightsUnreadableError,
-)
+from actors.learning.errors import ConfigError, WeightsError, WeightsMismatchError, WeightsNotFoundError, WeightsUnreadableError
 from actors.learning.vision import models as torchvision_models
 from actors.learning.zoo import build_model, head_width, load_weights
 
@@ -231,12 +225,12 @@ def test_pretrained_weights_that_arrive_damaged_are_refused(tmp_path: Path, monk
     assert list(hub.iterdir()) == []
 
 
-def _all_errors(kind: type[LearningError]) -> list[type[LearningError]]:
+def _all_errors(kind: type[WorkError]) -> list[type[WorkError]]:
     return [kind, *(found for sub in kind.__subclasses__() for found in _all_errors(sub))]
 
 
-@pytest.mark.parametrize("kind", _all_errors(LearningError))
-def test_errors_survive_pickling(kind: type[LearningError]) -> None:
+@pytest.mark.parametrize("kind", _all_errors(WorkError))
+def test_errors_survive_pickling(kind: type[WorkError]) -> None:
     error = pickle.loads(pickle.dumps(kind("what happened", "what to do")))  # noqa: S301 (our own bytes)
     assert (type(error), error.message, error.hint, error.code) == (kind, "what happened", "what to do", kind.code)
     assert str(error) == "what happened what to do"

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from actors.learning.errors import ConfigError, DatasetError
+from actors.files.errors import DatasetError
+from actors.learning.errors import ConfigError
 from actors.learning.pictures import open_picture
 from actors.preprocessing.augment import run_augment
 from actors.preprocessing.errors import AllFilesFailedError, OutputTakenError

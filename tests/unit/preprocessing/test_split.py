@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actors.fence import FencedFolder
-from actors.learning.data_roots import DataRoots
-from actors.learning.errors import ConfigError, DatasetError, UnreadablePictureError
+from actors.files.data_roots import DataRoots
+from actors.files.errors import DatasetError
+from actors.learning.errors import ConfigError, UnreadablePictureError
 from actors.preprocessing.copying import copy_file
 from actors.preprocessing.errors import OutputTakenError
 from actors.preprocessing.pixels import read_picture

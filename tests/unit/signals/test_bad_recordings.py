@@ -10,8 +10,8 @@ import tarfile
 import numpy as np
 import pytest
 
-from actors.learning.data_roots import DataRoots
-from actors.learning.errors import LearningError
+from actors.files.data_roots import DataRoots
+from actors.files.errors import WorkError
 from actors.signals import errors
 from actors.signals.errors import (
     BadSamplesError,
@@ -344,4 +344,4 @@ def test_integers_read_as_floating_point_are_noticed_with_the_remedy(tmp_path):
 def test_errors_keep_their_parts_between_processes_and_have_codes_of_their_own(error):
     copy = pickle.loads(pickle.dumps(error("what", "hint")))  # noqa: S301 - made here
     assert (type(copy), copy.message, copy.hint) == (error, "what", "hint")
-    assert error is LearningError or error.code != LearningError.code
+    assert error is WorkError or error.code != WorkError.code

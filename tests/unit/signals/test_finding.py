@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.learning.errors import DatasetError
+from actors.files.errors import DatasetError
 from actors.signals.errors import NoRecordingsError
 from actors.signals.recording import find_recordings, open_recording
 from tests.unit.signals.recordings import sigmf_meta, write_sigmf

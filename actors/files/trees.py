@@ -8,7 +8,7 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from actors.learning.errors import DatasetError
+from actors.files.errors import DatasetError
 
 
 def files_below(folder: Path, excluded: Collection[Path] = ()) -> Iterator[Path]:

@@ -12,7 +12,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import ClassVar, Final
 
-from actors.learning.errors import LearningError
+from actors.files.errors import WorkError
 
 #: Where Linux tells the path of an open file; elsewhere its name is resolved once more.
 _OPEN_FILES: Final = "/proc/self/fd"
@@ -20,7 +20,7 @@ _OPEN_FILES: Final = "/proc/self/fd"
 _READ_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-class OutsideRootsError(LearningError):
+class OutsideRootsError(WorkError):
     """A file or folder outside the data roots, or in a part of them that is closed."""
 
     code: ClassVar[str] = "path_forbidden"

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from actors.learning.data_roots import ANYWHERE, DataRoots, NoRegularFileError, OutsideRootsError
-from actors.learning.errors import DatasetError, UnreadablePictureError
+from actors.files.data_roots import ANYWHERE, DataRoots, NoRegularFileError, OutsideRootsError
+from actors.files.errors import DatasetError
+from actors.learning.errors import UnreadablePictureError
 from actors.learning.image_tree import scan_class_folders
 from actors.learning.pictures import decode_picture, find_pictures
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from actors.learning.errors import DiskFullError, OutputError
+from actors.files.errors import DiskFullError, OutputError
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 #: What the mask of a usual process leaves of an ordinary file's rights; temporary files are born with 0600.
