@@ -1,16 +1,27 @@
-"""Cuts samples in memory into a recipe's frames.
+"""Cuts recordings into a recipe's frames: samples in memory, or files of any size, of which a frame at a time is read.
 
-Owns what happens at a recording's end. It must not import torch, and knows nothing of files.
+Owns where frames lie, what happens at a recording's end, and that a frame read alone equals the same frame of the whole
+recording resampled at once. It must not import torch.
 """
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from actors.signals.contents import Capture
+from actors.signals.errors import RecordingTooShortError
 from actors.signals.recipe import Recipe
+from actors.signals.recording import Recording
+from actors.signals.resample import plan_resampling, resample_part
+
+Samples = NDArray[np.complex64]
 
 
-def cut_frames(samples: NDArray[np.complex64], recipe: Recipe) -> NDArray[np.complex64]:
+def cut_frames(samples: Samples, recipe: Recipe) -> Samples:
     """Cut a recording at the recipe's rate into frames, which share its memory where no zeros have to be added.
 
     Returns:
@@ -24,3 +35,102 @@ def cut_frames(samples: NDArray[np.complex64], recipe: Recipe) -> NDArray[np.com
     missing = recipe.frame_samples - len(samples)
     whole = np.pad(samples, (0, missing)) if missing > 0 else samples
     return sliding_window_view(whole, recipe.frame_samples)[:: starts.step]
+
+
+@dataclass(frozen=True, slots=True)
+class FramePlace:
+    """Where a frame lies in its recording, in the recording's own samples."""
+
+    first: int
+    #: Samples of the recording; behind them, zeros fill the frame.
+    count: int
+    start_s: float
+    duration_s: float
+    #: Hz; None where nobody tells.
+    center_frequency: float | None
+
+
+class RecordingFrames(Sequence[FramePlace]):
+    """The frames of one recording by a recipe. Nothing is in memory but what ``read`` returns; threads may share it.
+
+    A frame lies within one capture: across a change of frequency or a gap there is no spectrum.
+    """
+
+    def __init__(self, recording: Recording, recipe: Recipe) -> None:
+        """Lay out the frames.
+
+        Raises:
+            ResamplingError: The recording's rate is not the recipe's and cannot or may not be brought to it.
+            RecordingTooShortError: No capture holds a frame, and the recipe refuses to pad.
+        """
+        self.recording, self.recipe = recording, recipe
+        self.resampling = plan_resampling(recording.sample_rate, recipe)
+        #: The captures that hold frames, and where frames start in each, at the recipe's rate.
+        self._captures: list[tuple[Capture, range]] = []
+        self.short_captures = 0
+        for capture in recording.captures:
+            self._add(capture)
+        if not self._captures:
+            longest = max(self.resampling.output_length(capture.count) for capture in recording.captures)
+            raise RecordingTooShortError(
+                f"{recording.path} has {longest} samples in one piece, a frame {recipe.frame_samples} "
+                f"({recipe.frame_duration_s:g} s at {recipe.sample_rate:g} S/s)",
+                'Use a longer recording, a recipe with a shorter frame_duration_s, or short="pad".',
+            )
+
+    def _add(self, capture: Capture) -> None:
+        try:
+            starts = self.recipe.frame_starts(self.resampling.output_length(capture.count))
+        except RecordingTooShortError:
+            self.short_captures += 1
+        else:
+            self._captures.append((capture, starts))
+
+    def __len__(self) -> int:
+        """Count the frames."""
+        return sum(len(starts) for _, starts in self._captures)
+
+    @overload
+    def __getitem__(self, index: int) -> FramePlace: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[FramePlace]: ...
+    def __getitem__(self, index: int | slice) -> FramePlace | Sequence[FramePlace]:
+        """Tell where a frame lies."""
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        capture, start = self._locate(index)
+        up, down = self.resampling.up, self.resampling.down
+        first = start * down // up
+        count = min(-(-self.recipe.frame_samples * down // up), capture.count - first)
+        rate = self.recording.sample_rate
+        return FramePlace(capture.first + first, count, (capture.first + first) / rate, count / rate, capture.center_frequency)
+
+    def __iter__(self) -> Iterator[FramePlace]:
+        """Go over the places in order."""
+        return (self[index] for index in range(len(self)))
+
+    def read(self, index: int) -> Samples:
+        """Read a frame: ``recipe.frame_samples`` samples at the recipe's rate.
+
+        Raises:
+            UnreadableRecordingError: The file is gone, or was cut off meanwhile.
+            BadSamplesError: One of its samples is NaN or infinite.
+        """
+        capture, start = self._locate(index)
+        wanted = self.recipe.frame_samples
+
+        def read(first: int, count: int) -> Samples:
+            return self.recording.read(capture.first + first, count)
+
+        there = min(wanted, self.resampling.output_length(capture.count) - start)
+        samples = resample_part(read, capture.count, self.resampling, first=start, count=there)
+        return np.pad(samples, (0, wanted - there)) if there < wanted else samples
+
+    def _locate(self, index: int) -> tuple[Capture, int]:
+        """Find a frame's capture, and its start there at the recipe's rate."""
+        left = index if index >= 0 else index + len(self)
+        for capture, starts in self._captures:
+            if 0 <= left < len(starts):
+                return capture, starts[left]
+            left -= len(starts)
+        raise IndexError(f"frame {index} of {len(self)}")

@@ -5,6 +5,9 @@ registry reads recipes in a process that has none.
 """
 
 import math
+import reprlib
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal, Self, TypedDict, Unpack, get_args
 
@@ -25,10 +28,21 @@ _MOST_POINTS: Final = 65_536
 #: Values of the text fields.
 _CHOICES: Final = {"pipeline": Pipeline, "window": Window, "short": Short, "scaling": Scaling, "colour_map": ColourMap}
 #: What each pipeline is, apart from what may be chosen.
-_FIXED: Final[dict[str, dict[str, object]]] = {
+_FIXED: Final[dict[str, dict[str, Any]]] = {
     "P1": {"window": "hamming", "overlap": 0.5, "scaling": "log_magnitude", "dynamic_range_db": None, "colour_map": "jet"},
     "P2": {"window": "hanning", "overlap": 0.0, "scaling": "log_magnitude", "dynamic_range_db": None, "colour_map": "jet"},
     "native": {"window": "hann", "scaling": "db_over_noise_floor", "colour_map": "grey", "picture_size": None},
+}
+
+#: RFUAV's waterfall: transforms of 256 points, as many as make 0.1 s of 100 MS/s, a picture every 150 of them.
+_P2_POINTS: Final = 256
+_P2_ROWS: Final = 39_063
+_P2_STEP_ROWS: Final = 150
+#: What is usual where one may choose, apart from the frame's length and step.
+_USUAL: Final[dict[str, dict[str, Any]]] = {
+    "P1": {"nfft": 1024, "short": "refuse", "picture_size": (1920, 1440), "allow_resampling": True},
+    "P2": {"nfft": _P2_POINTS, "short": "refuse", "picture_size": (3000, 1800), "allow_resampling": True},
+    "native": {"nfft": 1024, "overlap": 0.5, "dynamic_range_db": 50.0, "short": "pad", "allow_resampling": True},
 }
 
 
@@ -118,8 +132,8 @@ class Recipe:
         cls,
         sample_rate: float = 100e6,
         *,
-        rows: int = 39_063,
-        step_rows: int = 150,
+        rows: int = _P2_ROWS,
+        step_rows: int = _P2_STEP_ROWS,
         picture_size: tuple[int, int] = (3000, 1800),
         **policy: Unpack[RecordingPolicy],
     ) -> Self:
@@ -132,15 +146,14 @@ class Recipe:
             picture_size: RFUAV draws 3000 x 1800, RFUAV-server 1920 x 1440.
             **policy: As the fields of these names; short recordings are refused and others resampled by default.
         """
-        points = 256
         return cls(
             pipeline="P2",
             sample_rate=sample_rate,
             window="hanning",
-            nfft=points,
+            nfft=_P2_POINTS,
             overlap=0.0,
-            frame_duration_s=rows * points / sample_rate,
-            frame_step_s=step_rows * points / sample_rate,
+            frame_duration_s=rows * _P2_POINTS / sample_rate,
+            frame_step_s=step_rows * _P2_POINTS / sample_rate,
             short=policy.get("short", "refuse"),
             scaling="log_magnitude",
             dynamic_range_db=None,
@@ -176,6 +189,31 @@ class Recipe:
             picture_size=None,
             allow_resampling=choices.get("allow_resampling", True),
         )
+
+    @classmethod
+    def of(cls, choices: object, *, sample_rate: float | None = None) -> Self:
+        """Complete what somebody chose: ``pipeline``, and any other field; what is missing or null is usual for the pipeline.
+
+        What ``to_dict`` made is a choice too, of everything.
+
+        Args:
+            choices: JSON values by the names of the fields, with or without ``version``.
+            sample_rate: Where the choices name none: that of the recordings. There is no usual rate.
+
+        Raises:
+            RecipeError: A field is unknown, or its value cannot be used; or nobody tells the sample rate.
+        """
+        values = _readable(choices, {item.name for item in fields(cls)})
+        chosen = {name: value for name, value in values.items() if value is not None}
+        pipeline = chosen.get("pipeline")
+        if not isinstance(pipeline, str) or pipeline not in get_args(Pipeline):
+            raise _wrong("pipeline", pipeline, f"Use one of {', '.join(get_args(Pipeline))}.")
+        rate = chosen.setdefault("sample_rate", sample_rate)
+        if rate is None:
+            raise RecipeError("the recipe has no sample_rate", "Give it in the recipe, in samples per second, such as 100e6.")
+        if not _is_number(rate) or rate <= 0:
+            raise _wrong("sample_rate", rate, "Use a number of samples per second above 0.")
+        return cls(**_FIXED[pipeline] | _usual_frame(pipeline, rate, chosen) | _USUAL[pipeline] | chosen)
 
     @property
     def hop(self) -> int:
@@ -220,20 +258,44 @@ class Recipe:
         Raises:
             RecipeError: It is of another version, has unknown keys, lacks some, or a value cannot be used.
         """
-        if not isinstance(content, dict):
-            raise _wrong("recipe", content, "Give a JSON object, as the model card holds it.")
-        values = dict(content)
-        version = values.pop("version", None)
-        if version != RECIPE_VERSION or isinstance(version, bool):
-            raise _wrong("version", version, f"This program reads version {RECIPE_VERSION}.")
         names = {item.name for item in fields(cls)}
-        if strangers := sorted(map(str, values.keys() - names)):
-            raise _wrong(strangers[0], values[strangers[0]], f"It is no field of a recipe; known are {', '.join(sorted(names))}.")
+        if not isinstance(content, dict) or "version" not in content:
+            raise RecipeError(
+                f"the recipe is {reprlib.repr(content)}", "Give a JSON object with a version, as the model card holds it."
+            )
+        values = _readable(content, names)
         if missing := sorted(names - values.keys()):
             raise RecipeError(f"the recipe has no field {missing[0]}", "Use a recipe that is whole, as the model card holds it.")
-        if isinstance(values["picture_size"], list):
-            values["picture_size"] = tuple(values["picture_size"])
         return cls(**values)
+
+
+def _readable(content: object, names: AbstractSet[str]) -> dict[str, Any]:
+    """Take the fields out of JSON values.
+
+    Raises:
+        RecipeError: It is no object, of another version, or has unknown keys.
+    """
+    if not isinstance(content, Mapping):
+        raise RecipeError(f"the recipe is {reprlib.repr(content)}", "Give a JSON object, as the model card holds it.")
+    values = dict(content)
+    version = values.pop("version", RECIPE_VERSION)
+    if version != RECIPE_VERSION or isinstance(version, bool):
+        raise _wrong("version", version, f"This program reads version {RECIPE_VERSION}.")
+    if strangers := sorted(map(str, values.keys() - names)):
+        raise _wrong(strangers[0], values[strangers[0]], f"It is no field of a recipe; known are {', '.join(sorted(names))}.")
+    if isinstance(values.get("picture_size"), list):
+        values["picture_size"] = tuple(values["picture_size"])
+    return values
+
+
+def _usual_frame(pipeline: str, rate: float, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell a frame's usual duration, and the usual step of the duration that is chosen."""
+    if pipeline == "P2":
+        return {"frame_duration_s": _P2_ROWS * _P2_POINTS / rate, "frame_step_s": _P2_STEP_ROWS * _P2_POINTS / rate}
+    duration = chosen.get("frame_duration_s", 0.1)
+    # What is no number is refused with the other fields.
+    step = duration * (0.5 if pipeline == "P1" else 1.0) if _is_number(duration) else duration
+    return {"frame_duration_s": 0.1, "frame_step_s": step}
 
 
 def _whole_samples(amount: float) -> int:
@@ -242,7 +304,7 @@ def _whole_samples(amount: float) -> int:
 
 
 def _wrong(field: str, value: object, remedy: str) -> RecipeError:
-    return RecipeError(f"the recipe's {field} is {value!r}", remedy)
+    return RecipeError(f"the recipe's {field} is {reprlib.repr(value)}", remedy)
 
 
 def _check_choices(recipe: Recipe) -> None:

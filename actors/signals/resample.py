@@ -4,9 +4,10 @@ Owns when that is refused. It must not import torch, and knows nothing of files.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -99,6 +100,28 @@ def resample_stream(chunks: Iterable[Samples], plan: Resampling) -> Iterator[Sam
         yield _resampled(held, plan, taps, slice(past, len(held)))
 
 
+def resample_part(read: Callable[[int, int], Samples], total: int, plan: Resampling, *, first: int, count: int) -> Samples:
+    """Compute a part of what comes out, reading only the samples that it depends on.
+
+    Args:
+        read: Takes the first sample and how many.
+        total: Samples that there are.
+        plan: The change of rate.
+        first: Of the samples that come out, the first wanted.
+        count: How many are wanted; with ``first`` at most ``plan.output_length(total)``.
+    """
+    if not plan.is_needed:
+        return read(first, count)
+    reach = _reach(plan)
+    # Pieces start at multiples of ``down``, where outputs fall on inputs.
+    begin = max(0, first // plan.up * plan.down - reach)
+    end = min(total, -(-(first + count) * plan.down // plan.up) + reach)
+    whole = signal.resample_poly(read(begin, end - begin), plan.up, plan.down, window=_filter(plan))
+    skipped = first - begin * plan.up // plan.down
+    part: Samples = whole[skipped : skipped + count].astype(np.complex64, copy=False)
+    return part
+
+
 def _resampled(samples: Samples, plan: Resampling, taps: NDArray[np.float32], wanted: slice) -> Samples:
     """Resample a stretch and keep what belongs to a part of it, which starts at a multiple of ``down``."""
     whole: Samples = signal.resample_poly(samples, plan.up, plan.down, window=taps)
@@ -106,6 +129,7 @@ def _resampled(samples: Samples, plan: Resampling, taps: NDArray[np.float32], wa
     return whole[first : first + plan.output_length(wanted.stop - wanted.start)].astype(np.complex64, copy=False)
 
 
+@cache
 def _filter(plan: Resampling) -> NDArray[np.float32]:
     """Design the low-pass at the lower of the two band edges, ten of its periods to both sides."""
     fastest = max(plan.up, plan.down)

@@ -12,11 +12,11 @@ from serve_app.schemas.fields import (
     PathText,
     PlainName,
     Priority,
-    RequestModel,
     ResponseModel,
     TaskId,
     Timestamp,
 )
+from serve_app.schemas.recipe import RecipeRequest, RecordingFields
 
 #: Of one batch.
 MOST_SOURCES = 1_000
@@ -24,12 +24,12 @@ MOST_SOURCES = 1_000
 BasePathText = Annotated[PathText, StringConstraints(max_length=MOST_PATH_LENGTH - 8)]
 
 
-class InferenceRequest(RequestModel):
+class InferenceRequest(RecordingFields):
     """Which model predicts which file or folder."""
 
     cfg_path: PathText = Field(description="classification YAML of the model")
     weight_path: PathText = Field(description=".pth or .safetensors file of the weights")
-    source_path: PathText = Field(description="a picture, or a folder of them")
+    source_path: PathText = Field(description="a picture, an IQ recording, or a folder of them")
     save_path: Annotated[PathText | None, EmptyMeansNone] = Field(
         None, description="folder of the results; by default results/<task_id> in the first data root"
     )
@@ -37,6 +37,9 @@ class InferenceRequest(RequestModel):
     device: DeviceName = Field("cuda", description="cpu, cuda (the least loaded GPU) or cuda:N")
     task_id: Annotated[TaskId | None, EmptyMeansNone] = Field(None, description="the caller's own id; made here if absent")
     priority: Priority = 3
+    recipe: RecipeRequest | None = Field(
+        None, description="how pictures are made of IQ, for weights whose model card and configuration do not tell"
+    )
 
 
 class LegacyInferenceRequest(InferenceRequest):
@@ -45,7 +48,7 @@ class LegacyInferenceRequest(InferenceRequest):
     model_config = ConfigDict(extra="allow")
 
 
-class BatchInferenceRequest(RequestModel):
+class BatchInferenceRequest(RecordingFields):
     """One inference for each source, all with the same model."""
 
     cfg_path: PathText = Field(description="classification YAML of the model")
@@ -57,6 +60,7 @@ class BatchInferenceRequest(RequestModel):
     )
     device: DeviceName = Field("cuda", description="cpu, cuda (the least loaded GPU) or cuda:N")
     priority: Priority = 3
+    recipe: RecipeRequest | None = Field(None, description="as of a single inference")
 
 
 class BatchResponse(ResponseModel):

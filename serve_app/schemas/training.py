@@ -14,9 +14,9 @@ from serve_app.schemas.fields import (
     PathText,
     PlainName,
     Priority,
-    RequestModel,
     TaskId,
 )
+from serve_app.schemas.recipe import RadioAugmentationRequest, RecipeRequest, RecordingFields
 
 
 def _check_model(name: str) -> str:
@@ -30,12 +30,12 @@ def _check_model(name: str) -> str:
 ModelName = Annotated[str, AfterValidator(_check_model), Field(json_schema_extra={"enum": list(SUPPORTED_MODELS)})]
 
 
-class TrainingRequest(RequestModel):
+class TrainingRequest(RecordingFields):
     """What to train, on what, where. Upper bounds only keep out what no machine could do."""
 
     model: ModelName = Field(description="one of the supported models of /api/v1/info")
     num_classes: int = Field(ge=1, le=100_000, description="width of the head; at least the number of class folders")
-    train_path: PathText = Field(description="folder with one folder of pictures for each class")
+    train_path: PathText = Field(description="folder with one folder of pictures, or of IQ recordings, for each class")
     val_path: PathText = Field(description="the same, for validation")
     save_path: PathText = Field(description="folder that the files are written to")
     name: Annotated[PlainName | None, EmptyMeansNone] = Field(None, description="sub-folder of save_path")
@@ -69,6 +69,8 @@ class TrainingRequest(RequestModel):
     resume_from: Annotated[TaskId | None, EmptyMeansNone] = Field(
         None, description="the training to continue from its last checkpoint"
     )
+    recipe: RecipeRequest | None = Field(None, description="how pictures are made of IQ; for recordings it must be chosen")
+    augmentation: RadioAugmentationRequest | None = Field(None, description="changes of IQ while training; recordings only")
 
     @field_validator("image_size")
     @classmethod
