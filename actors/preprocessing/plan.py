@@ -22,6 +22,8 @@ BY_FILE: Final = "file"
 #: Characters of a regular expression as ``group_by``; enough for a name, and little to hide a trap in.
 MAX_PATTERN_LENGTH: Final = 200
 
+SplitFiles = Literal["copy", "link"]
+
 
 @dataclass(frozen=True, slots=True)
 class SplitPlan:
@@ -36,6 +38,8 @@ class SplitPlan:
     #: ``recording``, ``file`` or a regular expression whose first group is the recording.
     group_by: str
     threads: int
+    #: ``link``: the parts hold hard links to the pictures, where the file systems can.
+    files: SplitFiles = "copy"
     #: What may be read; links that lead out of it are not followed.
     roots: DataRoots = ANYWHERE
 

@@ -46,6 +46,7 @@ def split_plan(tools: Tools) -> SplitPlan:
         val_ratio=request["val_ratio"],
         seed=request["seed"],
         group_by=request["group_by"],
+        files=request.get("files", "copy"),
         threads=tools.threads,
         roots=build_data_roots(tools.settings),
     )

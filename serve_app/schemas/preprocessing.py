@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, f
 
 from actors.core.tasks import PreprocessingType, TaskState
 from actors.files.errors import WorkError
-from actors.preprocessing.plan import BY_RECORDING, MAX_PATTERN_LENGTH, METHODS, check_group_by, check_methods
+from actors.preprocessing.plan import BY_RECORDING, MAX_PATTERN_LENGTH, METHODS, SplitFiles, check_group_by, check_methods
 from serve_app.schemas.fields import (
     MOST_PATH_LENGTH,
     Description,
@@ -56,6 +56,9 @@ class SplitRequest(RequestModel):
         "itself; else a regular expression whose first group, found in the path below the class folder, is the recording",
     )
     seed: Seed = 0
+    files: SplitFiles = Field(
+        "copy", description="link: hard links, which take no time and no room; who edits one of the two files edits both"
+    )
     task_id: OwnId = Field(None, description="the caller's own id; made here if absent")
     description: Description = ""
 

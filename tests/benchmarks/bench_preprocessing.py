@@ -29,7 +29,7 @@ from actors.preprocessing import augment as augmenting
 from actors.preprocessing import split as splitting
 from actors.preprocessing.augmentations import augment, generator_for
 from actors.preprocessing.pixels import Pixels
-from actors.preprocessing.plan import METHODS, AugmentPlan, SplitPlan
+from actors.preprocessing.plan import METHODS, AugmentPlan, SplitFiles, SplitPlan
 from actors.preprocessing.sources import list_tree
 
 Variant = Callable[[Path], None]
@@ -110,8 +110,8 @@ def one_by_one(dataset: Path, change: Callable[[Pixels, str, Generator], Pixels]
     return run
 
 
-def ours_splitting(source: Path, threads: int) -> Variant:
-    plan = SplitPlan(source, source, 0.8, None, 1, "recording", threads)
+def ours_splitting(source: Path, threads: int, files: SplitFiles = "copy") -> Variant:
+    plan = SplitPlan(source, source, 0.8, None, 1, "recording", threads, files)
 
     def run(output: Path) -> None:
         fenced = FencedFolder(output, 1)
@@ -199,6 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         variants = {
             f"ours, {options.threads} threads": ours_splitting(many, options.threads),
             "ours, 1 thread": ours_splitting(many, 1),
+            f"ours, {options.threads} threads, links": ours_splitting(many, options.threads, "link"),
             "one by one": copying_one_by_one(many),
         }
         compare(f"split {len(list_tree(many).files)} files", variants, folder, options.rounds)

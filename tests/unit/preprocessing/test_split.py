@@ -1,5 +1,6 @@
 """A split keeps recordings whole, is the same for the same seed, and can be taken up again."""
 
+import errno
 import json
 import tempfile
 from dataclasses import replace
@@ -13,7 +14,7 @@ from actors.fence import FencedFolder
 from actors.files.data_roots import DataRoots
 from actors.files.errors import DatasetError
 from actors.learning.errors import ConfigError, UnreadablePictureError
-from actors.preprocessing.copying import copy_file
+from actors.preprocessing.copying import copy_file, link_file
 from actors.preprocessing.errors import OutputTakenError
 from actors.preprocessing.pixels import read_picture
 from actors.preprocessing.plan import SplitPlan
@@ -226,3 +227,35 @@ def test_a_file_exchanged_for_a_link_after_it_was_listed_is_not_copied(tmp_path)
     with pytest.raises(UnreadablePictureError, match="outside the data roots"):
         read_picture(taken, roots=DataRoots.of([source]))
     assert not (tmp_path / "copy").exists()
+
+
+def test_links_share_the_pictures_and_copies_do_not(tmp_path, run):
+    source = fill(tmp_path / "in", FLIGHTS)
+    run(run_split, plan_of(source, tmp_path / "linked", files="link"))
+    run(run_split, plan_of(source, tmp_path / "copied"))
+    assert tree_of(tmp_path / "linked") | {"preprocessing.json": b""} == tree_of(tmp_path / "copied") | {"preprocessing.json": b""}
+    inodes = {path.stat().st_ino for path in source.rglob("*.jpg")}
+    assert {path.stat().st_ino for path in (tmp_path / "linked").rglob("*.jpg")} == inodes
+    assert not {path.stat().st_ino for path in (tmp_path / "copied").rglob("*.jpg")} & inodes
+
+
+def test_where_files_cannot_be_shared_they_are_copied(tmp_path, monkeypatch):
+    source = tmp_path / "a.jpg"
+    source.write_bytes(b"picture")
+
+    def refuse(*_args, **_kwargs):
+        raise OSError(errno.EXDEV, "two file systems")
+
+    monkeypatch.setattr("os.link", refuse)
+    link_file(source, tmp_path / "b.jpg")
+    assert (tmp_path / "b.jpg").read_bytes() == b"picture"
+    assert source.stat().st_nlink == 1
+
+
+def test_no_link_is_made_to_what_lies_outside_the_roots(tmp_path):
+    (tmp_path / "root").mkdir()
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "root" / "a.jpg").symlink_to(tmp_path / "secret")
+    with pytest.raises(UnreadablePictureError, match="outside the data roots"):
+        link_file(tmp_path / "root" / "a.jpg", tmp_path / "root" / "b.jpg", roots=DataRoots.of([tmp_path / "root"]))
+    assert not (tmp_path / "root" / "b.jpg").exists()
