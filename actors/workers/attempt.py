@@ -27,7 +27,13 @@ from actors.presence import own_presence
 from actors.process_group import kill_members, lead_own_group
 from actors.redaction import hide_paths
 from actors.workers.gpu_memory import GpuMemory
-from actors.workers.process import blank_gpus_for_cpu_work, choose_thread_count, set_thread_count, yield_to_serving
+from actors.workers.process import (
+    blank_gpus_for_cpu_work,
+    choose_thread_count,
+    keep_freed_memory,
+    set_thread_count,
+    yield_to_serving,
+)
 from actors.workers.reporter import Reporter
 from actors.workers.tools import Tools
 from configs.settings import Settings
@@ -90,6 +96,7 @@ class AttemptActor:
         threads = settings.torch_threads or choose_thread_count(order.granted)
         blank_gpus_for_cpu_work(order.granted)
         set_thread_count(threads)
+        keep_freed_memory()
         yield_to_serving()
         roots = build_data_roots(settings)
         check_still_inside(order.resolved, roots)
