@@ -49,6 +49,7 @@ ENVIRONMENT_NAMES: Mapping[str, str] = {
     "RFUAV_AUDIT_ENTRIES": "audit_entries",
     "RFUAV_PICTURE_CACHE_MB": "picture_cache_mb",
     "RFUAV_MAX_UPLOAD_MB": "max_upload_mb",
+    "RFUAV_MAX_LOG_STREAMS": "max_log_streams",
 }
 
 
@@ -96,6 +97,7 @@ class Settings(BaseModel):
         2048, ge=1, description="memory in MB for decoded pictures of one training; beyond, a file is used"
     )
     max_upload_mb: int = Field(2048, ge=1, description="megabytes that one uploaded file may have")
+    max_log_streams: int = Field(2000, ge=1, le=4000, description="most open log streams of one key, or of all callers without one")
 
     @field_validator("cors_origins", "host_names", "data_roots", mode="before")
     @classmethod

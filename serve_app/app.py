@@ -55,7 +55,7 @@ def create_app(ports: Ports, settings: Settings, *, feed: LogFeed | None = None)
     Args:
         ports: the rest of the system.
         settings: as loaded.
-        feed: how logs are read for viewers; by default over ``ports.logs``.
+        feed: how logs are read for viewers; by default over ``ports``.
     """
     app = Application(
         title=settings.app_name,
@@ -63,7 +63,7 @@ def create_app(ports: Ports, settings: Settings, *, feed: LogFeed | None = None)
         description="Train and run models that recognise drones.",
         lifespan=_until_all_is_noted,
     )
-    app.state.service = Service(ports, settings, feed or LogFeed(ports.logs), CpuMeter(), RequestTally())
+    app.state.service = Service(ports, settings, feed or LogFeed(ports.logs, ports.tasks), CpuMeter(), RequestTally())
     for router in ROUTERS:
         app.include_router(router)
     install_error_handlers(app)

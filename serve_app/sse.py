@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 from starlette.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from actors.core.tasks import Task
 from actors.messages import LogSlice
@@ -32,13 +32,19 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class EventStream(StreamingResponse):
-    """A stream that closes its source at once when the viewer goes, wherever it stands."""
+    """A stream that closes its source at once when the viewer goes, wherever it stands. Counts as open from its first byte on."""
 
     media_type = "text/event-stream"
 
     def __init__(self, service: Service, task_id: str, after: int, *, key_id: str = "") -> None:
         self._events = follow_log(service, task_id, after, key_id=key_id)
+        self._place = service.feed.viewing(key_id, service.settings.max_log_streams)
         super().__init__(self._events, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream. Raises RequestRefusedError, before anything is sent, where the caller has too many."""
+        with self._place:
+            await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
         """Send the events one by one; nothing is read ahead of what the viewer takes."""
@@ -49,17 +55,16 @@ class EventStream(StreamingResponse):
 async def follow_log(service: Service, task_id: str, after: int, *, key_id: str = "") -> AsyncGenerator[bytes, None]:
     """Yield a task's log from a position until its end, as events; no further than to the end of the viewer's key."""
     viewer = _Viewer(service, task_id, after, key_id)
-    with service.feed.viewing():
-        try:
+    try:
+        page = await viewer.next_page()
+        yield page.events or COMMENT
+        while not page.is_complete and not viewer.is_stranded(page):
             page = await viewer.next_page()
             yield page.events or COMMENT
-            while not page.is_complete and not await viewer.is_stranded(page):
-                page = await viewer.next_page()
-                yield page.events or COMMENT
-            if not page.has_final_record:
-                yield _data(_final_record(await service.ports.tasks.get(task_id)))
-        except Exception as error:  # noqa: BLE001 - an edge: the viewer must be told, and this is the only way left
-            yield _data(_error_record(error))
+        if not page.has_final_record:
+            yield _data(_final_record(await service.ports.tasks.get(task_id)))
+    except Exception as error:  # noqa: BLE001 - an edge: the viewer must be told, and this is the only way left
+        yield _data(_error_record(error))
 
 
 async def answer_array(service: Service, task_id: str, after: int) -> StreamingResponse:
@@ -87,7 +92,6 @@ class _Viewer:
         self._door = service.door
         self._key_id = key_id
         self._feed = service.feed
-        self._tasks = service.ports.tasks
         self._task_id = task_id
         self._after = after
         self._failures = 0
@@ -106,22 +110,18 @@ class _Viewer:
             self._failures += 1
             if self._failures > MOST_FAILURES:
                 raise
-            await asyncio.sleep(error.retry_after_s)
-            return LogPage(b"", self._after, is_complete=False, has_final_record=False)
+            await asyncio.sleep(min(error.retry_after_s, self._feed.pace.retry_s))
+            return LogPage(b"", self._after)
         if not self._door.still_knows(self._key_id):
             raise refuse_unknown("the key of this stream was revoked")
         self._failures, self._after = 0, page.last_seq
         return page
 
-    async def is_stranded(self, page: LogPage) -> bool:
-        """Whether the task had ended one idle page ago already, yet its log does not say so, and never will.
-
-        Raises:
-            TaskNotFoundError: the task was deleted meanwhile.
-        """
+    def is_stranded(self, page: LogPage) -> bool:
+        """Whether the task had ended one idle page ago already, yet its log does not say so, and never will."""
         if page.events or self._failures:
             return False
-        was_ended, self._is_ended = self._is_ended, (await self._tasks.get(self._task_id)).state.is_final
+        was_ended, self._is_ended = self._is_ended, page.is_after_end
         return was_ended and self._is_ended
 
 

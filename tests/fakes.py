@@ -146,9 +146,20 @@ class FakeLogs:
         self.waiting = 0
         #: Raised by the next reads, one each.
         self.failures: list[Exception] = []
+        self._answers = asyncio.Event()
+        self.answer_again()
+
+    def hang(self) -> None:
+        """Let reads wait until ``answer_again``."""
+        self._answers.clear()
+
+    def answer_again(self) -> None:
+        """End what ``hang`` began."""
+        self._answers.set()
 
     async def read(self, task_id: str, *, after: int, limit: int = 1000, wait_s: float = 0.0) -> LogSlice:
         self.calls.append((task_id, after))
+        await self._answers.wait()
         if self.failures:
             raise self.failures.pop(0)
         if wait_s:

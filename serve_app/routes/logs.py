@@ -24,7 +24,7 @@ LOG_RESPONSES: dict[int | str, dict[str, Any]] = {
         "model": list[LogRecord],
         "content": {EventStream.media_type: {"schema": {"type": "string"}}},
     },
-    **error_responses(400, 404, 422, 503),
+    **error_responses(400, 404, 422, 429, 503),
 }
 
 

@@ -9,7 +9,7 @@ from configs.settings import Settings
 from serve_app.app import create_app
 from serve_app.context import Ports, Service
 from serve_app.cpu_meter import CpuMeter
-from serve_app.log_feed import LogFeed
+from serve_app.log_feed import LogFeed, Pace
 from tests.fakes import START, FakeAccess, FakeHealth, FakeLogs, FakeResources, FakeTasks, make_device_view
 
 BASE_URL = "http://127.0.0.1:8000"
@@ -51,8 +51,8 @@ def settings():
 
 
 @pytest.fixture
-def feed(logs):
-    return LogFeed(logs, poll_s=0.05)
+def feed(logs, tasks):
+    return LogFeed(logs, tasks, Pace(poll_s=0.05, turn_s=0))
 
 
 @pytest.fixture(scope="session")

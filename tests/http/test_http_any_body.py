@@ -40,7 +40,7 @@ def app():
 async def post(app, path, body):
     tasks, logs = FakeTasks(), FakeLogs()
     app.state.service = Service(
-        Ports(tasks, logs, FakeResources(), FakeHealth(), FakeAccess()), Settings(), LogFeed(logs), CpuMeter()
+        Ports(tasks, logs, FakeResources(), FakeHealth(), FakeAccess()), Settings(), LogFeed(logs, tasks), CpuMeter()
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         return await client.post(path, content=json.dumps(body), headers={"content-type": "application/json"})

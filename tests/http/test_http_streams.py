@@ -5,9 +5,11 @@ import asyncio
 import pytest
 from pydantic import TypeAdapter
 
+from actors.access import Role
 from actors.core.errors import TaskNotFoundError
 from actors.core.tasks import TaskFault
-from serve_app.log_feed import LogFeed
+from configs.settings import Settings
+from serve_app.log_feed import VIEWERS_PER_TURN, LogFeed, Pace
 from serve_app.ports import NotReadyError
 from serve_app.schemas.tasks import LogRecord
 from serve_app.sse import MOST_FAILURES
@@ -82,6 +84,20 @@ class TestFraming:
             assert await viewer.next_event() == (None, None, "still here")
             await end(logs, tasks)
             assert len(await viewer.rest()) == 1
+
+    async def test_a_stream_sends_comments_while_the_log_hub_hangs(self, app, logs, tasks):
+        app.state.service.feed.pace = Pace(poll_s=0.01, answer_s=0.01, retry_s=0)
+        logs.hang()
+        async with open_stream(app, LOGS) as viewer:
+            assert await viewer.next_event() == (None, None, "still here")
+            assert await viewer.next_event() == (None, None, "still here")
+            logs.answer_again()
+            await end(logs, tasks)
+            assert len(await viewer.rest()) == 1
+
+    def test_no_stream_is_silent_for_longer_than_the_contract_says(self):
+        pace = Pace()
+        assert pace.poll_s + pace.answer_s + pace.retry_s < 15
 
     @pytest.mark.parametrize("path", ["/api/v2/training/t1/logs", "/api/v2/train/t1/logs", "/api/v1/train/t1/logs"])
     async def test_trainings_have_the_same_stream_at_old_and_new_routes(self, app, logs, tasks, path):
@@ -172,8 +188,8 @@ class TestEnds:
 
 class TestSharing:
     @pytest.fixture
-    def feed(self, logs):
-        return LogFeed(logs, poll_s=60)
+    def feed(self, logs, tasks):
+        return LogFeed(logs, tasks, Pace(poll_s=60, turn_s=0))
 
     async def test_viewers_at_the_same_line_share_one_call(self, app, logs, tasks, feed):
         async with open_stream(app, LOGS) as first, open_stream(app, LOGS) as second:
@@ -184,6 +200,42 @@ class TestSharing:
             assert sorted(logs.calls) == [("t1", 0), ("t1", 1)]
             await end(logs, tasks)
             assert await first.rest() == await second.rest()
+
+    async def test_what_is_written_while_a_line_is_handed_out_comes_to_all_with_one_call(self, logs, feed):
+        async def watch(after):
+            page = await feed.next_page("t1", after)
+            return page, await feed.next_page("t1", page.last_seq)
+
+        watching = [asyncio.create_task(watch(0)) for _ in range(3 * VIEWERS_PER_TURN)]
+        await until(lambda: logs.waiting == 1)
+        await logs.write("t1", make_line("one"))
+        await until(lambda: ("t1", 1) in logs.calls)
+        await logs.write("t1", make_line("two"))
+        pages = await asyncio.gather(*watching)
+        assert {(first.last_seq, second.last_seq) for first, second in pages} == {(1, 2)}
+        assert logs.calls == [("t1", 0), ("t1", 1)]
+
+    async def test_viewers_are_served_some_at_a_time(self, logs, tasks):
+        feed = LogFeed(logs, tasks, Pace(turn_s=60))
+        waiting = [asyncio.create_task(feed.next_page("t1", 0)) for _ in range(VIEWERS_PER_TURN + 1)]
+        await until(lambda: logs.waiting == 1)
+        await logs.write("t1", make_line("one"))
+        await until(lambda: waiting[-2].done())
+        assert not waiting[-1].done()
+        waiting[-1].cancel()
+
+    async def test_an_idle_log_costs_one_look_at_its_task_for_all_viewers(self, logs, tasks, monkeypatch):
+        looks = []
+        look = tasks.get
+
+        async def get(task_id):
+            looks.append(task_id)
+            return await look(task_id)
+
+        monkeypatch.setattr(tasks, "get", get)
+        feed = LogFeed(logs, tasks, Pace(poll_s=0.01, turn_s=0))
+        pages = await asyncio.gather(*(feed.next_page("t1", 0) for _ in range(5)))
+        assert (looks, {page.is_after_end for page in pages}) == (["t1"], {False})
 
     async def test_a_viewer_that_does_not_read_keeps_nobody_waiting(self, app, logs, tasks):
         async with open_stream(app, LOGS) as slow, open_stream(app, LOGS) as quick:
@@ -227,6 +279,33 @@ class TestSharing:
         async with open_stream(app, LOGS):
             await until(lambda: feed.viewers == 1)
             assert (await client.get("/api/v1/health")).json()["active_log_streams"] == 1
+
+
+class TestLimit:
+    @pytest.fixture
+    def settings(self):
+        return Settings(max_log_streams=2)
+
+    async def test_streams_beyond_the_limit_are_refused_until_one_ends(self, app, client, feed):
+        async with open_stream(app, LOGS):
+            async with open_stream(app, LOGS):
+                await until(lambda: feed.viewers == 2)
+                refused = await client.get(LOGS)
+                assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
+                assert "RFUAV_MAX_LOG_STREAMS" in refused.json()["message"]
+                assert int(refused.headers["retry-after"]) > 0
+                assert (await client.get(f"{LOGS}?format=json")).status_code == 200
+            await until(lambda: feed.viewers == 1)
+            async with open_stream(app, LOGS) as viewer:
+                await until(lambda: viewer.status == 200)
+
+    async def test_each_key_has_a_limit_of_its_own(self, app, client, feed, keys):
+        viewer, operator = keys[Role.VIEWER], keys[Role.OPERATOR]
+        async with open_stream(app, LOGS, x_api_key=viewer), open_stream(app, LOGS, x_api_key=viewer):
+            await until(lambda: feed.viewers == 2)
+            assert (await client.get(LOGS, headers={"X-API-Key": viewer})).status_code == 429
+            async with open_stream(app, LOGS, x_api_key=operator) as other:
+                await until(lambda: other.status == 200)
 
 
 class TestArray:
