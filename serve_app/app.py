@@ -7,15 +7,18 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
 
 from configs.settings import Settings
 from serve_app.access import security_schemes
 from serve_app.context import Ports, Service
 from serve_app.cpu_meter import CpuMeter
+from serve_app.document import DocumentAnswer
 from serve_app.http_errors import install_error_handlers
 from serve_app.key_gate import KeyGate, OpenPaths
 from serve_app.log_feed import LogFeed
 from serve_app.methods import HeadAsGet
+from serve_app.plain_paths import PlainPaths
 from serve_app.request_meter import RequestMeter, RequestTally
 from serve_app.routes import access, data, files, inference, metrics, preprocessing, resources, system, tasks, training, waiting
 from serve_app.security import AnswerHeaders, HostGate, OriginGate
@@ -40,13 +43,22 @@ LAST_ENTRIES_S = 2.0
 
 
 class Application(FastAPI):
-    """The application, whose OpenAPI document also tells how keys are sent."""
+    """The application, whose OpenAPI document also tells how keys are sent, and is written once."""
+
+    def setup(self) -> None:
+        """Add the documentation; the document itself before FastAPI's own route for it, which would write it for each request."""
+        self.add_route("/openapi.json", DocumentAnswer(self.openapi).answer, include_in_schema=False)
+        super().setup()
 
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
         document = super().openapi()
         document.setdefault("components", {})["securitySchemes"] = security_schemes()
         return document
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The layers, with the headers around them all: an error inside of any layer is answered outside of those that were added."""
+        return AnswerHeaders(super().build_middleware_stack())
 
 
 def create_app(ports: Ports, settings: Settings, *, feed: LogFeed | None = None) -> FastAPI:
@@ -62,6 +74,7 @@ def create_app(ports: Ports, settings: Settings, *, feed: LogFeed | None = None)
         version=settings.version,
         description="Train and run models that recognise drones.",
         lifespan=_until_all_is_noted,
+        redirect_slashes=False,
     )
     app.state.service = Service(ports, settings, feed or LogFeed(ports.logs, ports.tasks), CpuMeter(), RequestTally())
     for router in ROUTERS:
@@ -91,8 +104,8 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
         )
     app.add_middleware(OriginGate, origins=settings.cors_origins)
     app.add_middleware(HostGate, names=(settings.host, *settings.host_names))
-    app.add_middleware(AnswerHeaders)
-    app.add_middleware(RequestMeter, tally=app.state.service.requests)  # the outermost: what a gate refuses counts too
+    app.add_middleware(RequestMeter, tally=app.state.service.requests)  # outside of the gates: what they refuse counts too
+    app.add_middleware(PlainPaths)  # the outermost: all others see the same path
 
 
 @asynccontextmanager

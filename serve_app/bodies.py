@@ -16,6 +16,7 @@ from pydantic_core import to_json
 
 from serve_app.access import SUBJECT, GuardedRoute, Handler
 from serve_app.http_errors import RequestRefusedError, error_responses
+from serve_app.schemas.fields import is_task_id
 
 MOST_BODY_BYTES = 1_000_000
 #: Of all objects in a body; about 30 ms of checks where all are wrong.
@@ -42,7 +43,13 @@ class JsonAnswer(Response):
 
 
 class JsonRequest(Request):
-    """A request whose body is read up to the limit, and as JSON in the strict sense."""
+    """A request whose body is read up to the limit, and as JSON in the strict sense.
+
+    Attributes:
+        named_task: the task that its body names, once it was read; "" if none, or none that could be one.
+    """
+
+    named_task = ""
 
     async def body(self) -> bytes:
         """The body. Raises RequestRefusedError: 413 as soon as it is known to be too large, 400 where it never ends."""
@@ -65,13 +72,17 @@ class JsonRequest(Request):
         """The body's value. Raises RequestRefusedError: 400 where it is no JSON, 413 where it has too many fields."""
         try:
             text = (await self.body()).decode("utf-8-sig")
-            return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_FieldCount().make_object)
+            value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_FieldCount().make_object)
         except UnicodeDecodeError as error:
             raise _not_json(f"it is not UTF-8 text (byte {error.start})") from None
         except RecursionError:
             raise _not_json("it is nested too deeply") from None
         except ValueError as error:
             raise _not_json(str(error)) from None
+        task_id = value.get("task_id") if isinstance(value, dict) else None
+        if isinstance(task_id, str) and is_task_id(task_id):
+            self.named_task = task_id
+        return value
 
 
 class _FieldCount:
@@ -104,7 +115,12 @@ class JsonRoute(GuardedRoute):
                 return await handle(request)
             _check_media_type(request)
             _check_size(announced_size(request))
-            response = await handle(JsonRequest(request.scope, request.receive))
+            asked = JsonRequest(request.scope, request.receive)
+            try:
+                response = await handle(asked)
+            except Exception:
+                request.scope[SUBJECT] = asked.named_task
+                raise
             request.scope[SUBJECT] = getattr(response, "subject", "")
             return response
 

@@ -1,16 +1,22 @@
 """What every route may use: the ports, the settings, and the little that lives in this process."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 from fastapi import Depends, Request
 
+from actors.messages import ComponentHealth
 from configs.settings import Settings
 from serve_app.cpu_meter import CpuMeter
 from serve_app.key_gate import Door
 from serve_app.log_feed import LogFeed
 from serve_app.ports import AccessPort, HealthPort, LogsPort, ResourcesPort, TasksPort
 from serve_app.request_meter import RequestTally
+from serve_app.shared_answer import SharedAnswer
+
+#: How old the state of the components may be for callers without a key, who could ask as often as they like.
+BRIEF_HEALTH_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +40,12 @@ class Service:
     cpu: CpuMeter
     requests: RequestTally = field(default_factory=RequestTally)
     door: Door = field(init=False)
+    brief_health: SharedAnswer[Mapping[str, ComponentHealth]] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the door over the same ports; frozen fields can only be set like this."""
+        """Make what stands on the same ports; frozen fields can only be set like this."""
         object.__setattr__(self, "door", Door(self.ports.access))
+        object.__setattr__(self, "brief_health", SharedAnswer(self.ports.health.components, BRIEF_HEALTH_S))
 
 
 async def service_of(request: Request) -> Service:

@@ -13,6 +13,7 @@ from actors.presence import announce
 from configs.settings import Settings
 from serve_app.app import create_app
 from serve_app.ray_ports import build_ray_ports
+from serve_app.security import AnswerHeaders
 from serve_app.serve_headers import WithoutOrders
 
 #: Open log streams count as requests; hundreds of viewers must not keep others out.
@@ -49,7 +50,8 @@ def _guard_the_port() -> None:
     start = replica.start_asgi_http_server
 
     async def start_with_reuse(app: ASGIApp, *args: Any, **options: Any) -> Any:
-        return await start(WithoutOrders(app), *args, **(options | {"enable_so_reuseport": True}))
+        # The headers here are for what Serve answers by itself.
+        return await start(AnswerHeaders(WithoutOrders(app)), *args, **(options | {"enable_so_reuseport": True}))
 
     replica.start_asgi_http_server = start_with_reuse
 

@@ -72,6 +72,8 @@ CODE_OF_STATUS: Mapping[int, str] = {
 RETRY_AFTER_S: Mapping[type[Exception], int] = {LineFullError: 30, StoreUnavailableError: 30}
 INVALID = HTTPStatus.UNPROCESSABLE_ENTITY
 MOST_FIELD_ERRORS = 100
+#: Where the cursors of all lists are sent.
+CURSOR = ("query", "cursor")
 MOST_ECHOED_CHARACTERS = 200
 
 
@@ -120,6 +122,11 @@ def describe_error(error: Exception) -> HttpFault:
     if isinstance(error, ActorSystemError):
         return _describe_domain_error(error)
     return HttpFault(500, "internal_error", "an error inside the service; its log tells more")
+
+
+def wrong_cursor(cursor: str | None) -> RequestValidationError:
+    """The error of a cursor that no page gave."""
+    return RequestValidationError([{"type": "invalid_cursor", "loc": CURSOR, "msg": "", "input": cursor}])
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -183,8 +190,12 @@ def _describe_invalid_fields(errors: Sequence[Mapping[str, Any]]) -> HttpFault:
 
 def _describe_field(error: Mapping[str, Any]) -> dict[str, Any]:
     loc = [each if isinstance(each, int) else each[:MOST_ECHOED_CHARACTERS] for each in error["loc"]]
-    described = _field_error(loc, error["msg"].removeprefix("Value error, "), error["type"])
     given = error.get("input")
+    message = error["msg"].removeprefix("Value error, ")
+    if tuple(loc) == CURSOR:  # what it must look like concerns nobody but the list
+        shown = repr(given) if _is_plain(given) else "this"
+        message = f"{shown} is no place in this list; send next_cursor of the page before, or nothing for the first page"
+    described = _field_error(loc, message, error["type"])
     return described | {"input": given} if _is_plain(given) else described
 
 

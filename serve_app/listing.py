@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from actors.files.data_roots import DataRoots, OutsideRootsError
-from serve_app.http_errors import RequestRefusedError
+from serve_app.http_errors import wrong_cursor
 
 
 class EntryKind(StrEnum):
@@ -52,7 +52,7 @@ def list_folder(folder: Path, roots: DataRoots, *, cursor: str | None, limit: in
     """One page of a folder, by name, and the cursor of the next page.
 
     Raises:
-        RequestRefusedError: the cursor is none of ours.
+        RequestValidationError: the cursor is none of ours.
         OSError: the folder cannot be read.
     """
     after = decode_cursor(cursor)
@@ -67,7 +67,7 @@ def list_files(folder: Path, roots: DataRoots, *, cursor: str | None, limit: int
     """One page of the regular files below a folder, by path, and the cursor of the next page. Links and what is closed are left out.
 
     Raises:
-        RequestRefusedError: the cursor is none of ours.
+        RequestValidationError: the cursor is none of ours.
     """
     after = PurePosixPath(decode_cursor(cursor)).parts
     open_paths = (path for path in _paths_after(folder, after) if roots.holds(folder / path))
@@ -97,11 +97,11 @@ def encode_cursor(name: str) -> str:
 
 
 def decode_cursor(cursor: str | None) -> str:
-    """The name to go on after; empty for the first page. Raises RequestRefusedError."""
+    """The name to go on after; empty for the first page. Raises RequestValidationError."""
     try:
         return os.fsdecode(base64.b64decode((cursor or "").encode("ascii"), altchars=b"-_", validate=True))
     except (binascii.Error, UnicodeEncodeError):
-        raise RequestRefusedError(400, "invalid_cursor", "the cursor must be next_cursor of the page before") from None
+        raise wrong_cursor(cursor) from None
 
 
 def _paths_after(folder: Path, after: tuple[str, ...]) -> Iterator[PurePosixPath]:

@@ -52,6 +52,8 @@ SUBMIT_S = 60.0
 PING_S = 2.0
 #: Decoded tasks that are kept; the largest page holds 1,000.
 DECODED_TASKS = 2_048
+#: Tasks that are decoded between two looks at what else came in.
+DECODED_PER_TURN = 50
 #: An actor that was killed is back after about this time.
 RESTART_PAUSE_S = 1.0
 
@@ -137,7 +139,12 @@ class RayTasks:
     async def list_page(self, query: TaskQuery) -> TaskPage:
         """See TasksPort."""
         page = cast("EncodedPage", await self._supervisor.ask("list_page", query))
-        return TaskPage(tuple(map(self._decode, page.tasks)), page.next_cursor)
+        tasks: list[Task] = []
+        for number, encoded in enumerate(page.tasks, 1):
+            tasks.append(self._decode(encoded))
+            if number % DECODED_PER_TURN == 0:
+                await asyncio.sleep(0)
+        return TaskPage(tuple(tasks), page.next_cursor)
 
     async def end(self, task_id: str, mode: EndMode) -> Task:
         """See TasksPort."""

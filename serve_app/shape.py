@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from actors.core.model import GIB, DeviceKind, WorkKind
+from actors.core.model import GIB, DeviceKind
 from actors.core.tasks import LeaseView, PreprocessingType, Task, TaskFault, TaskState
 from actors.core.units import fraction_from_units
-from actors.messages import LogLine, TaskPage
+from actors.messages import LogLine
 from serve_app.schemas.inference import BatchStatusResponse
 from serve_app.schemas.preprocessing import PreprocessingResponse
 from serve_app.schemas.tasks import (
@@ -21,7 +21,6 @@ from serve_app.schemas.tasks import (
     StateChangeBody,
     TaskActionResponse,
     TaskHistoryResponse,
-    TaskListResponse,
     TaskResponse,
 )
 
@@ -93,23 +92,6 @@ def preprocessing_response(task: Task) -> PreprocessingResponse:
         stats=task.progress.stats,
         created_at=timestamp(task.submitted_at),
         updated_at=timestamp(task.updated_at),
-    )
-
-
-def task_list_response(page: TaskPage) -> TaskListResponse:
-    """One page of tasks by kind of work, in the page's order."""
-    by_work: dict[WorkKind, list[TaskResponse]] = {work: [] for work in WorkKind}
-    for task in page.tasks:
-        by_work[task.submission.work].append(task_response(task))
-    training, inference, preprocessing = (by_work[work] for work in (WorkKind.TRAINING, WorkKind.INFERENCE, WorkKind.PREPROCESSING))
-    return TaskListResponse(
-        training_tasks=training,
-        inference_tasks=inference,
-        preprocessing_tasks=preprocessing,
-        total_training=len(training),
-        total_inference=len(inference),
-        total_preprocessing=len(preprocessing),
-        next_cursor=page.next_cursor,
     )
 
 

@@ -313,8 +313,11 @@ class FakeHealth:
 
     def __init__(self) -> None:
         self.states = dict.fromkeys(("accountant", "supervisor", "log_hub", "store"), "healthy") | {"predictor": "not_deployed"}
+        #: How often somebody asked.
+        self.looks = 0
 
     async def components(self) -> Mapping[str, ComponentHealth]:
+        self.looks += 1
         return {name: ComponentHealth(state, 1.25, START) for name, state in self.states.items()}
 
 

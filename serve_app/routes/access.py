@@ -68,7 +68,8 @@ async def read_audit(
 ) -> Response:
     """Who asked for which change, newest first."""
     page = await service.ports.access.read_audit(cursor, limit)
-    return JsonAnswer(AuditResponse(entries=[_entry_response(entry) for entry in page.entries], next_cursor=page.next_cursor))
+    next_cursor = None if page.next_cursor is None else str(page.next_cursor)
+    return JsonAnswer(AuditResponse(entries=[_entry_response(entry) for entry in page.entries], next_cursor=next_cursor))
 
 
 @router.post("/api/v2/stream-tickets", response_model=StreamTicketResponse, responses=error_responses(400, 404, 413, 415, 422, 503))

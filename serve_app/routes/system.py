@@ -31,7 +31,7 @@ from serve_app.shape import timestamp
 from serve_app.shape_resources import device_limits, device_usage, gpus, package_version, running_count
 
 router = APIRouter(route_class=JsonRoute, tags=["system"])
-FEATURES = ("training", "inference jobs", "batch inference", "preprocessing", "live logs", "device leases", "limits at run time")
+FEATURES = ("training", "inference", "batch inference", "preprocessing", "live logs", "device leases", "limits at run time")
 #: Without these no task can be taken or kept.
 VITAL_COMPONENTS = frozenset({"accountant", "supervisor", "store"})
 _NOTHING_KNOWN = ResourceView(at=0.0, devices=(), waiting=0, oldest_wait_s=0.0)
@@ -57,7 +57,7 @@ async def get_root(request: Request, service: ServiceDep) -> Response:
 async def get_health(request: Request, service: ServiceDep) -> Response:
     """Whether every part answers. Always 200: the body tells. Without a key, where one is needed, it tells no more than that."""
     if caller_of(request).role is None:
-        return JsonAnswer(_brief_health(await service.ports.health.components()))
+        return JsonAnswer(_brief_health(await service.brief_health.get()))
     components, view = await asyncio.gather(service.ports.health.components(), _view_if_ready(service))
     answer = HealthResponse(
         status=overall_status(components),

@@ -11,14 +11,15 @@ from actors.access import Role
 from actors.core.tasks import EndMode, PreprocessingType, TaskState
 from actors.messages import TaskQuery
 from serve_app.access import requires
-from serve_app.bodies import JsonAnswer, JsonRoute
+from serve_app.bodies import JSON_TYPE, JsonAnswer, JsonRoute
 from serve_app.context import ServiceDep
 from serve_app.http_errors import error_responses
 from serve_app.routes.logs import LOG_RESPONSES, LogWishDep, answer_log
 from serve_app.routes.lookup import find_task, require_task_id
 from serve_app.schemas.fields import EmptyMeansNone
 from serve_app.schemas.tasks import TaskActionResponse, TaskHistoryResponse, TaskListResponse, TaskResponse
-from serve_app.shape import action_response, task_history_response, task_list_response, task_response
+from serve_app.shape import action_response, task_history_response, task_response
+from serve_app.task_list import task_list_json
 
 router = APIRouter(route_class=JsonRoute, tags=["tasks"])
 TASK_ERRORS = error_responses(400, 404, 415, 422, 503)
@@ -38,7 +39,7 @@ class TaskType(StrEnum):
     SPECTROGRAM = "spectrogram"
 
 
-@router.get("/api/v2/tasks", response_model=TaskListResponse, responses=error_responses(400, 404, 422, 503))
+@router.get("/api/v2/tasks", response_model=TaskListResponse, responses=error_responses(400, 422, 503))
 @requires(Role.VIEWER)
 async def list_tasks(
     service: ServiceDep,
@@ -49,7 +50,7 @@ async def list_tasks(
 ) -> Response:
     """Tasks, newest first."""
     page = await service.ports.tasks.list_page(TaskQuery(status, task_type and task_type.value, limit, cursor))
-    return JsonAnswer(task_list_response(page))
+    return Response(await task_list_json(page), media_type=JSON_TYPE)
 
 
 @router.get("/api/v2/tasks/{task_id}", response_model=TaskResponse, responses=TASK_ERRORS)

@@ -58,7 +58,8 @@ async def set_priority(task_id: str, request: PriorityRequest, service: ServiceD
     """Give a waiting task another place in the line."""
     require_task_id(task_id)
     await service.ports.tasks.set_priority(task_id, request.priority)
-    return JsonAnswer(action_response(task_id, f"priority is {request.priority} now"))
+    answer = action_response(task_id, f"priority is {request.priority} now")
+    return JsonAnswer(answer, subject=f"{task_id}: priority {request.priority}")
 
 
 def _draft(request: ExplainRequest, settings: Settings) -> Submission:

@@ -77,4 +77,4 @@ class AuditResponse(ResponseModel):
     """A page of the audit log, newest first."""
 
     entries: list[AuditEntryResponse]
-    next_cursor: int | None
+    next_cursor: str | None

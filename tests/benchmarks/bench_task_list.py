@@ -1,11 +1,11 @@
 """What a list of 100 tasks costs on its way from the supervisor's memory to the bytes of the answer, without any network."""
 
+import asyncio
 import pickle
 import time
 from collections.abc import Callable
 from statistics import median
 
-from pydantic_core import to_json
 from ray import cloudpickle
 
 from actors.core.model import GIB, Lease, Portion
@@ -15,8 +15,8 @@ from actors.core.tasks import Progress, Submission, Task
 from actors.messages import TaskPage
 from configs.settings import Settings
 from serve_app.schemas.training import TrainingRequest
-from serve_app.shape import task_list_response
 from serve_app.submissions import training_submission
+from serve_app.task_list import task_list_json
 
 ROUNDS = 50
 NAMES = (
@@ -58,11 +58,10 @@ def milliseconds(work: Callable[[], object]) -> float:
 def main() -> None:
     page = TaskPage(tuple(make_running_task(number) for number in range(100)), None)
     message = pickle.dumps(page, 5)
-    answer = task_list_response(page)
+    answer = asyncio.run(task_list_json(page))
     print(f"write the actor's message  {milliseconds(lambda: cloudpickle.dumps(page)):7.2f} ms  ({len(message)} bytes)")
     print(f"read the actor's message   {milliseconds(lambda: pickle.loads(message)):7.2f} ms")  # noqa: S301 - our own bytes
-    print(f"shape the answer           {milliseconds(lambda: task_list_response(page)):7.2f} ms")
-    print(f"write the answer           {milliseconds(lambda: to_json(answer)):7.2f} ms  ({len(to_json(answer))} bytes)")
+    print(f"write the answer           {milliseconds(lambda: asyncio.run(task_list_json(page))):7.2f} ms  ({len(answer)} bytes)")
 
 
 if __name__ == "__main__":

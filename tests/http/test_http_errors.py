@@ -1,5 +1,6 @@
 """The table from errors to answers, the Host check, and what only the framework knows of."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import httpx
@@ -7,6 +8,7 @@ import pytest
 
 from actors.core import errors
 from actors.core.errors import ActorSystemError, SubmissionError
+from configs.settings import Settings
 from serve_app.app import create_app
 from serve_app.context import Ports
 from serve_app.http_errors import describe_error
@@ -70,11 +72,28 @@ async def test_who_may_try_again_is_told_when(client, tasks):
     assert [answer.headers["retry-after"] for answer in answers] == ["30", "30", "7"]
 
 
+@pytest.mark.parametrize(
+    "path", ["/api/v2/tasks", "/api/v2/data", "/api/v2/tasks/t1/files", "/api/v2/inference/i1/results", "/api/v2/audit"]
+)
+async def test_a_wrong_cursor_is_the_same_error_in_all_lists(client, tasks, path, tmp_path, app):
+    app.state.service = replace(app.state.service, settings=Settings(data_roots=(tmp_path,)))
+    (tmp_path / "out").mkdir()
+    await client.post("/api/v2/training/start", json=bodies.training(task_id="t1", save_path="out"))
+    await client.post("/api/v2/inference/start", json=bodies.inference(task_id="i1"))
+    answer = await client.get(path, params={"cursor": "wröng", "path": "."})
+    (field,) = ErrorResponse(**answer.json()).detail
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_field")
+    assert (field.loc, field.input) == (["query", "cursor"], "wröng")
+    assert field.msg == "'wröng' is no place in this list; send next_cursor of the page before, or nothing for the first page"
+
+
 async def test_a_fault_of_ours_tells_nothing_of_the_inside(client, tasks):
     tasks.refusals = [ZeroDivisionError("secret")]
     answer = await client.post("/api/v2/training/start", json=bodies.training())
     assert (answer.status_code, ErrorResponse(**answer.json()).code) == (500, "internal_error")
     assert "secret" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-frame-options"] == "DENY"
 
 
 async def test_errors_of_leases_are_never_the_clients_fault():
@@ -118,10 +137,18 @@ async def test_head_of_a_stream_ends_at_once(client, tasks):
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
 
 
-async def test_a_slash_at_the_end_leads_to_the_route(client):
-    answer = await client.get("/api/v2/tasks/?limit=5")
-    assert (answer.status_code, answer.headers["location"]) == (307, "http://127.0.0.1:8000/api/v2/tasks?limit=5")
-    assert (await client.get("/api/v2/tasks/", follow_redirects=True)).status_code == 200
+@pytest.mark.parametrize("path", ["/api/v2/train", "/api/v1/train", "/api/v2/training/start"])
+async def test_a_slash_too_many_is_answered_as_if_it_were_not_there(client, tasks, path):
+    answer = await client.post(f"{path}/", json=bodies.training(task_id="t1"))
+    assert (answer.status_code, answer.json()["task_id"]) == (200, "t1")
+    assert (await client.get("/api/v2/tasks/?limit=5")).json()["total_training"] == 1
+    assert tasks.queries[-1].limit == 5
+
+
+@pytest.mark.parametrize("path", ["/api/v2/nothing/", "/api/v2/tasks//", "/api/v2/training/start//"])
+async def test_a_slash_leads_to_no_route_that_is_not_there(client, path):
+    answer = await client.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
 class TestHost:

@@ -107,7 +107,7 @@ class TestRoles:
         assert GuardedRoute("/new", endpoint).access.role is Role.ADMIN
 
     async def test_unknown_routes_and_methods_are_told_only_to_those_with_a_key(self, client, keys):
-        assert [(await client.get(path)).status_code for path in ("/api/v9/no", "/api/v1/health/")] == [401] * 2
+        assert [(await client.get(path)).status_code for path in ("/api/v9/no", "/api/v2/tasks/")] == [401] * 2
         assert (await client.put("/api/v2/tasks")).status_code == 401
         viewer = sent(keys[Role.VIEWER])
         assert (await client.get("/api/v9/no", headers=viewer)).status_code == 404
@@ -218,6 +218,11 @@ class TestKeys:
         assert {each.state for each in brief.components.values()} == {"healthy", "not_deployed"}
         HealthResponse(**(await client.get("/api/v1/health", headers=sent(keys[Role.VIEWER]))).json())
 
+    @pytest.mark.usefixtures("keys")
+    async def test_strangers_who_ask_often_share_one_look_at_the_components(self, client, health):
+        answers = await asyncio.gather(*(client.get("/api/v1/health") for _ in range(5)))
+        assert ({answer.status_code for answer in answers}, health.looks) == ({200}, 1)
+
 
 class TestAudit:
     async def entries(self, client, access, keys, count):
@@ -241,7 +246,7 @@ class TestAudit:
         batch = entries[4].subject
         assert [(entry.name, entry.action, entry.subject, entry.status) for entry in reversed(entries)] == [
             ("the operator", "submit", "t1", 200),
-            ("the operator", "set_priority", "t1", 200),
+            ("the operator", "set_priority", "t1: priority 1", 200),
             ("the operator", "submit_batch", batch, 200),
             ("the operator", "cancel", "t1", 200),
             ("the operator", "cancel", "t1", 404),
@@ -251,6 +256,14 @@ class TestAudit:
         assert len(batch) == 36
         assert {entry.address for entry in entries} == {"127.0.0.1"}
         assert entries[0].key_id == keys[Role.ADMIN].split("_")[1]
+
+    async def test_a_refused_submission_is_named_by_the_id_that_its_caller_gave(self, client, access, tasks, keys, line_full):
+        operator = sent(keys[Role.OPERATOR])
+        tasks.refusals = [line_full]
+        for body in (bodies.training(task_id="t1"), bodies.training(task_id="t2", num_classes=0), {"task_id": "../x"}, [1]):
+            await client.post("/api/v2/training/start", json=body, headers=operator)
+        entries = await self.entries(client, access, keys, 4)
+        assert [(entry.subject, entry.status) for entry in reversed(entries)] == [("t1", 429), ("t2", 422), ("", 422), ("", 422)]
 
     async def test_keys_that_come_and_go_are_named_and_never_shown(self, client, access, keys):
         admin = sent(keys[Role.ADMIN])
@@ -326,6 +339,7 @@ class TestAudit:
             assert answer.status_code == 200, answer.text
             found += [entry["subject"] for entry in answer.json()["entries"]]
             cursor = answer.json()["next_cursor"]
+            assert cursor is None or isinstance(cursor, str)
         assert (found, cursor) == (["t4", "t3", "t2", "t1", "t0"], None)
 
 

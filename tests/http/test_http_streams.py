@@ -220,7 +220,7 @@ class TestSharing:
         waiting = [asyncio.create_task(feed.next_page("t1", 0)) for _ in range(VIEWERS_PER_TURN + 1)]
         await until(lambda: logs.waiting == 1)
         await logs.write("t1", make_line("one"))
-        await until(lambda: waiting[-2].done())
+        await until(waiting[-2].done)
         assert not waiting[-1].done()
         waiting[-1].cancel()
 

@@ -230,6 +230,15 @@ class TestOpenApi:
     def document(self, built_app):
         return built_app.openapi()
 
+    async def test_it_is_not_sent_again_to_those_who_have_it(self, client, built_app):
+        first = await client.get("/openapi.json")
+        assert (first.status_code, first.headers["content-type"]) == (200, "application/json")
+        assert first.json() == built_app.openapi()
+        assert (first.headers["cache-control"], first.headers["x-content-type-options"]) == ("no-cache", "nosniff")
+        again = await client.get("/openapi.json", headers={"If-None-Match": f'"other", W/{first.headers["etag"]}'})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+        assert (await client.get("/openapi.json", headers={"If-None-Match": '"other"'})).content == first.content
+
     async def test_every_route_of_the_contract_is_there(self, document):
         wanted = {
             "/api/v1/health": "get",

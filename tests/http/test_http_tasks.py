@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from actors.core.model import GIB
 from actors.core.tasks import EndMode, Progress, TaskFault, TaskState
 from serve_app.schemas.tasks import TaskActionResponse, TaskHistoryResponse, TaskListResponse, TaskResponse
+from serve_app.task_list import TASKS_PER_TURN
 from tests.http import bodies
 
 pytestmark = pytest.mark.anyio
@@ -187,6 +188,13 @@ class TestTasks:
         second = (await client.get(f"/api/v2/tasks?limit=3&cursor={first['next_cursor']}")).json()
         assert [task["task_id"] for task in second["training_tasks"]] == ["t2", "t1", "t0"]
         assert second["next_cursor"] is None
+
+    async def test_a_page_that_is_written_in_turns_is_one_answer(self, client):
+        for number in range(2 * TASKS_PER_TURN + 1):
+            await submit_training(client, task_id=f"t{number}")
+        page = LIST.validate_python((await client.get("/api/v2/tasks?limit=1000")).json())
+        assert page["total_training"] == 2 * TASKS_PER_TURN + 1
+        assert {task["task_id"] for task in page["training_tasks"]} == {f"t{number}" for number in range(2 * TASKS_PER_TURN + 1)}
 
     async def test_filters_reach_the_supervisor_and_empty_ones_are_none(self, client, tasks):
         await client.get("/api/v2/tasks?status=running&task_type=inference&limit=7")
