@@ -4,7 +4,6 @@ Opened before the answer begins, so that what was checked is what is sent. It is
 a data root holds was written by others than the service.
 """
 
-import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -17,6 +16,7 @@ from urllib.parse import quote
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from serve_app.file_work import in_file_thread
 from serve_app.http_errors import RequestRefusedError
 
 _BLOCK_BYTES: Final = 256 << 10
@@ -74,9 +74,9 @@ class FileAnswer(StreamingResponse):
             self._file.close()
 
     async def _blocks(self, start: int, end: int) -> AsyncIterator[bytes]:
-        await asyncio.to_thread(self._file.seek, start)
+        await in_file_thread(self._file.seek, start)
         while start < end:
-            block = await asyncio.to_thread(self._file.read, min(_BLOCK_BYTES, end - start))
+            block = await in_file_thread(self._file.read, min(_BLOCK_BYTES, end - start))
             if not block:
                 return  # it was cut short meanwhile; the server sees that bytes are missing and closes the connection
             start += len(block)

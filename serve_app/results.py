@@ -4,7 +4,6 @@ Owns when such a file counts as the task's own: inside the data roots, links res
 read in threads; the event loop sees finished answers only.
 """
 
-import asyncio
 import stat
 from collections.abc import Callable
 from http import HTTPStatus
@@ -25,6 +24,7 @@ from actors.learning.history_files import (
 from actors.learning.prediction_files import PREDICTIONS_JSON, read_predictions
 from actors.paths import build_data_roots, resolve_inside
 from configs.settings import Settings
+from serve_app.file_work import in_file_thread
 from serve_app.http_errors import RequestRefusedError
 from serve_app.schemas.results import ConfusionMatrixResponse, MetricsHistoryResponse, PredictionBody, PredictionPage
 
@@ -34,7 +34,7 @@ _PREDICTIONS = TypeAdapter(list[PredictionBody])
 
 async def metrics_history(task: Task, settings: Settings) -> MetricsHistoryResponse:
     """The history of a training. Raises RequestRefusedError, as ``_read``."""
-    columns = await asyncio.to_thread(_read, task, settings, METRICS_CSV, read_metrics) or {}
+    columns = await in_file_thread(_read, task, settings, METRICS_CSV, read_metrics) or {}
     finite = {name: [value if isfinite(value) else None for value in column] for name, column in columns.items()}
     epochs = max(map(len, finite.values()), default=0)
     return MetricsHistoryResponse(task_id=task.task_id, epochs=epochs, columns=finite)
@@ -42,7 +42,7 @@ async def metrics_history(task: Task, settings: Settings) -> MetricsHistoryRespo
 
 async def confusion_matrix(task: Task, settings: Settings) -> ConfusionMatrixResponse:
     """The last confusion matrix of a training. Raises RequestRefusedError, as ``_read``."""
-    found: Confusion | None = await asyncio.to_thread(_read, task, settings, CONFUSION_JSON, read_confusion)
+    found: Confusion | None = await in_file_thread(_read, task, settings, CONFUSION_JSON, read_confusion)
     if found is None:
         return ConfusionMatrixResponse(task_id=task.task_id, epoch=None, labels=[], counts=[])
     counts = [list(row) for row in found.counts]
@@ -50,13 +50,13 @@ async def confusion_matrix(task: Task, settings: Settings) -> ConfusionMatrixRes
 
 
 async def prediction_page(task: Task, settings: Settings, *, first: int, count: int) -> PredictionPage:
-    """Predictions of an inference job from number ``first`` on. Raises RequestRefusedError, as ``_read``."""
+    """Predictions of an inference from number ``first`` on. Raises RequestRefusedError, as ``_read``."""
 
     def read(path: Path) -> tuple[int, list[PredictionBody]]:
         total, entries = read_predictions(path, first, count)
         return total, _PREDICTIONS.validate_python(entries)
 
-    found: tuple[int, list[PredictionBody]] | None = await asyncio.to_thread(_read, task, settings, PREDICTIONS_JSON, read)
+    found: tuple[int, list[PredictionBody]] | None = await in_file_thread(_read, task, settings, PREDICTIONS_JSON, read)
     total, predictions = found or (0, [])
     end = first + len(predictions)
     return PredictionPage(

@@ -21,6 +21,7 @@ from starlette.requests import ClientDisconnect
 from actors.core.errors import SubmissionError
 from actors.files.data_roots import DataRoots, OutsideRootsError
 from actors.paths import resolve_inside
+from serve_app.file_work import in_file_thread
 from serve_app.http_errors import RequestRefusedError
 from serve_app.schemas.fields import PlainName
 
@@ -179,9 +180,9 @@ async def receive(request: Request, upload: Upload, *, most_bytes: int) -> None:
             raise too_large(most_bytes)
         buffer += chunk
         if len(buffer) >= _BLOCK_BYTES:
-            await asyncio.to_thread(upload.write, bytes(buffer))
+            await in_file_thread(upload.write, bytes(buffer))
             buffer.clear()
-    await asyncio.to_thread(upload.write, bytes(buffer))
+    await in_file_thread(upload.write, bytes(buffer))
 
 
 def too_large(most_bytes: int) -> RequestRefusedError:

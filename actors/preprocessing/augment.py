@@ -12,7 +12,7 @@ import cv2
 from actors.preprocessing.augmentations import augment, generator_for
 from actors.preprocessing.copying import copy_file
 from actors.preprocessing.course import Course
-from actors.preprocessing.file_runs import FileJob
+from actors.preprocessing.file_runs import UnfinishedFile
 from actors.preprocessing.pixels import Picture, read_picture, write_picture
 from actors.preprocessing.plan import AugmentPlan, Outcome, PublishAll, Record, Surroundings, check_methods
 from actors.preprocessing.run_folder import RunFolder
@@ -49,7 +49,7 @@ def run_augment(
         folder=RunFolder(plan.output_path, "data_augmentation", _parameters(plan), tree),
         outputs={file.name: _outputs_of(file, plan) for file in tree.files},
         warnings=tree.warnings,
-        make=lambda job, staged: _make(plan, job, staged),
+        make=lambda file, staged: _make(plan, file, staged),
         stats=lambda finished: _stats(tree, plan, finished),
     )
     return course.run(Surroundings(report, should_stop, staging, publish_all), threads=plan.threads)
@@ -61,17 +61,17 @@ def _outputs_of(file: SourceFile, plan: AugmentPlan) -> dict[str, int | None]:
     return {**changed, named(file.name, _ORIGIN): file.size_bytes}
 
 
-def _make(plan: AugmentPlan, job: FileJob, staged: Sequence[Path]) -> None:
+def _make(plan: AugmentPlan, file: UnfinishedFile, staged: Sequence[Path]) -> None:
     """Write what is missing of one picture."""
-    source = plan.dataset_path / job.source
+    source = plan.dataset_path / file.source
     picture = read_picture(source, roots=plan.roots)
-    method_of = {named(job.source, f"_AugM{number}"): method for number, method in enumerate(plan.methods)}
-    for output, path in zip(job.outputs, staged, strict=True):
+    method_of = {named(file.source, f"_AugM{number}"): method for number, method in enumerate(plan.methods)}
+    for output, path in zip(file.outputs, staged, strict=True):
         if output not in method_of:
             copy_file(source, path, roots=plan.roots)
             continue
         method = method_of[output]
-        changed = augment(picture.colours, method, generator_for(plan.seed, job.source, method))
+        changed = augment(picture.colours, method, generator_for(plan.seed, file.source, method))
         write_picture(Picture(changed, picture.alpha, picture.format), path)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from actors.preprocessing.file_runs import FileJob, FileRun, Make
+from actors.preprocessing.file_runs import FileRun, Make, UnfinishedFile
 from actors.preprocessing.plan import Outcome, Surroundings
 from actors.preprocessing.run_folder import RunFolder
 
@@ -36,14 +36,14 @@ class Course:
             AllFilesFailedError: Not one file could be worked on.
             OutputError: A file cannot be written.
         """
-        jobs = self._missing(surroundings)
-        open_sources = {job.source for job in jobs}
+        files = self._missing(surroundings)
+        open_sources = {file.source for file in files}
         finished = {source for source in self.outputs if source not in open_sources}
         run = FileRun(surroundings, self.folder.folder, total=len(self.outputs), finished=finished)
         for warning in self.warnings:
             run.warn(warning)
         run.note(f"{run.total} pictures below {self.folder.sources.root}, {run.done} of them done already")
-        is_whole = run.work(jobs, self.make, threads=threads, batch_size=self.batch_size)
+        is_whole = run.work(files, self.make, threads=threads, batch_size=self.batch_size)
         stats = self.stats(run.finished)
         if not is_whole:
             run.note(f"stopped after {run.done} of {run.total} pictures")
@@ -53,8 +53,8 @@ class Course:
         run.finish(f"completed: {len(run.finished)} of {run.total} pictures, {len(run.failures)} failed")
         return Outcome("completed", stats, run.done, run.total)
 
-    def _missing(self, surroundings: Surroundings) -> list[FileJob]:
+    def _missing(self, surroundings: Surroundings) -> list[UnfinishedFile]:
         """Claim the folder and list what is not done in it."""
         ready = self.folder.claim({name: size for outputs in self.outputs.values() for name, size in outputs.items()}, surroundings)
         missing = {source: tuple(name for name in outputs if name not in ready) for source, outputs in self.outputs.items()}
-        return [FileJob(source, names) for source, names in missing.items() if names]
+        return [UnfinishedFile(source, names) for source, names in missing.items() if names]

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 
 from actors.preprocessing.course import Course
-from actors.preprocessing.file_runs import FileJob
+from actors.preprocessing.file_runs import UnfinishedFile
 from actors.preprocessing.pixels import cropped, read_picture, write_picture
 from actors.preprocessing.plan import CropPlan, Outcome, PublishAll, Record, Surroundings, check_crop
 from actors.preprocessing.run_folder import RunFolder
@@ -41,7 +41,7 @@ def run_crop(
         folder=RunFolder(plan.output_path, "image_crop", _parameters(plan), tree),
         outputs={file.name: {file.name: None} for file in tree.files},
         warnings=tree.warnings,
-        make=lambda job, staged: _make(plan, tree.root, job, staged),
+        make=lambda file, staged: _make(plan, tree.root, file, staged),
         stats=lambda finished: _stats(tree, finished),
     )
     return course.run(Surroundings(report, should_stop, staging, publish_all), threads=plan.threads)
@@ -55,9 +55,9 @@ def _list_input(plan: CropPlan) -> SourceTree:
     return list_tree(plan.input_path, roots=plan.roots)
 
 
-def _make(plan: CropPlan, root: Path, job: FileJob, staged: Sequence[Path]) -> None:
+def _make(plan: CropPlan, root: Path, file: UnfinishedFile, staged: Sequence[Path]) -> None:
     """Crop one picture."""
-    picture = read_picture(root / job.source, roots=plan.roots)
+    picture = read_picture(root / file.source, roots=plan.roots)
     write_picture(cropped(picture, x=plan.x, y=plan.y, width=plan.width, height=plan.height), staged[0])
 
 

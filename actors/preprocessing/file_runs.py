@@ -35,21 +35,21 @@ _MOST_NAME_BYTES: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
-class FileJob:
+class UnfinishedFile:
     """One source file and the files to make of it that are not there yet."""
 
     source: str
     outputs: tuple[str, ...]
 
 
-#: Makes the outputs of a job under the given staged names, which stand in the order of ``outputs``; runs on any thread.
+#: Makes the outputs of a file under the given staged names, which stand in the order of ``outputs``; runs on any thread.
 #: It raises UnreadablePictureError or PictureFailedError where only this file is at fault.
-Make = Callable[[FileJob, Sequence[Path]], None]
+Make = Callable[[UnfinishedFile, Sequence[Path]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What came of some jobs: staged files with their final names, and why the others failed."""
+    """What came of some files: staged outputs with their final names, and why the others failed."""
 
     finished: list[str]
     staged: list[tuple[Path, str]]
@@ -75,14 +75,14 @@ class FileRun:
         """Files dealt with."""
         return len(self.finished) + len(self.failures)
 
-    def work(self, jobs: Sequence[FileJob], make: Make, *, threads: int, batch_size: int) -> bool:
-        """Work through the jobs; False if asked to stop before the end. What was finished by then is published.
+    def work(self, files: Sequence[UnfinishedFile], make: Make, *, threads: int, batch_size: int) -> bool:
+        """Work through the files; False if asked to stop before the end. What was finished by then is published.
 
         Args:
-            jobs: The files to work on.
+            files: The files to work on.
             make: What to do with each.
             threads: How many to work on at once.
-            batch_size: Jobs handed to a thread at once: many where each is over quickly.
+            batch_size: Files handed to a thread at once: many where each is over quickly.
 
         Raises:
             OutputError: A file cannot be written.
@@ -90,13 +90,15 @@ class FileRun:
         """
         is_stopping = Event()
         serial = count()
-        waiting: Iterator[Sequence[FileJob]] = (jobs[start : start + batch_size] for start in range(0, len(jobs), batch_size))
+        waiting: Iterator[Sequence[UnfinishedFile]] = (
+            files[start : start + batch_size] for start in range(0, len(files), batch_size)
+        )
         pending: deque[Future[_Batch]] = deque()
         pool = ThreadPoolExecutor(threads, thread_name_prefix="preprocessing")
 
-        def hand_out(batches: Iterator[Sequence[FileJob]], most: int) -> None:
+        def hand_out(batches: Iterator[Sequence[UnfinishedFile]], most: int) -> None:
             while len(pending) < most and (batch := next(batches, None)) is not None:
-                staging = [[self._staged_path(next(serial)) for _ in job.outputs] for job in batch]
+                staging = [[self._staged_path(next(serial)) for _ in file.outputs] for file in batch]
                 pending.append(pool.submit(_make_batch, batch, staging, make, is_stopping))
 
         try:
@@ -174,22 +176,22 @@ def _check_names(outputs: Iterable[str]) -> None:
             raise PictureFailedError(f"{printable(name)} is longer than a file name may be", "Shorten the picture's name.")
 
 
-def _make_batch(jobs: Sequence[FileJob], staging: Sequence[Sequence[Path]], make: Make, is_stopping: Event) -> _Batch:
-    """Make the files of some jobs, until told to stop."""
+def _make_batch(files: Sequence[UnfinishedFile], staging: Sequence[Sequence[Path]], make: Make, is_stopping: Event) -> _Batch:
+    """Make the outputs of some files, until told to stop."""
     finished: list[str] = []
     staged: list[tuple[Path, str]] = []
     failures: list[tuple[str, WorkError]] = []
-    for job, paths in zip(jobs, staging, strict=True):
+    for file, paths in zip(files, staging, strict=True):
         if is_stopping.is_set():
             break
         try:
-            _check_names(job.outputs)
-            make(job, paths)
+            _check_names(file.outputs)
+            make(file, paths)
         except (UnreadablePictureError, PictureFailedError) as error:
-            failures.append((job.source, error))
+            failures.append((file.source, error))
             for path in paths:
                 path.unlink(missing_ok=True)
         else:
-            finished.append(job.source)
-            staged.extend(zip(paths, job.outputs, strict=True))
+            finished.append(file.source)
+            staged.extend(zip(paths, file.outputs, strict=True))
     return _Batch(finished, staged, failures)

@@ -65,7 +65,7 @@ def run_split(
         folder=RunFolder(plan.output_path, "dataset_split", _parameters(plan), tree),
         outputs={file.name: {f"{assignment.part_of[file.name]}/{file.name}": file.size_bytes} for file in tree.files},
         warnings=(*tree.warnings, *assignment.warnings),
-        make=lambda job, staged: transfer(plan.input_path / job.source, staged[0], roots=plan.roots),
+        make=lambda file, staged: transfer(plan.input_path / file.source, staged[0], roots=plan.roots),
         stats=lambda finished: _stats(tree, assignment, finished),
         notes={"recordings": assignment.recordings},
         batch_size=_BATCH_SIZE,

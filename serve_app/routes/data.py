@@ -1,6 +1,5 @@
 """The data roots: look into their folders, and put files there."""
 
-import asyncio
 import os
 from typing import Annotated, Any, Final
 
@@ -17,6 +16,7 @@ from configs.settings import Settings
 from serve_app.access import SUBJECT, GuardedRoute, requires
 from serve_app.bodies import JsonAnswer, JsonRoute, announced_size, media_type_of
 from serve_app.context import ServiceDep
+from serve_app.file_work import in_file_thread
 from serve_app.http_errors import STATUS_OF_SUBMISSION, RequestRefusedError, error_responses
 from serve_app.listing import describe, list_folder
 from serve_app.schemas.data import DataEntry, DataResponse
@@ -52,7 +52,7 @@ async def list_data(
     cursor: Annotated[Cursor | None, EmptyMeansNone, Query(description="next_cursor of the page before")] = None,
 ) -> Response:
     """The files and folders in a folder, hidden ones left out."""
-    return JsonAnswer(await asyncio.to_thread(_read_page, service.settings, path, limit=limit, cursor=cursor))
+    return JsonAnswer(await in_file_thread(_read_page, service.settings, path, limit=limit, cursor=cursor))
 
 
 @uploads.post(
@@ -72,14 +72,14 @@ async def upload_file(
     request.scope[SUBJECT] = path
     most_bytes = service.settings.max_upload_mb << 20
     _check_headers(request, most_bytes)
-    upload = await asyncio.to_thread(_begin, service.settings, path, is_overwriting=overwrite)
+    upload = await in_file_thread(_begin, service.settings, path, is_overwriting=overwrite)
     try:
-        await asyncio.to_thread(upload.check_room, announced_size(request))
+        await in_file_thread(upload.check_room, announced_size(request))
         await receive(request, upload, most_bytes=most_bytes)
-        await asyncio.to_thread(upload.publish)
-        return JsonAnswer(await asyncio.to_thread(_describe_new, service.settings, upload))
+        await in_file_thread(upload.publish)
+        return JsonAnswer(await in_file_thread(_describe_new, service.settings, upload))
     finally:
-        await asyncio.to_thread(upload.close)
+        await in_file_thread(upload.close)
 
 
 def _read_page(settings: Settings, text: str | None, *, limit: int, cursor: str | None) -> DataResponse:

@@ -1,6 +1,5 @@
 """What lies in the output folder of a task: listed and downloaded."""
 
-import asyncio
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final
@@ -19,6 +18,7 @@ from serve_app.access import requires
 from serve_app.bodies import JsonAnswer, JsonRoute
 from serve_app.context import ServiceDep
 from serve_app.file_answer import FileAnswer
+from serve_app.file_work import in_file_thread
 from serve_app.http_errors import error_responses
 from serve_app.listing import list_files
 from serve_app.routes.lookup import find_task
@@ -50,7 +50,7 @@ async def list_task_files(
     Whatever else lies in that folder is listed too: a task has no folder of its own unless it was given one.
     """
     task = await find_task(service, task_id)
-    return JsonAnswer(await asyncio.to_thread(_read_page, service.settings, task, limit=limit, cursor=cursor))
+    return JsonAnswer(await in_file_thread(_read_page, service.settings, task, limit=limit, cursor=cursor))
 
 
 @router.get("/api/v2/tasks/{task_id}/files/{path:path}", response_class=Response, responses=_DOWNLOAD_RESPONSES)
@@ -58,7 +58,7 @@ async def list_task_files(
 async def download_task_file(task_id: str, path: str, request: Request, service: ServiceDep) -> Response:
     """One file of the task's output folder, whole or the range that is asked for."""
     task = await find_task(service, task_id)
-    file = await asyncio.to_thread(_open, service.settings, task, path)
+    file = await in_file_thread(_open, service.settings, task, path)
     try:
         return FileAnswer(file, PurePosixPath(path).name, request.headers)
     except BaseException:

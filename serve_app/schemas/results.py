@@ -1,4 +1,4 @@
-"""What tasks have found out, as answers: the history of a training, its confusion matrix, the predictions of an inference job."""
+"""What tasks have found out, as answers: the history of a training, its confusion matrix, the predictions of an inference."""
 
 from collections.abc import Mapping
 
@@ -44,7 +44,7 @@ class PredictionBody(ResponseModel):
 
 
 class PredictionPage(ResponseModel):
-    """Some predictions of an inference job, in the order of its files; there are none before it has ended."""
+    """Some predictions of an inference, in the order of its files; there are none before it has ended."""
 
     task_id: str
     status: TaskState

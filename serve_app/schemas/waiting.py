@@ -26,7 +26,7 @@ class ExplainTraining(RequestModel):
 
 
 class ExplainInference(RequestModel):
-    """An inference job that is not submitted."""
+    """An inference that is not submitted."""
 
     task_type: Literal["inference"]
     request: InferenceRequest
