@@ -50,7 +50,7 @@ def run_augment(
         outputs={file.name: _outputs_of(file, plan) for file in tree.files},
         warnings=tree.warnings,
         make=lambda file, staged: _make(plan, file, staged),
-        stats=lambda finished: _stats(tree, plan, finished),
+        stats=lambda run: _stats(tree, plan, run.finished),
     )
     return course.run(Surroundings(report, should_stop, staging, publish_all), threads=plan.threads)
 

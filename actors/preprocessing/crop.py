@@ -42,7 +42,7 @@ def run_crop(
         outputs={file.name: {file.name: None} for file in tree.files},
         warnings=tree.warnings,
         make=lambda file, staged: _make(plan, tree.root, file, staged),
-        stats=lambda finished: _stats(tree, finished),
+        stats=lambda run: _stats(tree, run.finished),
     )
     return course.run(Surroundings(report, should_stop, staging, publish_all), threads=plan.threads)
 

@@ -68,6 +68,8 @@ class FileRun:
     finished: set[str]
     #: The others that were dealt with, and why.
     failures: dict[str, str] = field(default_factory=dict)
+    #: Says in a few words where the run has come to, given the source that was dealt with last.
+    locate: Callable[[str], str] | None = None
     _told_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -160,7 +162,9 @@ class FileRun:
             if len(self.failures) <= MAX_NAMED_FAILURES:
                 self.warn(f"{printable(name)} failed: {error}")
         if time.monotonic() - self._told_at >= REPORT_INTERVAL_S:
-            self.note(f"{self.done} of {self.total} pictures done")
+            last = [*batch.finished, *(name for name, _ in batch.failures)][-1:]
+            where = "".join(f", {self.locate(name)}" for name in last) if self.locate else ""
+            self.note(f"{self.done} of {self.total} pictures done{where}")
 
     def _tell(self, level: Literal["INFO", "WARNING"], message: str) -> None:
         """Report a record; the last percent belongs to the end."""

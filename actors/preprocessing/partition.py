@@ -4,7 +4,44 @@ Pure arithmetic on sizes: it knows neither files nor folders.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+PARTS: Final = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Ratios:
+    """How much of each class goes where, and which of the equally good divisions is taken."""
+
+    train: float
+    #: None: everything that is not for training is for validation.
+    val: float | None
+    seed: int
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The share of each part, in the order of ``PARTS``."""
+        if self.val is None:
+            return (self.train, 1 - self.train)
+        return (self.train, self.val, 1 - self.train - self.val)
+
+    def parts_of(self, class_name: str, sizes: Mapping[str, int]) -> dict[str, str]:
+        """Give each recording of a class its part; ``sizes`` is as in ``divide``."""
+        parts = divide(sizes, self.shares, f"{self.seed}/{class_name}")
+        return {recording: part for part, group in zip(PARTS, parts, strict=False) for recording in group}
+
+    def empty_parts(self, part_of: Mapping[str, str]) -> list[str]:
+        """Name the parts that no recording was given to."""
+        return [part for part, _ in zip(PARTS, self.shares, strict=False) if part not in part_of.values()]
+
+
+def count_images(parts: Iterable[str]) -> dict[str, int]:
+    """Count pictures, each given by its part, under the names that stats have for them."""
+    counts = Counter(parts)
+    return {f"{field}_images": counts[part] for field, part in zip(("train", "val", "test"), PARTS, strict=True)}
 
 
 def divide(sizes: Mapping[str, int], ratios: Sequence[float], seed: str) -> list[list[str]]:

@@ -1,6 +1,6 @@
 """What a preprocessing task is told to do, what it says meanwhile, and how it ends.
 
-Owns the plans of the three tasks and the rules that can be checked before anything is read. It imports neither OpenCV nor
+Owns the plans of all tasks and the rules that can be checked before anything is read. It imports neither OpenCV nor
 torch: a submission is checked with it by a process that has neither.
 """
 
@@ -74,6 +74,37 @@ class CropPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingHints:
+    """What is told of recordings whose metadata and names do not tell it."""
+
+    sample_rate: float | None = None
+    #: Hz.
+    center_frequency: float | None = None
+    #: SigMF's name of the samples' datatype.
+    datatype: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpectrogramPlan:
+    """Makes a picture of every frame of recordings; class folders become train, valid and, with ``val_ratio``, test."""
+
+    input_path: Path
+    output_path: Path
+    #: What was chosen of the recipe. What is missing is usual for its pipeline; a missing sample rate is the recordings' own.
+    recipe: Mapping[str, Any]
+    #: Side of the square pictures in pixels.
+    image_size: int
+    train_ratio: float
+    #: None: everything that is not for training is for validation.
+    val_ratio: float | None
+    seed: int
+    threads: int
+    hints: RecordingHints = RecordingHints()
+    #: What may be read; links that lead out of it are not followed.
+    roots: DataRoots = ANYWHERE
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One line of a task's progress."""
 
@@ -118,12 +149,21 @@ def check_split(plan: SplitPlan) -> None:
     Raises:
         ConfigError: The ratios leave nothing for a part, or ``group_by`` is no usable regular expression.
     """
-    if not 0 < plan.train_ratio < 1:
-        raise ConfigError(f"train_ratio is {plan.train_ratio}", "Give a number between 0 and 1.")
-    if plan.val_ratio is not None and not 0 < plan.val_ratio < 1 - plan.train_ratio:
-        problem = f"train_ratio {plan.train_ratio} and val_ratio {plan.val_ratio} leave nothing for test"
-        raise ConfigError(problem, "Give ratios above 0 whose sum is below 1, or leave val_ratio out.")
+    check_ratios(plan.train_ratio, plan.val_ratio)
     check_group_by(plan.group_by)
+
+
+def check_ratios(train_ratio: float, val_ratio: float | None) -> None:
+    """Check the sizes of a split's parts.
+
+    Raises:
+        ConfigError: They leave nothing for a part.
+    """
+    if not 0 < train_ratio < 1:
+        raise ConfigError(f"train_ratio is {train_ratio}", "Give a number between 0 and 1.")
+    if val_ratio is not None and not 0 < val_ratio < 1 - train_ratio:
+        problem = f"train_ratio {train_ratio} and val_ratio {val_ratio} leave nothing for test"
+        raise ConfigError(problem, "Give ratios above 0 whose sum is below 1, or leave val_ratio out.")
 
 
 def check_group_by(group_by: str) -> None:

@@ -27,7 +27,7 @@ _REMEDY: Final = "Choose another output_path, or remove the folder to begin anew
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """A folder that belongs to one run: one task on one set of pictures with one set of parameters."""
+    """A folder that belongs to one run: one task on one set of files with one set of parameters."""
 
     folder: Path
     task: str
@@ -63,14 +63,21 @@ class RunFolder:
         Raises:
             OutputError: It cannot be written.
         """
-        text = json.dumps({**self._identity(), **state}, indent=1)
-        staged = surroundings.staging / MANIFEST_NAME
+        self.put_text(surroundings, MANIFEST_NAME, json.dumps({**self._identity(), **state}, indent=1))
+
+    def put_text(self, surroundings: Surroundings, name: str, text: str) -> None:
+        """Write a small file of text; one of this name is replaced.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        staged = surroundings.staging / name
         try:
             surroundings.staging.mkdir(parents=True, exist_ok=True)
             staged.write_text(text, encoding="utf-8")
         except OSError as error:
             raise output_error(staged, error) from error
-        publish(surroundings.publish_all, [(staged, MANIFEST_NAME)], self.folder)
+        publish(surroundings.publish_all, [(staged, name)], self.folder)
 
     def _identity(self) -> dict[str, Any]:
         """Give what must be equal for two runs to be one."""
@@ -106,7 +113,7 @@ class RunFolder:
                 theirs, wanted = theirs_of.get(field), ours_of.get(field)
                 raise OutputTakenError(f"{self.folder} holds a run with {field} {theirs!r}, not {wanted!r}", _REMEDY)
         if manifest.get("pictures") != ours["pictures"]:
-            problem = f"the pictures of {self.sources.root} came, went or were changed since {self.folder} was begun"
+            problem = f"the files of {self.sources.root} came, went or were changed since {self.folder} was begun"
             raise OutputTakenError(problem, _REMEDY)
 
     def _refuse_foreign(self, names: Iterable[str]) -> None:

@@ -28,6 +28,8 @@ class SourceFile:
     name: str
     size_bytes: int
     changed_ns: int
+    #: What else its results depend on, such as metadata beside it.
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class SourceTree:
         """Digest names, sizes and times of change: another digest means that pictures came, went or were changed."""
         digest = hashlib.sha256()
         for file in self.files:
-            digest.update(f"{file.size_bytes} {file.changed_ns} ".encode() + os.fsencode(file.name) + b"\0")
+            digest.update(f"{file.size_bytes} {file.changed_ns} {file.told}".encode() + os.fsencode(file.name) + b"\0")
         return digest.hexdigest()
 
 

@@ -11,13 +11,12 @@ from typing import Any, Final
 
 from actors.preprocessing.copying import copy_file, link_file
 from actors.preprocessing.course import Course
-from actors.preprocessing.partition import divide
+from actors.preprocessing.partition import Ratios, count_images
 from actors.preprocessing.plan import BY_RECORDING, Outcome, PublishAll, Record, SplitPlan, Surroundings, check_split
 from actors.preprocessing.recordings import recordings_of
 from actors.preprocessing.run_folder import RunFolder
 from actors.preprocessing.sources import SourceTree, list_tree, printable, refuse_output_within
 
-PARTS: Final = ("train", "valid", "test")
 #: Copies handed to a thread at once: one takes some 50 microseconds, about what handing it over does.
 _BATCH_SIZE: Final = 64
 
@@ -66,7 +65,7 @@ def run_split(
         outputs={file.name: {f"{assignment.part_of[file.name]}/{file.name}": file.size_bytes} for file in tree.files},
         warnings=(*tree.warnings, *assignment.warnings),
         make=lambda file, staged: transfer(plan.input_path / file.source, staged[0], roots=plan.roots),
-        stats=lambda finished: _stats(tree, assignment, finished),
+        stats=lambda run: _stats(tree, assignment, run.finished),
         notes={"recordings": assignment.recordings},
         batch_size=_BATCH_SIZE,
     )
@@ -87,28 +86,20 @@ def assign(tree: SourceTree, plan: SplitPlan) -> Assignment:
     part_of: dict[str, str] = {}
     recordings: dict[str, Mapping[str, str]] = {}
     warnings: list[str] = []
+    ratios = Ratios(plan.train_ratio, plan.val_ratio, plan.seed)
     for class_name, names in names_of.items():
         recording_of = recordings_of(names, plan.group_by)
         sizes = Counter(recording_of.values())
-        parts = divide(sizes, _ratios(plan), f"{plan.seed}/{class_name}")
-        part_of_recording = {recording: part for part, group in zip(PARTS, parts, strict=False) for recording in group}
+        part_of_recording = ratios.parts_of(class_name, sizes)
         recordings[class_name] = part_of_recording
         part_of.update((name, part_of_recording[recording_of[name]]) for name in names)
-        warnings.extend(_warnings(class_name, sizes, parts, plan))
+        warnings.extend(_warnings(class_name, sizes, ratios.empty_parts(part_of_recording), plan))
     return Assignment(part_of, recordings, tuple(warnings))
 
 
-def _ratios(plan: SplitPlan) -> tuple[float, ...]:
-    """Give the share of each part."""
-    if plan.val_ratio is None:
-        return (plan.train_ratio, 1 - plan.train_ratio)
-    return (plan.train_ratio, plan.val_ratio, 1 - plan.train_ratio - plan.val_ratio)
-
-
-def _warnings(class_name: str, sizes: Mapping[str, int], parts: list[list[str]], plan: SplitPlan) -> list[str]:
+def _warnings(class_name: str, sizes: Mapping[str, int], empty: list[str], plan: SplitPlan) -> list[str]:
     """Say where a class cannot be split as asked, and where its names tell no recordings."""
     name, pictures = printable(class_name), sum(sizes.values())
-    empty = [part for part, group in zip(PARTS, parts, strict=False) if not group]
     if empty:
         remedy = "" if plan.group_by != BY_RECORDING else "; group_by tells how recordings are named, 'file' takes each by itself"
         problem = f"class {name} has {len(sizes)} recordings ({pictures} pictures): nothing of it is in {' and '.join(empty)}"
@@ -133,6 +124,5 @@ def _parameters(plan: SplitPlan) -> dict[str, Any]:
 
 def _stats(tree: SourceTree, assignment: Assignment, finished: Collection[str]) -> dict[str, Any]:
     """Count the pictures that are in their parts."""
-    counts = Counter(assignment.part_of[name] for name in finished)
-    figures = {f"{field}_images": counts[part] for field, part in zip(("train", "val", "test"), PARTS, strict=True)}
+    figures = count_images(assignment.part_of[name] for name in finished)
     return {"total_images": len(tree.files), **figures, "classes": [printable(name) for name in assignment.recordings]}
