@@ -1,4 +1,7 @@
-"""What can be known to be wrong with a preprocessing task before it waits in line. Looks at names only, opens no picture."""
+"""What can be known to be wrong with a preprocessing task before it waits in line.
+
+Of pictures only the names are looked at; of recordings the headers and metadata, of a bounded number of them. It must not import torch.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +20,8 @@ def check_preprocessing(submission: Submission, roots: DataRoots) -> dict[str, s
     Raises:
         SubmissionError: names the field, the value and the remedy.
     """
+    if submission.task_type == PreprocessingType.SPECTROGRAM:
+        return _check_spectrogram(submission, roots)
     if submission.task_type not in _INPUTS:
         raise SubmissionError("unknown_work", "task_type", f"{submission.task_type!r} cannot be run", "see the routes")
     field, look = _INPUTS[submission.task_type]
@@ -25,6 +30,18 @@ def check_preprocessing(submission: Submission, roots: DataRoots) -> dict[str, s
     _blame("output_path", lambda: refuse_output_within(source, output, source_field=field))
     _blame(field, lambda: look(source, roots))
     return {field: str(source)}
+
+
+def _check_spectrogram(submission: Submission, roots: DataRoots) -> dict[str, str]:
+    """Check a spectrogram task. What reads recordings takes a second to load, and other tasks do not need it."""
+    from actors.spectrogram_check import check_recordings  # noqa: PLC0415
+
+    source = resolve_existing(submission.request["input_path"], "input_path", roots)
+    output = resolve_inside(submission.output_path, "output_path", roots)
+    if source.is_dir():
+        _blame("output_path", lambda: refuse_output_within(source, output, source_field="input_path"))
+    check_recordings(source, submission.request, roots)
+    return {"input_path": str(source)}
 
 
 def _blame(field: str, check: Callable[[], object]) -> None:

@@ -14,7 +14,7 @@ from actors.core.model import GIB, DeviceKind, WorkKind
 from actors.core.tasks import PreprocessingType, Submission
 from configs.settings import Settings
 from serve_app.schemas.inference import BatchInferenceRequest, InferenceRequest
-from serve_app.schemas.preprocessing import AugmentRequest, CropRequest, PreprocessingRequest, SplitRequest
+from serve_app.schemas.preprocessing import AugmentRequest, CropRequest, PreprocessingRequest, SpectrogramRequest, SplitRequest
 from serve_app.schemas.training import TrainingRequest
 from serve_app.shape import clean_text
 
@@ -26,6 +26,7 @@ _PREPROCESSING_TYPES: Mapping[type[BaseModel], PreprocessingType] = {
     SplitRequest: PreprocessingType.SPLIT,
     AugmentRequest: PreprocessingType.AUGMENT,
     CropRequest: PreprocessingType.CROP,
+    SpectrogramRequest: PreprocessingType.SPECTROGRAM,
 }
 #: Ignored fields are told by name, but nobody needs to read a body of them in a log.
 MOST_IGNORED_NAMES = 20
@@ -82,7 +83,7 @@ def batch_submissions(request: BatchInferenceRequest, settings: Settings) -> tup
 
 
 def preprocessing_submission(request: PreprocessingRequest) -> Submission:
-    """Turn a request to split, augment or crop into a submission; it runs on a CPU."""
+    """Turn a request to prepare pictures into a submission; it runs on a CPU."""
     return Submission(
         task_id=request.task_id or str(uuid4()),
         work=WorkKind.PREPROCESSING,

@@ -60,6 +60,7 @@ class PreprocessingType(StrEnum):
     SPLIT = "dataset_split"
     AUGMENT = "data_augmentation"
     CROP = "image_crop"
+    SPECTROGRAM = "spectrogram"
 
 
 class EndMode(StrEnum):

@@ -90,6 +90,19 @@ class SpectrogramEngine:
         make = self._native if self.recipe.pipeline == "native" else self._pictures
         return torch.cat([make(whole[group]) for group in self._transform.groups(*whole.shape)])
 
+    def pixels(self, frames: Tensor | NDArray[np.complex64]) -> Tensor:
+        """Make the same pictures in whole steps of 1/255, as picture files and the caches of training hold them.
+
+        Those of P1 and P2 are in such steps already; of native ones, each value moves by half a step at most.
+
+        Returns:
+            uint8 of shape (frames, image_size, image_size, 3) on the engine's device.
+
+        Raises:
+            RecordingTooShortError: As calling the engine.
+        """
+        return self(frames).mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1)
+
     @torch.no_grad()
     def decibels(self, frames: Tensor | NDArray[np.complex64], size: tuple[int, int]) -> Tensor:
         """Measure mean power in dB on a grid of a width and a height; a tone of amplitude 1 that fills a cell has 0 dB.

@@ -11,7 +11,16 @@ from pathlib import Path
 from actors.core.tasks import PreprocessingType
 from actors.messages import AttemptResult
 from actors.paths import build_data_roots
-from actors.preprocessing.plan import AugmentPlan, CropPlan, Outcome, Record, SplitPlan
+from actors.preprocessing.plan import (
+    AugmentPlan,
+    CropPlan,
+    Outcome,
+    Record,
+    RecordingHints,
+    SpectrogramPlan,
+    SplitPlan,
+    Surroundings,
+)
 from actors.workers.tools import Tools
 
 #: A job whose plan is made; what it still wants is whom to tell, when to stop, and how to put files in place.
@@ -19,7 +28,7 @@ Job = Callable[..., Outcome]
 
 
 def run_preprocessing(tools: Tools) -> AttemptResult:
-    """Split, augment or crop as ordered; what an earlier attempt has put in place stays as it is.
+    """Do the task as ordered; what an earlier attempt has put in place stays as it is.
 
     Raises:
         WorkError: what the user can put right.
@@ -80,6 +89,23 @@ def crop_plan(tools: Tools) -> CropPlan:
     )
 
 
+def spectrogram_plan(tools: Tools) -> SpectrogramPlan:
+    """What a spectrogram attempt is to do."""
+    request, resolved = tools.order.request, tools.order.resolved
+    return SpectrogramPlan(
+        input_path=Path(resolved["input_path"]),
+        output_path=tools.folder.folder,
+        recipe=request["recipe"],
+        image_size=request["image_size"],
+        train_ratio=request["train_ratio"],
+        val_ratio=request["val_ratio"],
+        seed=request["seed"],
+        threads=tools.threads,
+        hints=RecordingHints(request["sample_rate"], request["center_frequency"], request["format"]),
+        roots=build_data_roots(tools.settings),
+    )
+
+
 def _split_job(tools: Tools) -> Job:
     from actors.preprocessing.split import run_split  # noqa: PLC0415
 
@@ -98,10 +124,19 @@ def _crop_job(tools: Tools) -> Job:
     return partial(run_crop, crop_plan(tools))
 
 
+def _spectrogram_job(tools: Tools) -> Job:
+    from actors.preprocessing.spectrogram import run_spectrogram  # noqa: PLC0415
+    from actors.workers.drawing import drawing_for  # noqa: PLC0415
+
+    plan = spectrogram_plan(tools)
+    return lambda **outside: run_spectrogram(plan, Surroundings(**outside), drawing_for=drawing_for)
+
+
 _JOBS: Mapping[PreprocessingType, Callable[[Tools], Job]] = {
     PreprocessingType.SPLIT: _split_job,
     PreprocessingType.AUGMENT: _augment_job,
     PreprocessingType.CROP: _crop_job,
+    PreprocessingType.SPECTROGRAM: _spectrogram_job,
 }
 
 

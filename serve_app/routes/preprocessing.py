@@ -1,4 +1,4 @@
-"""Preprocessing: split, augment, crop; look, follow, cancel."""
+"""Preprocessing: split, augment, crop, spectrogram; look, follow, cancel."""
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -17,6 +17,7 @@ from serve_app.schemas.preprocessing import (
     CropRequest,
     PreprocessingRequest,
     PreprocessingResponse,
+    SpectrogramRequest,
     SplitRequest,
 )
 from serve_app.schemas.tasks import TaskActionResponse
@@ -46,6 +47,13 @@ async def start_augmentation(request: AugmentRequest, service: ServiceDep) -> Re
 @requires(Role.OPERATOR, action="submit")
 async def start_crop(request: CropRequest, service: ServiceDep) -> Response:
     """Cut the same box out of every picture."""
+    return await _submit(request, service)
+
+
+@router.post("/api/v2/preprocessing/spectrogram", response_model=PreprocessingResponse, responses=START_ERRORS)
+@requires(Role.OPERATOR, action="submit")
+async def start_spectrogram(request: SpectrogramRequest, service: ServiceDep) -> Response:
+    """Make a picture of every frame of recordings; class folders of them become a data set, divided by recording."""
     return await _submit(request, service)
 
 

@@ -36,7 +36,7 @@ class TaskType(StrEnum):
     DATASET_SPLIT = PreprocessingType.SPLIT
     DATA_AUGMENTATION = PreprocessingType.AUGMENT
     IMAGE_CROP = PreprocessingType.CROP
-    SPECTROGRAM = "spectrogram"
+    SPECTROGRAM = PreprocessingType.SPECTROGRAM
 
 
 @router.get("/api/v2/tasks", response_model=TaskListResponse, responses=error_responses(400, 422, 503))

@@ -1,4 +1,4 @@
-"""The bodies of preprocessing: what to split, augment or crop, and what became of it."""
+"""The bodies of preprocessing: what to split, augment, crop or draw, and what became of it."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -18,6 +18,7 @@ from serve_app.schemas.fields import (
     TaskId,
     Timestamp,
 )
+from serve_app.schemas.recipe import RecipeRequest, RecordingFields
 
 #: Ratios are decimal fractions: 0.7 and 0.3 are all there is, whatever their binary forms add up to.
 _RATIO_DIGITS = 9
@@ -41,26 +42,14 @@ PixelCount = Annotated[int, Field(gt=0, le=1_000_000)]
 PixelPosition = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
-class SplitRequest(RequestModel):
-    """Which class folders to divide into train and valid, or into train, valid and test."""
+class DividedFields(RequestModel):
+    """How class folders are divided into train and valid, or into train, valid and test."""
 
-    input_path: PathText = Field(description="folder with one folder of pictures for each class")
-    output_path: PathText = Field(description="folder that train, valid and test are written to")
     train_ratio: float = Field(0.8, ge=0.1, le=0.9)
     val_ratio: float | None = Field(
         None, ge=0.05, le=0.5, validate_default=False, description="given: the rest is test; else the rest is valid"
     )
-    group_by: Grouping = Field(
-        BY_RECORDING,
-        description="files that stay together. recording: those of one recording, which the file's name tells; file: each for "
-        "itself; else a regular expression whose first group, found in the path below the class folder, is the recording",
-    )
     seed: Seed = 0
-    files: SplitFiles = Field(
-        "copy", description="link: hard links, which take no time and no room; who edits one of the two files edits both"
-    )
-    task_id: OwnId = Field(None, description="the caller's own id; made here if absent")
-    description: Description = ""
 
     @field_validator("val_ratio")
     @classmethod
@@ -69,6 +58,23 @@ class SplitRequest(RequestModel):
         if value is not None and train is not None and round(train + value, _RATIO_DIGITS) >= 1:
             raise ValueError(f"train_ratio {train:g} and val_ratio {value:g} leave nothing for test: their sum must be below 1")
         return value
+
+
+class SplitRequest(DividedFields):
+    """Which class folders to divide into train and valid, or into train, valid and test."""
+
+    input_path: PathText = Field(description="folder with one folder of pictures for each class")
+    output_path: PathText = Field(description="folder that train, valid and test are written to")
+    group_by: Grouping = Field(
+        BY_RECORDING,
+        description="files that stay together. recording: those of one recording, which the file's name tells; file: each for "
+        "itself; else a regular expression whose first group, found in the path below the class folder, is the recording",
+    )
+    files: SplitFiles = Field(
+        "copy", description="link: hard links, which take no time and no room; who edits one of the two files edits both"
+    )
+    task_id: OwnId = Field(None, description="the caller's own id; made here if absent")
+    description: Description = ""
 
 
 class AugmentRequest(RequestModel):
@@ -119,7 +125,25 @@ class CropRequest(RequestModel):
     description: Description = ""
 
 
-PreprocessingRequest = SplitRequest | AugmentRequest | CropRequest
+class SpectrogramRequest(DividedFields, RecordingFields):
+    """Which recordings to make pictures of, and how."""
+
+    input_path: PathText = Field(
+        description="a recording, a folder tree of them, or a folder with one folder of recordings for each class"
+    )
+    output_path: PathText = Field(
+        description="folder that the pictures, recipe.json and manifest.csv are written to; those of class folders go to train, "
+        "valid and test, by recording"
+    )
+    recipe: RecipeRequest = Field(
+        description="how frames become pictures; without a sample_rate all recordings must have the same, which it then gets"
+    )
+    image_size: int = Field(224, ge=32, le=8192, description="side of the square pictures in pixels: the network's input")
+    task_id: OwnId = Field(None, description="the caller's own id; made here if absent")
+    description: Description = ""
+
+
+PreprocessingRequest = SplitRequest | AugmentRequest | CropRequest | SpectrogramRequest
 
 
 class PreprocessingResponse(ResponseModel):

@@ -8,7 +8,7 @@ from actors.core.events import WaitReason
 from actors.core.tasks import PreprocessingType, TaskState
 from serve_app.schemas.fields import Priority, RequestModel, ResponseModel, Timestamp
 from serve_app.schemas.inference import InferenceRequest
-from serve_app.schemas.preprocessing import AugmentRequest, CropRequest, SplitRequest
+from serve_app.schemas.preprocessing import AugmentRequest, CropRequest, SpectrogramRequest, SplitRequest
 from serve_app.schemas.training import TrainingRequest
 
 
@@ -53,8 +53,16 @@ class ExplainCrop(RequestModel):
     request: CropRequest
 
 
+class ExplainSpectrogram(RequestModel):
+    """A making of spectrograms that is not submitted."""
+
+    task_type: Literal[PreprocessingType.SPECTROGRAM]
+    request: SpectrogramRequest
+
+
 ExplainRequest = Annotated[
-    ExplainTraining | ExplainInference | ExplainSplit | ExplainAugmentation | ExplainCrop, Field(discriminator="task_type")
+    ExplainTraining | ExplainInference | ExplainSplit | ExplainAugmentation | ExplainCrop | ExplainSpectrogram,
+    Field(discriminator="task_type"),
 ]
 
 

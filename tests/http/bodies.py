@@ -30,3 +30,7 @@ def augment(**changes):
 
 def crop(**changes):
     return {"input_path": "pictures", "output_path": "cut", "x": 10, "y": 0, "width": 200, "height": 100} | changes
+
+
+def spectrogram(**changes):
+    return {"input_path": "recordings", "output_path": "sets/drones", "recipe": {"pipeline": "native"}} | changes

@@ -13,8 +13,8 @@ from tests.http import bodies
 
 pytestmark = pytest.mark.anyio
 
-BODIES = {"split": bodies.split, "augment": bodies.augment, "crop": bodies.crop}
-TYPES = {"split": "dataset_split", "augment": "data_augmentation", "crop": "image_crop"}
+BODIES = {"split": bodies.split, "augment": bodies.augment, "crop": bodies.crop, "spectrogram": bodies.spectrogram}
+TYPES = {"split": "dataset_split", "augment": "data_augmentation", "crop": "image_crop", "spectrogram": "spectrogram"}
 STATS = {"total_images": 402, "train_images": 322, "val_images": 80, "test_images": 0, "classes": 10}
 
 

@@ -100,4 +100,4 @@ def test_an_input_that_is_the_root_itself_has_no_sibling_inside(root):
 
 
 def test_a_type_that_nobody_can_do_is_refused(root):
-    assert refusal(root, Submission("t", WorkKind.PREPROCESSING, "spectrogram", {}, "cpu", 5))[0] == "unknown_work"
+    assert refusal(root, Submission("t", WorkKind.PREPROCESSING, "repainting", {}, "cpu", 5))[0] == "unknown_work"
