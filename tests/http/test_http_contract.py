@@ -15,7 +15,7 @@ from actors.core.model import GIB
 from actors.core.tasks import Progress, TaskFault
 from actors.learning.history_files import CONFUSION_JSON, METRICS_CSV, confusion_json, metrics_csv
 from actors.learning.prediction_files import Prediction, failed_prediction, write_predictions
-from serve_app.schemas import inference, resources, results, system, tasks, waiting
+from serve_app.schemas import inference, preprocessing, resources, results, system, tasks, waiting
 from tests.fakes import make_line
 from tests.http import bodies
 
@@ -89,6 +89,11 @@ def start(kind, path):
     return Row("POST", path, tasks.TaskResponse, TASK, body)
 
 
+PREPROCESSING = {
+    **dict.fromkeys(("task_id", "task_type", "status", "message", "input_path", "output_path", "created_at", "updated_at"), TEXT),
+    "progress": WHOLE,
+    "stats": BY_NAME + NONE,
+}
 BATCH = {"status": TEXT, "message": TEXT, "task_ids": MANY, "total": WHOLE, "batch_id": TEXT}
 LEASE = {"device": TEXT, "gpu_fraction": NUMBER, "memory_gb": NUMBER, "granted_at": TEXT}
 ROWS = [
@@ -149,6 +154,15 @@ ROWS = [
         "/api/v2/training/running/confusion_matrix",
         results.ConfusionMatrixResponse,
         {"task_id": TEXT, "epoch": WHOLE + NONE, "labels": MANY, "counts": MANY},
+    ),
+    *(
+        Row("POST", f"/api/v2/preprocessing/{kind}", preprocessing.PreprocessingResponse, PREPROCESSING, make())
+        for kind, make in (
+            ("split", bodies.split),
+            ("augment", bodies.augment),
+            ("crop", bodies.crop),
+            ("spectrogram", bodies.spectrogram),
+        )
     ),
     Row("POST", "/api/v2/inference/batch", inference.BatchResponse, BATCH, bodies.batch()),
     Row("GET", "/api/v2/inference/inferred", tasks.TaskResponse, TASK),

@@ -1,10 +1,11 @@
-"""Split, augment and crop as the contract has them."""
+"""Split, augment, crop and spectrogram as the contract has them."""
 
 import pytest
 
 from actors.core.model import WorkKind
 from actors.core.tasks import Progress, TaskFault
 from actors.preprocessing.plan import METHODS
+from actors.signals.recipe import Recipe
 from serve_app.schemas.preprocessing import PreprocessingResponse
 from serve_app.schemas.tasks import ErrorResponse, TaskActionResponse
 from serve_app.schemas.waiting import ExplainResponse
@@ -62,6 +63,21 @@ class TestStart:
         assert (split["train_ratio"], split["val_ratio"], split["seed"], split["group_by"]) == (0.8, None, 0, "recording")
         assert (augmentation["methods"], augmentation["seed"]) == (list(METHODS), 0)
 
+    async def test_pictures_of_recordings_get_the_defaults_of_the_contract(self, client, tasks):
+        await submit(client, "spectrogram", recipe={"pipeline": "P1", "picture_size": [640, 480]})
+        request = tasks.submissions[0].request
+        defaults = {"image_size": 224, "train_ratio": 0.8, "val_ratio": None, "seed": 0}
+        assert {name: request[name] for name in defaults} == defaults
+        assert {request[name] for name in ("sample_rate", "center_frequency", "format")} == {None}
+        assert Recipe.of(request["recipe"], sample_rate=1e6) == Recipe.of(
+            {"pipeline": "P1", "picture_size": [640, 480]}, sample_rate=1e6
+        )
+
+    async def test_the_recipe_of_a_recipe_file_is_taken_as_it_is(self, client, tasks):
+        recipe = Recipe.p1().to_dict()
+        await submit(client, "spectrogram", recipe=recipe)
+        assert Recipe.from_dict(tasks.submissions[0].request["recipe"]) == Recipe.p1()
+
     async def test_repeating_it_answers_the_first_task_and_another_body_is_a_conflict(self, client, tasks):
         first = await submit(client, "split", task_id="p1")
         assert await submit(client, "split", task_id="p1") == first
@@ -116,6 +132,32 @@ class TestWrongBodies:
     )
     async def test_methods_that_are_not_there_are_refused(self, client, methods, told):
         assert told in await wrong_field(client, "augment", "methods", methods=methods)
+
+    @pytest.mark.parametrize(
+        ("field", "value", "told"),
+        [
+            ("recipe", {"pipeline": "P3"}, "'P1', 'P2' or 'native'"),
+            ("recipe", {"pipeline": "native", "colours": 3}, "not permitted"),
+            ("recipe", {"pipeline": "P1", "overlap": 0.25}, "overlap"),
+            ("recipe", None, "dictionary"),
+            ("image_size", 31, "greater than or equal to 32"),
+            ("image_size", 8193, "less than or equal to 8192"),
+            ("train_ratio", 0.95, "less than or equal to 0.9"),
+            ("val_ratio", 0.2, "below 1"),
+            ("sample_rate", 0, "greater than or equal to 1"),
+            ("format", "cf16", "'cf32_le'"),
+            ("group_by", "file", "not permitted"),
+        ],
+    )
+    async def test_spectrograms_that_cannot_be_are_refused_by_their_field(self, client, tasks, field, value, told):
+        assert told in await wrong_field(client, "spectrogram", field, **{field: value})
+        assert not tasks.submissions
+
+    async def test_a_recipe_must_be_chosen(self, client):
+        body = bodies.spectrogram()
+        del body["recipe"]
+        answer = await client.post("/api/v2/preprocessing/spectrogram", json=body)
+        assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", "recipe"])
 
     @pytest.mark.parametrize(
         ("field", "value"), [("x", -1), ("y", -1), ("width", 0), ("height", 0), ("x", 1.5), ("width", "wide"), ("height", 10**9)]

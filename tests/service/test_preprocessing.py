@@ -1,10 +1,12 @@
-"""Split, augment and crop over HTTP on a service that was really started, with real spectrograms where they are at hand."""
+"""Split, augment, crop and spectrogram over HTTP on a service that was really started, with real spectrograms where they are at hand."""
 
+import csv
 import json
 import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -150,6 +152,77 @@ class TestCrop:
         for name in files(folder):
             with Image.open(folder / name) as picture:
                 assert picture.size == (100, 50)
+
+
+class TestSpectrogram:
+    """Recordings of two classes, real ones where they are at hand, become a data set that a training can be given."""
+
+    CLASSES = ("dsc_contact", "silvercrest_rc")
+
+    @pytest.fixture(scope="class")
+    def recordings(self, service):
+        root = service.data_root / "iq"
+        for class_name in self.CLASSES:
+            (root / class_name).mkdir(parents=True)
+            for number, content in enumerate(self.some_samples(service, class_name)):
+                (root / class_name / f"flight{number}_433.92M_250k.cu8").write_bytes(content)
+        return root
+
+    @staticmethod
+    def some_samples(service, class_name):
+        if service.test_data is None:
+            noise = np.random.default_rng(len(class_name))
+            return [noise.integers(100, 150, 200_000, dtype=np.uint8).tobytes() for _ in range(4)]
+        found = sorted((service.test_data / "ism" / class_name).glob("*.cu8"))[:4]
+        return [path.read_bytes() for path in found]
+
+    def test_it_makes_pictures_a_recipe_and_a_manifest(self, http, service, recordings):
+        recipe = {"pipeline": "native", "nfft": 256, "frame_duration_s": 0.131}
+        body = {
+            "input_path": str(recordings),
+            "output_path": "sets/iq",
+            "recipe": recipe,
+            "image_size": 64,
+            "train_ratio": 0.5,
+            "seed": 3,
+        }
+        task = finish(http, "spectrogram", body)
+        assert (task["status"], task["task_type"], task["progress"]) == ("completed", "spectrogram", 100), task
+        folder = service.data_root / "sets/iq"
+        written = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
+        assert task["stats"]["recordings"] == 8
+        assert task["stats"]["pictures"] == task["stats"]["train_images"] + task["stats"]["val_images"] == len(written) >= 8
+        held = {part: {name.rpartition("_")[0] for name in written if name.startswith(part)} for part in ("train", "valid")}
+        assert not {name.removeprefix("train/") for name in held["train"]} & {name.removeprefix("valid/") for name in held["valid"]}
+        with Image.open(folder / min(written)) as picture:
+            assert picture.size == (64, 64)
+        made = json.loads((folder / "recipe.json").read_text())
+        assert (made["image_size"], made["recipe"]["sample_rate"]) == (64, 250e3)
+        assert {row["file"] for row in csv.DictReader((folder / "manifest.csv").open())} == written
+        trained = http.post(
+            "/api/v2/tasks/explain",
+            {
+                "task_type": "training",
+                "request": {
+                    "model": "resnet18",
+                    "num_classes": 2,
+                    "train_path": "sets/iq/train",
+                    "val_path": "sets/iq/valid",
+                    "save_path": "out",
+                    "image_size": 64,
+                    "pretrained": False,
+                },
+            },
+        )
+        assert "would_start" in trained
+
+    def test_a_broken_recording_is_refused_at_once_by_its_name(self, http, service):
+        (service.data_root / "broken").mkdir()
+        (service.data_root / "broken/cut_433.92M_250k.cu8").write_bytes(bytes(401))
+        body = {"input_path": "broken", "output_path": "sets/broken", "recipe": {"pipeline": "native"}}
+        refused = http.post("/api/v2/preprocessing/spectrogram", body, expect=422)
+        assert refused["code"] == "unreadable_recording"
+        assert "cut_433.92M_250k.cu8" in refused["message"]
 
 
 def test_it_waits_for_a_lease_of_its_own_limit_which_can_be_raised(http, pictures):

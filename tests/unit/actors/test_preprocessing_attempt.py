@@ -10,6 +10,7 @@ from actors.core.tasks import PreprocessingType, Progress
 from actors.fence import FencedFolder
 from actors.files.errors import WorkError
 from actors.messages import AttemptOrder, GrantedLease, LeasePlace
+from actors.signals.recipe_file import read_recipe_file
 from actors.workers.gpu_memory import GpuMemory
 from actors.workers.preprocessing import run_preprocessing
 from actors.workers.tools import Tools
@@ -20,6 +21,16 @@ from tests.service.pictures import write_coloured
 CPU = Device("cpu:0", DeviceKind.CPU, "node-a", 0, 16 * GIB, cores=2)
 SPLIT = {"train_ratio": 0.5, "val_ratio": 0.25, "seed": 1, "group_by": "file"}
 AUGMENT = {"methods": ["CLAHE"], "seed": 1}
+SPECTROGRAM = {
+    "recipe": {"pipeline": "native", "nfft": 64, "frame_duration_s": 0.01},
+    "image_size": 48,
+    "train_ratio": 0.5,
+    "val_ratio": None,
+    "seed": 1,
+    "sample_rate": 1e5,
+    "center_frequency": None,
+    "format": None,
+}
 CROP = {"x": 2, "y": 3, "width": 8, "height": 4}
 
 
@@ -104,6 +115,18 @@ def test_a_crop_cuts_the_box_of_the_request(attempt, data, tmp_path):
             assert cut.tobytes() == whole.crop((2, 3, 10, 7)).tobytes()
 
 
+def test_recordings_become_pictures_by_the_recipe_of_the_request(attempt, tmp_path):
+    for name in ("a/one", "a/two", "b/one", "b/two"):
+        path = tmp_path / f"iq/{name}.cs8"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(range(256)) * 16)
+    result = attempt(PreprocessingType.SPECTROGRAM, SPECTROGRAM, "input_path", tmp_path / "iq")
+    assert (result.outcome, result.progress.stats["pictures"], result.progress.stats["train_images"]) == ("completed", 8, 4)
+    with Image.open(tmp_path / "out" / pictures(tmp_path / "out")[0]) as picture:
+        assert (picture.size, picture.mode) == ((48, 48), "RGB")
+    assert read_recipe_file(tmp_path / "out/recipe.json").recipe.sample_rate == 1e5
+
+
 def test_an_attempt_that_is_asked_to_stop_says_how_far_it_came_and_the_next_goes_on(attempt, data, tmp_path, stop):
     stop.set()
     result = attempt(PreprocessingType.AUGMENT, AUGMENT, "dataset_path", data)
@@ -132,7 +155,7 @@ def test_an_output_folder_of_another_run_is_the_users_mistake(attempt, data):
         attempt(PreprocessingType.AUGMENT, AUGMENT | {"seed": 2}, "dataset_path", data, token=2)
 
 
-@pytest.mark.parametrize("job", ["split", "augment", "crop"])
+@pytest.mark.parametrize("job", ["split", "augment", "crop", "spectrogram"])
 def test_no_job_loads_torch(job):
     assert (
         loaded_by(f"actors.workers.attempt, actors.workers.preprocessing, actors.preprocessing.{job}", "torch", "torchvision") == []

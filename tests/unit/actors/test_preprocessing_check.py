@@ -9,6 +9,10 @@ from actors.admission import Admission
 from actors.core.errors import SubmissionError
 from actors.core.model import WorkKind
 from actors.core.tasks import Submission
+from actors.preprocessing import recording_survey
+from actors.signals.recording import open_recording
+from actors.spectrogram_check import MOST_HEADERS
+from tests.http.test_http_imports import loaded_by
 
 
 @pytest.fixture
@@ -101,3 +105,89 @@ def test_an_input_that_is_the_root_itself_has_no_sibling_inside(root):
 
 def test_a_type_that_nobody_can_do_is_refused(root):
     assert refusal(root, Submission("t", WorkKind.PREPROCESSING, "repainting", {}, "cpu", 5))[0] == "unknown_work"
+
+
+RECIPE = {"pipeline": "native", "nfft": 64, "frame_duration_s": 0.01}
+
+
+class TestRecordings:
+    """A spectrogram task is refused with the field to blame, from the headers of its recordings."""
+
+    @pytest.fixture
+    def recordings(self, root):
+        for name in ("a/one_100ksps.cu8", "b/two_100ksps.cu8"):
+            path = root / "iq" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bytes(4000))
+        return root
+
+    @staticmethod
+    def spectrogram(source="iq", output="out", **changes):
+        told = {"sample_rate": None, "center_frequency": None, "format": None}
+        request = {"input_path": str(source), "recipe": RECIPE, **told, **changes}
+        return Submission("t", WorkKind.PREPROCESSING, "spectrogram", request, "cpu", 5, output_path=str(output))
+
+    @pytest.mark.parametrize("source", ["iq", "iq/a", "iq/a/one_100ksps.cu8"])
+    def test_a_sound_one_comes_back_with_its_paths_resolved(self, recordings, source):
+        resolved = Admission([recordings]).check(self.spectrogram(source)).resolved
+        assert resolved == {"input_path": str(recordings / source), "output": str(recordings / "out")}
+
+    def test_paths_are_checked_as_those_of_other_tasks(self, recordings):
+        assert refusal(recordings, self.spectrogram("nowhere")) == ("path_not_found", "input_path")
+        assert refusal(recordings, self.spectrogram("/etc")) == ("path_forbidden", "input_path")
+        assert refusal(recordings, self.spectrogram("iq", "iq/a/out")) == ("config_invalid", "output_path")
+        assert refusal(recordings, self.spectrogram("set")) == ("no_recordings_found", "input_path")
+        assert refusal(recordings, self.spectrogram("notes.txt")) == ("no_recordings_found", "input_path")
+
+    def test_a_recording_may_be_drawn_into_its_own_folder(self, recordings):
+        assert Admission([recordings]).check(self.spectrogram("iq/a/one_100ksps.cu8", "iq/a")).resolved["output"]
+
+    @pytest.mark.parametrize(
+        ("name", "content", "found"),
+        [
+            ("cut_100ksps.cu8", bytes(401), ("unreadable_recording", "input_path")),
+            ("empty_100ksps.cu8", b"", ("unreadable_recording", "input_path")),
+            ("lying.sigmf-meta", b"{}", ("recording_metadata", "input_path")),
+            ("mute.cu8", bytes(400), ("sample_rate", "sample_rate")),
+            ("fast_10000ksps.cu8", bytes(400_000), ("sample_rate", "recipe")),
+        ],
+    )
+    def test_a_recording_that_cannot_be_used_is_refused_by_name(self, recordings, name, content, found):
+        (recordings / "iq/a" / name).write_bytes(content)
+        assert refusal(recordings, self.spectrogram()) == found
+        with pytest.raises(SubmissionError, match=name.partition(".")[0]):
+            Admission([recordings]).check(self.spectrogram())
+
+    @pytest.mark.parametrize(
+        ("recipe", "code"),
+        [
+            ({**RECIPE, "nfft": 4096}, "recipe_invalid"),
+            ({**RECIPE, "sample_rate": 1e3, "frame_duration_s": 0.1}, "all_files_failed"),
+            ({**RECIPE, "sample_rate": 50e3, "nfft": 64, "allow_resampling": False}, "all_files_failed"),
+            ({**RECIPE, "frame_duration_s": 1.0, "short": "refuse"}, "all_files_failed"),
+        ],
+    )
+    def test_a_recipe_that_does_not_fit_is_refused(self, recordings, recipe, code):
+        assert refusal(recordings, self.spectrogram(recipe=recipe)) == (code, "recipe")
+
+    def test_a_recipe_that_does_not_fit_one_of_the_recordings_is_refused_by_its_name(self, recordings):
+        (recordings / "iq/b/fast_10000ksps.cu8").write_bytes(bytes(400_000))
+        request = self.spectrogram(recipe={**RECIPE, "sample_rate": 100e3})
+        assert refusal(recordings, request) == ("resampling_refused", "recipe")
+
+    def test_one_that_is_too_short_among_others_is_not(self, recordings):
+        (recordings / "iq/a/short_100ksps.cu8").write_bytes(bytes(40))
+        assert Admission([recordings]).check(self.spectrogram(recipe={**RECIPE, "short": "refuse"}))
+
+    def test_only_so_many_headers_are_read(self, recordings, monkeypatch):
+        read = []
+        monkeypatch.setattr(
+            recording_survey, "open_recording", lambda path, **told: read.append(path) or open_recording(path, **told)
+        )
+        for number in range(3 * MOST_HEADERS):
+            (recordings / f"iq/b/more{number}_100ksps.cu8").write_bytes(bytes(2000))
+        Admission([recordings]).check(self.spectrogram())
+        assert MOST_HEADERS / 2 < len(read) <= MOST_HEADERS
+
+    def test_the_check_loads_no_torch(self):
+        assert loaded_by("actors.spectrogram_check", "torch", "cv2") == []
