@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from actors.preprocessing.course import Course
 from actors.preprocessing.errors import PictureFailedError
-from actors.preprocessing.file_runs import MAX_NAMED_FAILURES, FileJob, FileRun
+from actors.preprocessing.file_runs import MAX_NAMED_FAILURES, FileRun, UnfinishedFile
 from actors.preprocessing.frame_manifest import MANIFEST_CSV_NAME, ManifestRow, manifest_text
 from actors.preprocessing.partition import Ratios, count_images
 from actors.preprocessing.picture_names import group_of, picture_name, picture_stems
@@ -148,9 +148,9 @@ class _Drawing:
         file = picture_name(self._stems[name], index)
         return f"{self._part_of[name]}/{file}" if self._has_classes else file
 
-    def _make(self, job: FileJob, staged: Sequence[Path]) -> None:
+    def _make(self, file: UnfinishedFile, staged: Sequence[Path]) -> None:
         """Draw one frame."""
-        source = self._pictures[job.source]
+        source = self._pictures[file.source]
         try:
             samples = self._survey.frames[source.recording].read(source.index)
         except SignalError as error:

@@ -154,32 +154,30 @@ class TestCrop:
                 assert picture.size == (100, 50)
 
 
+@pytest.fixture(scope="module")
+def flights(service):
+    """Class folders of a few recordings, real ones where they are at hand."""
+    for class_name in ("dsc_contact", "silvercrest_rc"):
+        folder = service.data_root / "iq" / class_name
+        folder.mkdir(parents=True)
+        for number, content in enumerate(some_samples(service, class_name)):
+            (folder / f"flight{number}_433.92M_250k.cu8").write_bytes(content)
+    return service.data_root / "iq"
+
+
+def some_samples(service, class_name):
+    """The bytes of four recordings."""
+    if service.test_data is None:
+        noise = np.random.default_rng(len(class_name))
+        return [noise.integers(100, 150, 200_000, dtype=np.uint8).tobytes() for _ in range(4)]
+    return [path.read_bytes() for path in sorted((service.test_data / "ism" / class_name).glob("*.cu8"))[:4]]
+
+
 class TestSpectrogram:
-    """Recordings of two classes, real ones where they are at hand, become a data set that a training can be given."""
-
-    CLASSES = ("dsc_contact", "silvercrest_rc")
-
-    @pytest.fixture(scope="class")
-    def recordings(self, service):
-        root = service.data_root / "iq"
-        for class_name in self.CLASSES:
-            (root / class_name).mkdir(parents=True)
-            for number, content in enumerate(self.some_samples(service, class_name)):
-                (root / class_name / f"flight{number}_433.92M_250k.cu8").write_bytes(content)
-        return root
-
-    @staticmethod
-    def some_samples(service, class_name):
-        if service.test_data is None:
-            noise = np.random.default_rng(len(class_name))
-            return [noise.integers(100, 150, 200_000, dtype=np.uint8).tobytes() for _ in range(4)]
-        found = sorted((service.test_data / "ism" / class_name).glob("*.cu8"))[:4]
-        return [path.read_bytes() for path in found]
-
-    def test_it_makes_pictures_a_recipe_and_a_manifest(self, http, service, recordings):
+    def test_it_makes_pictures_a_recipe_and_a_manifest(self, http, service, flights):
         recipe = {"pipeline": "native", "nfft": 256, "frame_duration_s": 0.131}
         body = {
-            "input_path": str(recordings),
+            "input_path": str(flights),
             "output_path": "sets/iq",
             "recipe": recipe,
             "image_size": 64,
@@ -199,22 +197,10 @@ class TestSpectrogram:
         made = json.loads((folder / "recipe.json").read_text())
         assert (made["image_size"], made["recipe"]["sample_rate"]) == (64, 250e3)
         assert {row["file"] for row in csv.DictReader((folder / "manifest.csv").open())} == written
-        trained = http.post(
-            "/api/v2/tasks/explain",
-            {
-                "task_type": "training",
-                "request": {
-                    "model": "resnet18",
-                    "num_classes": 2,
-                    "train_path": "sets/iq/train",
-                    "val_path": "sets/iq/valid",
-                    "save_path": "out",
-                    "image_size": 64,
-                    "pretrained": False,
-                },
-            },
-        )
-        assert "would_start" in trained
+        paths = {"train_path": "sets/iq/train", "val_path": "sets/iq/valid", "save_path": "out"}
+        training = {"model": "resnet18", "num_classes": 2, "image_size": 64, "pretrained": False, **paths}
+        answer = http.post("/api/v2/tasks/explain", {"task_type": "training", "request": training})
+        assert "would_start" in answer, "a training takes it as it is"
 
     def test_a_broken_recording_is_refused_at_once_by_its_name(self, http, service):
         (service.data_root / "broken").mkdir()
