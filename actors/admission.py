@@ -15,14 +15,15 @@ from actors.core.tasks import MEMORY_NOTE, Submission, Task
 from actors.files.data_roots import DataRoots
 from actors.files.errors import WorkError
 from actors.learning.catalog import MODELS, check_image_size
+from actors.learning.class_tree import ClassTree, scan_class_folders
 from actors.learning.classify_config import load_classify_config
-from actors.learning.image_tree import ImageTree, scan_class_folders
 from actors.learning.memory_need import NeedEstimator
 from actors.learning.pictures import find_pictures
 from actors.learning.plan import RESUME_STATE
 from actors.memory_check import check_need
 from actors.paths import resolve_existing, resolve_file, resolve_inside
 from actors.preprocessing_check import check_preprocessing
+from actors.recording_check import check_recording_fields
 
 
 def check_room(submission: Submission, waiting: Sequence[Task], most: int) -> None:
@@ -95,8 +96,9 @@ class Admission:
         _check_model(request["model"], request["image_size"])
         train = resolve_existing(request["train_path"], "train_path", self._roots)
         valid = resolve_existing(request["val_path"], "val_path", self._roots)
-        tree = _scan(train, "train_path", self._roots)
-        _check_classes(tree, _scan(valid, "val_path", self._roots), request["num_classes"])
+        trees = _scan(train, "train_path", self._roots), _scan(valid, "val_path", self._roots)
+        _check_classes(*trees, request["num_classes"])
+        check_recording_fields(*trees, request, self._roots)
         resolved = {"train_path": str(train), "val_path": str(valid), "weight_path": ""}
         if request.get("weight_path"):
             resolved["weight_path"] = str(resolve_file(request["weight_path"], "weight_path", self._roots))
@@ -137,19 +139,20 @@ def _check_model(model: str, image_size: int) -> None:
         raise SubmissionError("invalid_image_size", "image_size", impossible, "change image_size or the model")
 
 
-def _scan(root: Path, field: str, roots: DataRoots) -> ImageTree:
+def _scan(root: Path, field: str, roots: DataRoots) -> ClassTree:
     try:
         return scan_class_folders(root, roots=roots)
     except WorkError as error:
         raise SubmissionError(error.code, field, error.message, error.hint) from None
 
 
-def _check_classes(train: ImageTree, valid: ImageTree, num_classes: int) -> None:
+def _check_classes(train: ClassTree, valid: ClassTree, num_classes: int) -> None:
     found = len(train.classes)
     if num_classes < found:
         hint = f"set num_classes to {found}, or remove folders"
         raise SubmissionError("too_few_classes", "num_classes", f"{num_classes} is fewer than the {found} class folders", hint)
     try:
+        valid.require_kind(train.kind)
         valid.indexed_as(train.classes)
     except WorkError as error:
         raise SubmissionError(error.code, "val_path", error.message, error.hint) from None

@@ -5,8 +5,8 @@ are written is not its business.
 """
 
 import io
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from PIL import Image, ImageDraw, ImageFont
@@ -25,14 +25,15 @@ _MARGIN = 24
 _FONT_SIZE = 15
 
 
-def config_yaml(plan: TrainingPlan, classes: Sequence[str]) -> str:
+def config_yaml(plan: TrainingPlan, classes: Sequence[str], recipe: Mapping[str, Any] | None = None) -> str:
     """Describe a training in RFUAV's keys, such that inference can use the file as its configuration.
 
     ``weights`` names the best ones. ``class_names`` maps each name to its index; outputs beyond the class folders get
-    a name here, since a configuration must name every output.
+    a name here, since a configuration must name every output. ``recipe`` is the one key that RFUAV does not know: how
+    pictures are made of recordings, where that is known.
     """
     spare = [f"unnamed_{index}" for index in range(len(classes), plan.num_classes)]
-    content = {
+    content: dict[str, Any] = {
         "train": str(plan.train_path),
         "val": str(plan.val_path),
         "save_path": str(plan.output_dir),
@@ -50,6 +51,8 @@ def config_yaml(plan: TrainingPlan, classes: Sequence[str]) -> str:
         "pretrained": plan.pretrained,
         "seed": plan.seed,
     }
+    if recipe is not None:
+        content["recipe"] = dict(recipe)
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 

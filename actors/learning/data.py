@@ -2,16 +2,18 @@
 
 Owns that every picture is decoded and resized exactly once per attempt, and that the order of an epoch is a function of
 (seed, epoch) alone, so that a training continues in the middle of an epoch with the very batches it would have seen.
-What a picture looks like to a network is ``pictures``' business; this module only calls it.
+What a picture looks like to a network is ``pictures``' business; this module only calls it. Pictures that are made anew for
+every epoch come from elsewhere, as ``Pictures`` describes it.
 """
 
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,10 +22,11 @@ from torch import Tensor
 
 from actors.files.atomic import output_error
 from actors.files.data_roots import ANYWHERE, DataRoots, OutsideRootsError
+from actors.learning.class_tree import ClassTree
 from actors.learning.errors import UnreadablePictureError
-from actors.learning.image_tree import ImageTree
 from actors.learning.parallel import ALONE, Gang
 from actors.learning.pictures import decode_picture
+from actors.learning.seeds import mixed_seed
 
 #: Pictures between two looks at ``should_stop``; enough that threads seldom wait for the slowest of them.
 _CHUNK = 128
@@ -48,6 +51,37 @@ class Decoding:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """Some pictures of an epoch that are learnt from together."""
+
+    #: The place of the first of them in the epoch's order; the others follow it.
+    position: int
+    #: Which pictures of the set they are: int64 of shape (n,).
+    indexes: Tensor
+
+
+class Pictures(Protocol):
+    """What batches are made of: a set of pictures, each with the index of its class."""
+
+    @property
+    def labels(self) -> Tensor:
+        """Class indexes: int64 of shape (pictures,)."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells whether two sets are made of the same files in the same way."""
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+
+    def show(self, turns: Sequence[Turn], *, seed: int, epoch: int, device: torch.device) -> Iterator[Tensor]:
+        """Yield the pictures of each turn, as float32 0..1 of shape (n, 3, side, side) on a device.
+
+        They may differ from one epoch to the next, but depend on nothing else than seed, epoch, position and index.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class PictureSet:
     """The decoded pictures of a tree, in its order.
 
@@ -67,6 +101,12 @@ class PictureSet:
     def size_bytes(self) -> int:
         """What the decoded pictures occupy."""
         return self.pixels.numel()
+
+    def show(self, turns: Sequence[Turn], *, seed: int, epoch: int, device: torch.device) -> Iterator[Tensor]:  # noqa: ARG002
+        """Yield the same pictures in every epoch; they travel to the device as bytes, a quarter of their size as floats."""
+        for turn in turns:
+            pixels = self.pixels[turn.indexes].to(device, non_blocking=True)
+            yield pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +131,7 @@ class Batch:
         return self.labels.shape[0]
 
 
-def decode_pictures(tree: ImageTree, decoding: Decoding, should_stop: Callable[[], bool]) -> PictureSet | None:
+def decode_pictures(tree: ClassTree, decoding: Decoding, should_stop: Callable[[], bool]) -> PictureSet | None:
     """Decode every picture of a tree once.
 
     Returns:
@@ -101,7 +141,7 @@ def decode_pictures(tree: ImageTree, decoding: Decoding, should_stop: Callable[[
         UnreadablePictureError: Some cannot be decoded; all are tried first, so that the message can count them.
         OutputError: The pictures exceed the memory budget and the scratch folder cannot hold them.
     """
-    pixels = _room_for(len(tree.samples), decoding)
+    pixels = room_for(len(tree.samples), decoding)
     digests: list[bytes] = []
     unreadable: list[str] = []
 
@@ -127,7 +167,7 @@ def decode_pictures(tree: ImageTree, decoding: Decoding, should_stop: Callable[[
 class BatchSource:
     """The batches of any epoch over a picture set, on a device, or this rank's part of each batch."""
 
-    pictures: PictureSet
+    pictures: Pictures
     #: Pictures on one device in a step.
     batch_size: int
     device: torch.device
@@ -149,10 +189,13 @@ class BatchSource:
 
         A last picture that would be alone joins the batch before it: batch normalisation cannot learn from one.
         """
-        order = self.order(epoch)
-        for begin, end in self.bounds(start):
+        order, bounds = self.order(epoch), self.bounds(start)
+        parts = [self.gang.part(begin, end) for begin, end in bounds]
+        turns = [Turn(part.start, order[part]) for part in parts]
+        shown = self.pictures.show(turns, seed=self.seed, epoch=epoch, device=self.device)
+        for (begin, end), turn, pictures in zip(bounds, turns, shown, strict=True):
             shared = None if self.gang.is_alone else self._labels(order[begin:end])
-            yield self._batch(order[self.gang.part(begin, end)], shared)
+            yield Batch(pictures, self._labels(turn.indexes), shared)
 
     def gathered(self, rows: Tensor) -> Tensor:
         """Bring together what the ranks computed for their parts of an unshuffled epoch, on each of them.
@@ -171,15 +214,8 @@ class BatchSource:
         """Give the order of the pictures in an epoch: the same for the same seed and epoch, always."""
         if not self.shuffle:
             return torch.arange(len(self.pictures))
-        # Hashed, so that epoch 1 of seed 0 and epoch 0 of seed 1 have nothing in common.
-        mixed = hashlib.sha256(f"{self.seed}/{epoch}".encode()).digest()[:8]
-        generator = torch.Generator().manual_seed(int.from_bytes(mixed, "little", signed=True))
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
         return torch.randperm(len(self.pictures), generator=generator)
-
-    def _batch(self, indexes: Tensor, shared_labels: Tensor | None) -> Batch:
-        """Collect pictures; they travel to the device as bytes, a quarter of their size as floats."""
-        pixels = self.pictures.pixels[indexes].to(self.device, non_blocking=True)
-        return Batch(pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255.0), self._labels(indexes), shared_labels)
 
     def _labels(self, indexes: Tensor) -> Tensor:
         """Collect labels on the device."""
@@ -197,7 +233,7 @@ def batch_bounds(count: int, batch_size: int, *, start: int = 0) -> list[tuple[i
     return bounds
 
 
-def _room_for(count: int, decoding: Decoding) -> Pixels:
+def room_for(count: int, decoding: Decoding) -> Pixels:
     """Allocate pixels in memory, or in a nameless file where they exceed the budget."""
     shape = (count, decoding.image_size, decoding.image_size, 3)
     size = count * decoding.image_size**2 * 3
@@ -234,7 +270,7 @@ def _all_unreadable(root: Path, unreadable: list[str]) -> UnreadablePictureError
     return UnreadablePictureError(message, "Replace or remove them.")
 
 
-def _fingerprint(tree: ImageTree, digests: list[bytes]) -> str:
+def _fingerprint(tree: ClassTree, digests: list[bytes]) -> str:
     """Hash names and contents in the order of the tree."""
     whole = hashlib.sha256()
     for (name, _), digest in zip(tree.samples, digests, strict=True):

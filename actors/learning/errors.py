@@ -3,7 +3,8 @@
 WorkError
 ├── ConfigError                 config_invalid
 ├── DatasetError                dataset_invalid
-│   └── UnreadablePictureError  unreadable_picture
+│   ├── UnreadablePictureError  unreadable_picture
+│   └── UnusableRecordingError  unusable_recording
 ├── WeightsError                weights_invalid
 │   ├── WeightsNotFoundError    weights_not_found
 │   ├── WeightsUnreadableError  weights_unreadable
@@ -33,6 +34,12 @@ class UnreadablePictureError(DatasetError):
     """One or more pictures that cannot be decoded."""
 
     code = "unreadable_picture"
+
+
+class UnusableRecordingError(DatasetError):
+    """One or more recordings that no frames can be made of."""
+
+    code = "unusable_recording"
 
 
 class WeightsError(WorkError):

@@ -41,9 +41,10 @@ class ModelCard:
     normalization: str = "none"
     #: How pictures are made of IQ; None for a model trained on pictures of unknown making.
     recipe: dict[str, Any] | None = None
-    #: SHA-256 of "train" and "valid": over every picture's path below the tree and the SHA-256 of its bytes.
+    #: SHA-256 of "train" and "valid": over every file's path below the tree and the SHA-256 of its bytes; of recordings,
+    #: over the recipe too.
     dataset_hash: dict[str, str] = field(default_factory=dict)
-    #: Pictures in "train" and "valid".
+    #: Pictures in "train" and "valid"; of recordings, their frames, and the recordings in "train_recordings" and "valid_recordings".
     split: dict[str, int] = field(default_factory=dict)
     seed: int | None = None
     #: Of the epoch that the weights come from, by the names of the HTTP contract.

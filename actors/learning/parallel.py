@@ -9,7 +9,6 @@ on. It does not know what is learnt.
 """
 
 import gc
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from actors.learning.errors import RankLostError
 from actors.learning.plan import TrainingPlan
+from actors.learning.seeds import mixed_seed
 
 #: The ranks talk over this interface only: they share a node, and their connections know no authentication.
 _LOOPBACK = "lo"
@@ -78,8 +78,7 @@ class Gang:
         alone keeps the one stream that it began with.
         """
         if not self.is_alone:
-            mixed = hashlib.sha256(f"{seed}/{epoch}/{position}/{self.rank}".encode()).digest()[:8]
-            torch.manual_seed(int.from_bytes(mixed, "little", signed=True))
+            torch.manual_seed(mixed_seed(seed, epoch, position, self.rank))
 
 
 #: What a training on one device is.

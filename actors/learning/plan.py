@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal, Self
 
 from actors.files.data_roots import ANYWHERE, DataRoots
 
@@ -23,6 +23,33 @@ class Stage(StrEnum):
     VALIDATION = "validation"
     EPOCH_END = "epoch_end"
     COMPLETED = "completed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordingChoices:
+    """What somebody chose of how recordings are read, and how pictures are made of them, by the names of the HTTP contract."""
+
+    #: As ``Recipe.of`` takes it.
+    recipe: Mapping[str, Any]
+    #: The fields of ``RadioAugmentation``; None where frames are looked at as they are.
+    augmentation: Mapping[str, Any] | None = None
+    #: Samples per second, Hz, and SigMF's name of the datatype, for recordings that do not tell.
+    sample_rate: float | None = None
+    center_frequency: float | None = None
+    datatype: str | None = None
+
+    @classmethod
+    def of(cls, request: Mapping[str, Any]) -> Self | None:
+        """Take the choices out of a checked request, or give None where it has no recipe."""
+        if not request.get("recipe"):
+            return None
+        return cls(
+            recipe=request["recipe"],
+            augmentation=request.get("augmentation"),
+            sample_rate=request.get("sample_rate"),
+            center_frequency=request.get("center_frequency"),
+            datatype=request.get("format"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +88,10 @@ class TrainingPlan:
     gpu_context_bytes: int = 0
     #: Whether rarer classes weigh more in the loss, in inverse proportion to their pictures.
     class_weights: bool = False
-    #: Decoded pictures up to this size, of all ranks together, stay in memory, larger sets in a file in the staging folder.
+    #: Needed where the trees hold recordings.
+    recordings: RecordingChoices | None = None
+    #: Decoded pictures up to this size, of all ranks together, stay in memory, larger sets in a file in the staging folder;
+    #: frames that are augmented stay in memory up to it, and are read again where they are more.
     picture_cache_bytes: int = 2 << 30
     task_id: str = ""
     project_version: str = ""

@@ -65,7 +65,9 @@ def train(
 
     Raises:
         ConfigError: The model and its settings do not go together.
-        DatasetError: The trees cannot be trained on (UnreadablePictureError: some picture cannot be decoded).
+        DatasetError: The trees cannot be trained on (UnreadablePictureError: some picture cannot be decoded;
+            UnusableRecordingError: no frames can be made of some recording).
+        RecipeError: A field of the recipe for recordings cannot be used.
         WeightsError: The weights to begin with cannot be had or do not fit.
         CheckpointError: The state to resume from cannot be read or is of another training.
         OutputError: A file cannot be written (DiskFullError: for lack of room).
@@ -125,7 +127,7 @@ class _Attempt:
         if earlier is not None:
             self._resume(earlier)
         if self._gang.is_first:
-            self._outputs.write_text("config.yaml", config_yaml(self._plan, self._dataset.classes))
+            self._outputs.write_text("config.yaml", config_yaml(self._plan, self._dataset.classes, self._dataset.recipe))
         with self._writer:
             while not self._progress.is_over(self._plan.early_stopping_patience):
                 if not self._learn_epoch(should_stop, checkpoint_every_s):
@@ -289,8 +291,9 @@ class _Attempt:
             classes=list(dataset.classes),
             num_classes=plan.num_classes,
             image_size=plan.image_size,
+            recipe=None if dataset.recipe is None else dict(dataset.recipe),
             dataset_hash={"train": dataset.train.fingerprint, "valid": dataset.val.fingerprint},
-            split={"train": len(dataset.train), "valid": len(dataset.val)},
+            split={"train": len(dataset.train), "valid": len(dataset.val), **dataset.recordings},
             seed=plan.seed,
             metrics=dict(self._progress.history[-1]),
             task_id=plan.task_id,

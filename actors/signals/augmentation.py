@@ -5,10 +5,17 @@ recipes.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
+
+#: Keeps a frame's noise apart from its other draws.
+_NOISE_STREAM: Final = 0x5EED
+#: Samples of a shift's oscillation that are computed; the others are these times one factor a block, which is ten times as fast.
+_RAMP_BLOCK: Final = 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,13 +55,28 @@ class RadioAugmentation:
             frames: Left as they are.
             generator: On the frames' device. Each call draws the same amount for the same shape, whatever the ranges.
         """
-        number, samples = frames.shape
-        draws = torch.rand(4, number, generator=generator, device=frames.device)
-        noise = white_noise(frames.shape, generator)
-        turns = (draws[0] * 2 - 1) * self.frequency_roll
-        shifts = ((draws[1] * 2 - 1) * self.time_shift * samples).round().long()
-        changed = roll_frequency(roll_time(frames, shifts), turns)
+        draws = torch.rand(4, len(frames), generator=generator, device=frames.device)
+        return self._change(frames, draws, white_noise(frames.shape, generator))
+
+    def each(self, frames: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Change every frame by amounts that its own seed decides, whichever frames it comes with.
+
+        Only the noise depends on the kind of device, too: drawn on a CPU, it would take a GPU's time several times over.
+        """
+        draws = [torch.rand(4, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        noise = None
         if self.snr_db is not None:
+            generators = [torch.Generator(frames.device).manual_seed(seed ^ _NOISE_STREAM) for seed in seeds]
+            noise = torch.stack([white_noise(frames.shape[1:], generator) for generator in generators])
+        return self._change(frames, torch.stack(draws, dim=1).to(frames.device), noise)
+
+    def _change(self, frames: Tensor, draws: Tensor, noise: Tensor | None) -> Tensor:
+        """Apply drawn amounts: ``draws`` are in 0..1 of shape (4, frames), ``noise`` is as the frames, of power 1."""
+        shifts = ((draws[1] * 2 - 1) * self.time_shift * frames.shape[1]).round().long()
+        changed = roll_time(frames, shifts) if self.time_shift else frames
+        if self.frequency_roll:
+            changed = roll_frequency(changed, (draws[0] * 2 - 1) * self.frequency_roll)
+        if self.snr_db is not None and noise is not None:
             changed = add_noise_at(changed, noise, _between(self.snr_db, draws[3]))
         return changed * 10 ** (_between(self.gain_db, draws[2])[:, None] / 20)
 
@@ -66,10 +88,18 @@ def roll_frequency(frames: Tensor, turns: Tensor) -> Tensor:
         frames: (frames, samples).
         turns: (frames,): 0.25 is a quarter of the sample rate.
     """
+    samples = frames.shape[1]
+    blocks = -(-samples // _RAMP_BLOCK)
+    within = _oscillation(turns, torch.arange(_RAMP_BLOCK, device=frames.device))
+    starts = _oscillation(turns, torch.arange(blocks, device=frames.device) * _RAMP_BLOCK)
+    return frames * (starts[:, :, None] * within[:, None, :]).flatten(1)[:, :samples]
+
+
+def _oscillation(turns: Tensor, places: Tensor) -> Tensor:
+    """Give a complex oscillation of each frequency at some places: complex64 of shape (frames, places)."""
     # In double precision: the phase of the last of ten million samples must still be right.
-    places = torch.arange(frames.shape[1], device=frames.device, dtype=torch.float64)
-    phases = (turns[:, None].double() * places).remainder(1.0).float() * (2 * math.pi)
-    return frames * torch.polar(torch.ones_like(phases), phases)
+    phases = (turns[:, None].double() * places).remainder(1.0) * (2 * math.pi)
+    return torch.polar(torch.ones_like(phases), phases).to(torch.complex64)
 
 
 def roll_time(frames: Tensor, shifts: Tensor) -> Tensor:

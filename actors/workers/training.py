@@ -5,7 +5,7 @@ from pathlib import Path
 
 from actors.core.tasks import Progress
 from actors.learning.memory_need import Peak, Workload, training_workload
-from actors.learning.plan import RESUME_STATE, Stage, TrainingOutcome, TrainingPlan, TrainingRecord
+from actors.learning.plan import RESUME_STATE, RecordingChoices, Stage, TrainingOutcome, TrainingPlan, TrainingRecord
 from actors.learning.training import train
 from actors.messages import AttemptResult
 from actors.paths import build_data_roots
@@ -83,6 +83,7 @@ def build_plan(tools: Tools, device: str) -> TrainingPlan:
         picture_cache_bytes=tools.settings.picture_cache_mb << 20,
         task_id=tools.order.task_id,
         project_version=tools.settings.version,
+        recordings=RecordingChoices.of(request),
         resume_from=_find_checkpoint(tools),
         rank=tools.order.rank,
         world_size=tools.order.world_size,

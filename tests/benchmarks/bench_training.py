@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from actors.learning import training
+from actors.learning.class_tree import scan_class_folders
 from actors.learning.data import Decoding, decode_pictures
-from actors.learning.image_tree import scan_class_folders
 from actors.learning.outputs import Outputs
 from actors.learning.plan import Stage, TrainingPlan, TrainingRecord
 from actors.learning.zoo import build_model

@@ -10,8 +10,8 @@ from PIL import Image
 
 from actors.files.data_roots import ANYWHERE, DataRoots, NoRegularFileError, OutsideRootsError
 from actors.files.errors import DatasetError
+from actors.learning.class_tree import scan_class_folders
 from actors.learning.errors import UnreadablePictureError
-from actors.learning.image_tree import scan_class_folders
 from actors.learning.pictures import decode_picture, find_pictures
 
 

@@ -10,7 +10,7 @@ from actors.learning.vision import models as torchvision_models
 
 
 def test_importing_the_catalogue_does_not_import_torch() -> None:
-    modules = "actors.learning.catalog, actors.learning.image_tree, actors.learning.model_card"
+    modules = "actors.learning.catalog, actors.learning.class_tree, actors.learning.model_card"
     check = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 

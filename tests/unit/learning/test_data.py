@@ -15,9 +15,9 @@ from PIL import Image
 
 from actors.files.errors import DiskFullError
 from actors.learning import data, vision
+from actors.learning.class_tree import ClassTree, scan_class_folders
 from actors.learning.data import BatchSource, Decoding, PictureSet, batch_bounds, decode_pictures
 from actors.learning.errors import UnreadablePictureError
-from actors.learning.image_tree import ImageTree, scan_class_folders
 
 CPU = torch.device("cpu")
 
@@ -32,7 +32,7 @@ def never() -> bool:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> ImageTree:
+def tree(tmp_path: Path) -> ClassTree:
     random = np.random.default_rng(0)
     for index, (name, suffix) in enumerate([("a", "jpg"), ("a", "png"), ("b", "bmp"), ("b", "jpeg"), ("b", "gif")]):
         folder = tmp_path / "tree" / name
@@ -46,7 +46,7 @@ def decoding(tmp_path: Path, *, budget: int = 1 << 20, threads: int = 2) -> Deco
     return Decoding(image_size=32, memory_budget_bytes=budget, scratch_dir=tmp_path, threads=threads)
 
 
-def decoded(tree: ImageTree, how: Decoding, should_stop: Callable[[], bool] = never) -> PictureSet:
+def decoded(tree: ClassTree, how: Decoding, should_stop: Callable[[], bool] = never) -> PictureSet:
     pictures = decode_pictures(tree, how, should_stop)
     assert pictures is not None
     return pictures
@@ -61,7 +61,7 @@ def labels(source: BatchSource, epoch: int, start: int = 0) -> list[int]:
     return [label for batch in source.batches(epoch, start=start) for label in batch.labels.tolist()]
 
 
-def test_pictures_equal_those_of_torchvisions_resize_and_totensor(tree: ImageTree, tmp_path: Path) -> None:
+def test_pictures_equal_those_of_torchvisions_resize_and_totensor(tree: ClassTree, tmp_path: Path) -> None:
 
     transforms = torchvision("transforms")
     as_upstream = transforms.Compose([transforms.Resize((32, 32)), transforms.ToTensor()])
@@ -72,7 +72,7 @@ def test_pictures_equal_those_of_torchvisions_resize_and_totensor(tree: ImageTre
     assert batch.pictures.dtype is torch.float32
 
 
-def test_every_picture_is_decoded_once_for_all_epochs(tree: ImageTree, tmp_path: Path) -> None:
+def test_every_picture_is_decoded_once_for_all_epochs(tree: ClassTree, tmp_path: Path) -> None:
     with patch.object(data, "decode_picture", wraps=data.decode_picture) as decode:
         source = BatchSource(decoded(tree, decoding(tmp_path)), 2, CPU, shuffle=True)
         for epoch in range(3):
@@ -80,7 +80,7 @@ def test_every_picture_is_decoded_once_for_all_epochs(tree: ImageTree, tmp_path:
     assert decode.call_count == len(tree.samples)
 
 
-def test_pictures_over_the_budget_lie_in_a_file_that_has_no_name(tree: ImageTree, tmp_path: Path) -> None:
+def test_pictures_over_the_budget_lie_in_a_file_that_has_no_name(tree: ClassTree, tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
     in_memory, in_file = decoded(tree, decoding(tmp_path)), decoded(tree, decoding(tmp_path, budget=100))
     assert sorted(tmp_path.iterdir()) == before
@@ -88,19 +88,19 @@ def test_pictures_over_the_budget_lie_in_a_file_that_has_no_name(tree: ImageTree
     assert torch.equal(in_memory.labels, in_file.labels)
 
 
-def test_a_scratch_folder_without_room_is_a_full_disk(tree: ImageTree, tmp_path: Path) -> None:
+def test_a_scratch_folder_without_room_is_a_full_disk(tree: ClassTree, tmp_path: Path) -> None:
     no_room = OSError(28, "No space left on device")
     with patch("os.posix_fallocate", side_effect=no_room), pytest.raises(DiskFullError):
         decode_pictures(tree, decoding(tmp_path, budget=0), never)
 
 
-def test_threads_do_not_change_the_result(tree: ImageTree, tmp_path: Path) -> None:
+def test_threads_do_not_change_the_result(tree: ClassTree, tmp_path: Path) -> None:
     one, three = decoded(tree, decoding(tmp_path, threads=1)), decoded(tree, decoding(tmp_path, threads=3))
     assert torch.equal(one.pixels, three.pixels)
     assert one.fingerprint == three.fingerprint
 
 
-def test_the_fingerprint_tells_names_and_contents(tree: ImageTree, tmp_path: Path) -> None:
+def test_the_fingerprint_tells_names_and_contents(tree: ClassTree, tmp_path: Path) -> None:
     before = decoded(tree, decoding(tmp_path)).fingerprint
     (tree.root / "a/0.jpg").rename(tree.root / "a/00.jpg")
     renamed = decoded(scan_class_folders(tree.root), decoding(tmp_path)).fingerprint
@@ -109,7 +109,7 @@ def test_the_fingerprint_tells_names_and_contents(tree: ImageTree, tmp_path: Pat
     assert len({before, renamed, changed}) == 3
 
 
-def test_unreadable_pictures_are_counted_and_five_are_named(tree: ImageTree, tmp_path: Path) -> None:
+def test_unreadable_pictures_are_counted_and_five_are_named(tree: ClassTree, tmp_path: Path) -> None:
     whole = (tree.root / "a/0.jpg").read_bytes()
     (tree.root / "b/cut.jpg").write_bytes(whole[: len(whole) // 2])
     for index in range(6):
@@ -123,13 +123,13 @@ def test_unreadable_pictures_are_counted_and_five_are_named(tree: ImageTree, tmp
     assert message.count("b/text") == 4
 
 
-def test_a_picture_that_vanished_is_unreadable(tree: ImageTree, tmp_path: Path) -> None:
+def test_a_picture_that_vanished_is_unreadable(tree: ClassTree, tmp_path: Path) -> None:
     (tree.root / "a/0.jpg").unlink()
     with pytest.raises(UnreadablePictureError, match=r"1 picture below .*a/0\.jpg"):
         decode_pictures(tree, decoding(tmp_path), never)
 
 
-def test_decoding_ends_early_when_asked(tree: ImageTree, tmp_path: Path) -> None:
+def test_decoding_ends_early_when_asked(tree: ClassTree, tmp_path: Path) -> None:
     assert decode_pictures(tree, decoding(tmp_path), lambda: True) is None
 
 

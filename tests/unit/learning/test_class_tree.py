@@ -9,7 +9,7 @@ from PIL import Image
 
 from actors.files.errors import DatasetError
 from actors.learning import vision
-from actors.learning.image_tree import scan_class_folders, scan_dataset
+from actors.learning.class_tree import scan_class_folders, scan_dataset
 
 
 def torchvision(part: str) -> ModuleType:
