@@ -47,11 +47,11 @@ class Rendering:
     engine: SpectrogramEngine
     augmentation: RadioAugmentation | None = None
     #: On a GPU one group at a time, which bounds the memory it takes there.
-    _turn: AbstractContextManager[object] = field(init=False)
+    _entry: AbstractContextManager[object] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Let several threads render at once on a CPU only."""
-        object.__setattr__(self, "_turn", nullcontext() if self.engine.device.type == "cpu" else Lock())
+        """Let several threads in at once on a CPU only."""
+        object.__setattr__(self, "_entry", nullcontext() if self.engine.device.type == "cpu" else Lock())
 
     @property
     def group_size(self) -> int:
@@ -67,7 +67,7 @@ class Rendering:
             frames: Changed by the augmentation, where there is one.
             seeds: One for each frame, which decides its changes.
         """
-        with self._turn:
+        with self._entry:
             samples = torch.from_numpy(frames).to(self.engine.device)
             return self.engine(self.augmentation.each(samples, seeds) if self.augmentation else samples)
 

@@ -59,7 +59,7 @@ def test_the_card_and_the_configuration_carry_the_whole_recipe(trees, tmp_path):
     assert load_classify_config(plan.output_dir / "config.yaml").class_names == ("bursts", "tones")
 
 
-def test_a_pictures_card_has_no_recipe_and_a_p1_recipe_can_be_written(trees, tmp_path):
+def test_a_recipe_with_a_picture_size_is_written_in_plain_values(trees, tmp_path):
     recipe = {"pipeline": "P1", "nfft": 32, "frame_duration_s": 0.064, "picture_size": [64, 48]}
     plan = make_plan(trees, tmp_path, num_epochs=1)
     run(replace(plan, recordings=replace(plan.recordings, recipe=recipe)))
