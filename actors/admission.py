@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Final
 
 from actors.core.errors import LineFullError, SubmissionError
 from actors.core.model import WorkKind
@@ -15,15 +16,20 @@ from actors.core.tasks import MEMORY_NOTE, Submission, Task
 from actors.files.data_roots import DataRoots
 from actors.files.errors import WorkError
 from actors.learning.catalog import MODELS, check_image_size
+from actors.learning.chosen_recipe import RecipeMissingError, choose_recipe
 from actors.learning.class_tree import ClassTree, scan_class_folders
 from actors.learning.classify_config import load_classify_config
+from actors.learning.errors import ConfigError, WeightsNotFoundError
+from actors.learning.inference_sources import find_sources
 from actors.learning.memory_need import NeedEstimator
-from actors.learning.pictures import find_pictures
 from actors.learning.plan import RESUME_STATE
 from actors.memory_check import check_need
 from actors.paths import resolve_existing, resolve_file, resolve_inside
 from actors.preprocessing_check import check_preprocessing
 from actors.recording_check import check_recording_fields
+
+#: The field of an inference that an error is about, where that is not its source.
+_FIELD_OF: Final = {ConfigError.code: "cfg_path", RecipeMissingError.code: "recipe", WeightsNotFoundError.code: "weight_path"}
 
 
 def check_room(submission: Submission, waiting: Sequence[Task], most: int) -> None:
@@ -109,11 +115,12 @@ class Admission:
         resolved = {field: resolve_file(request[field], field, self._roots) for field in ("cfg_path", "weight_path")}
         resolved["source_path"] = resolve_existing(request["source_path"], "source_path", self._roots)
         try:
-            load_classify_config(resolved["cfg_path"], roots=self._roots)
-            find_pictures(resolved["source_path"])
+            config = load_classify_config(resolved["cfg_path"], roots=self._roots)
+            sources = find_sources(resolved["source_path"], is_typed=bool(request.get("format")), roots=self._roots)
+            if sources.recordings:
+                choose_recipe(request.get("recipe"), config, resolved["weight_path"], roots=self._roots)
         except WorkError as error:
-            field = "cfg_path" if error.code == "config_invalid" else "source_path"
-            raise SubmissionError(error.code, field, error.message, error.hint) from None
+            raise SubmissionError(error.code, _FIELD_OF.get(error.code, "source_path"), error.message, error.hint) from None
         return {field: str(path) for field, path in resolved.items()}
 
     def _output(self, submission: Submission) -> Path:

@@ -21,15 +21,23 @@ from actors.learning.history_files import (
     read_confusion,
     read_metrics,
 )
-from actors.learning.prediction_files import PREDICTIONS_JSON, read_predictions
+from actors.learning.prediction_files import PREDICTIONS_JSON, SUMMARY_JSON, read_predictions
 from actors.paths import build_data_roots, resolve_inside
 from configs.settings import Settings
 from serve_app.file_work import in_file_thread
 from serve_app.http_errors import RequestRefusedError
-from serve_app.schemas.results import ConfusionMatrixResponse, MetricsHistoryResponse, PredictionBody, PredictionPage
+from serve_app.schemas.results import (
+    ConfusionMatrixResponse,
+    FileSummaryBody,
+    FileSummaryPage,
+    MetricsHistoryResponse,
+    PredictionBody,
+    PredictionPage,
+)
 
 Found = TypeVar("Found")
 _PREDICTIONS = TypeAdapter(list[PredictionBody])
+_SUMMARIES = TypeAdapter(list[FileSummaryBody])
 
 
 async def metrics_history(task: Task, settings: Settings) -> MetricsHistoryResponse:
@@ -51,21 +59,74 @@ async def confusion_matrix(task: Task, settings: Settings) -> ConfusionMatrixRes
 
 async def prediction_page(task: Task, settings: Settings, *, first: int, count: int) -> PredictionPage:
     """Predictions of an inference from number ``first`` on. Raises RequestRefusedError, as ``_read``."""
-
-    def read(path: Path) -> tuple[int, list[PredictionBody]]:
-        total, entries = read_predictions(path, first, count)
-        return total, _PREDICTIONS.validate_python(entries)
-
-    found: tuple[int, list[PredictionBody]] | None = await in_file_thread(_read, task, settings, PREDICTIONS_JSON, read)
+    found = await in_file_thread(_read, task, settings, PREDICTIONS_JSON, _page_reader(_PREDICTIONS, first, count))
     total, predictions = found or (0, [])
-    end = first + len(predictions)
     return PredictionPage(
         task_id=task.task_id,
         status=task.state,
         total=total,
         predictions=predictions,
-        next_cursor=str(end) if predictions and end < total else None,
+        next_cursor=_next_cursor(first, len(predictions), total),
     )
+
+
+async def file_summary_page(task: Task, settings: Settings, *, first: int, count: int) -> FileSummaryPage:
+    """Summaries of an inference job's files from number ``first`` on. Raises RequestRefusedError, as ``_read``.
+
+    Jobs over pictures alone write none: there each prediction tells of a whole file.
+    """
+
+    def read(predictions: Path) -> tuple[int, list[FileSummaryBody]]:
+        summaries = predictions.with_name(SUMMARY_JSON)
+        if _is_own_file(summaries, task):
+            return _page_reader(_SUMMARIES, first, count)(summaries)
+        total, pictures = _page_reader(_PREDICTIONS, first, count)(predictions)
+        return total, [_as_summary(each) for each in pictures]
+
+    found = await in_file_thread(_read, task, settings, PREDICTIONS_JSON, read)
+    total, files = found or (0, [])
+    return FileSummaryPage(
+        task_id=task.task_id,
+        status=task.state,
+        total=total,
+        files=files,
+        next_cursor=_next_cursor(first, len(files), total),
+    )
+
+
+def _page_reader(shape: TypeAdapter[list[Found]], first: int, count: int) -> Callable[[Path], tuple[int, list[Found]]]:
+    """Make the reader of some entries of a file, which are checked."""
+
+    def read(path: Path) -> tuple[int, list[Found]]:
+        total, entries = read_predictions(path, first, count)
+        return total, shape.validate_python(entries)
+
+    return read
+
+
+def _next_cursor(first: int, count: int, total: int) -> str | None:
+    end = first + count
+    return str(end) if count and end < total else None
+
+
+def _as_summary(picture: PredictionBody) -> FileSummaryBody:
+    """Tell of a picture what its one prediction tells."""
+    best = {} if picture.class_name is None else {picture.class_name: 1}
+    told = picture.model_dump(include={"file", "class_name", "confidence", "top", "error"}, by_alias=True)
+    return FileSummaryBody(**told, frames=len(best), seconds=None, frames_per_class=best)
+
+
+def _is_own_file(path: Path, task: Task) -> bool:
+    """Tell whether a file is the task's: what lies there from before is another's; a pipe would keep the thread waiting.
+
+    Raises:
+        OSError: It cannot be looked at for another reason than that it is missing.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(status.st_mode) and task.started_at is not None and status.st_mtime >= task.started_at
 
 
 def _read(task: Task, settings: Settings, name: str, read: Callable[[Path], Found]) -> Found | None:
@@ -80,9 +141,7 @@ def _read(task: Task, settings: Settings, name: str, read: Callable[[Path], Foun
     folder = task.submission.resolved.get("output") or task.submission.output_path
     path = resolve_inside(f"{folder}/{name}", "output_path", build_data_roots(settings))
     try:
-        status = path.stat()
-        # What lies there from before is another task's; a pipe would keep the thread waiting.
-        if stat.S_ISREG(status.st_mode) and status.st_mtime >= task.started_at:
+        if _is_own_file(path, task):
             return read(path)
     except OSError:
         pass

@@ -58,6 +58,18 @@ def move_into_place(source: Path, target: Path) -> None:
         raise output_error(target, error) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
+
+
 def output_error(path: Path, error: OSError) -> OutputError:
     """Say in the user's words why ``path`` could not be written."""
     if error.errno in _NO_ROOM:

@@ -6,15 +6,15 @@ knows nothing of networks and must not import torch.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Final, cast
+from typing import Final
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from actors.files.atomic import output_error
 from actors.files.data_roots import ANYWHERE, DataRoots
 from actors.learning.pictures import open_picture
+from actors.signals.lettering import choose_font, load_font
 
 _RED: Final = (255, 0, 0)
 #: Offset of the text from the left and from the top, and its height, on a picture that has room for it.
@@ -23,17 +23,6 @@ _TEXT_SIZE: Final = 45
 #: Below this many pixels letters cannot be told apart; on a picture that small the text may be cut off.
 _SMALLEST_TEXT_SIZE: Final = 7
 _JPEG_QUALITY: Final = 95
-#: Fonts with many scripts, by the names that Linux, Windows and macOS keep them under.
-_SYSTEM_FONTS: Final = (
-    "NotoSansCJK-Regular.ttc",
-    "wqy-microhei.ttc",
-    "msyh.ttc",
-    "PingFang.ttc",
-    "Arial Unicode.ttf",
-    "DejaVuSans.ttf",
-)
-#: A code point that no font has, so that drawing it shows what a font puts in place of a missing letter.
-_MISSING_LETTER: Final = "\uffff"
 
 
 def annotated_names(files: Iterable[PurePosixPath]) -> Mapping[PurePosixPath, PurePosixPath]:
@@ -88,40 +77,12 @@ def _free_name(wanted: PurePosixPath, taken: set[PurePosixPath]) -> PurePosixPat
 
 def _draw_text(picture: Image.Image, class_name: str, confidence: float) -> None:
     """Draw the answer at its usual place and size, both shrunk by one factor where the picture is too small."""
-    font_name, drawable_name = _choose_font(class_name)
+    font_name, drawable_name = choose_font(class_name)
     text = f"{drawable_name} {confidence:.2f}%"
     draw = ImageDraw.Draw(picture)
-    _, _, right, bottom = draw.textbbox((_OFFSET, _OFFSET), text, font=_load_font(font_name, _TEXT_SIZE))
+    _, _, right, bottom = draw.textbbox((_OFFSET, _OFFSET), text, font=load_font(font_name, _TEXT_SIZE))
     # A little less than exact: glyphs do not shrink in proportion to the last pixel.
     factor = min(1.0, 0.97 * picture.width / right, 0.97 * picture.height / bottom)
     size = max(_SMALLEST_TEXT_SIZE, int(_TEXT_SIZE * factor))
     offset = int(_OFFSET * factor)
-    draw.text((offset, offset), text, fill=_RED, font=_load_font(font_name, size))
-
-
-@lru_cache(maxsize=1024)
-def _choose_font(text: str) -> tuple[str | None, str]:
-    """Find a font with every letter of a text; failing that, return the text with its foreign letters escaped."""
-    for name in (None, *_SYSTEM_FONTS):
-        if _has_letters(name, text):
-            return name, text
-    return None, text.encode("ascii", "backslashreplace").decode("ascii")
-
-
-def _has_letters(font_name: str | None, text: str) -> bool:
-    """Tell whether a font is installed and has every letter of a text."""
-    try:
-        font = _load_font(font_name, _TEXT_SIZE)
-    except OSError:
-        return False
-    missing = bytes(font.getmask(_MISSING_LETTER))
-    return all(letter.isspace() or bytes(font.getmask(letter)) != missing for letter in set(text))
-
-
-@lru_cache(maxsize=128)
-def _load_font(name: str | None, size: int) -> ImageFont.FreeTypeFont:
-    """Load a font of the system by its name, or the one that comes with Pillow."""
-    if name is not None:
-        return ImageFont.truetype(name, size)
-    # Without a size it would be a bitmap font; with one it is FreeType's, which Pillow's wheels contain.
-    return cast("ImageFont.FreeTypeFont", ImageFont.load_default(size))
+    draw.text((offset, offset), text, fill=_RED, font=load_font(font_name, size))

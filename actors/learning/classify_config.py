@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -20,6 +21,8 @@ from actors.files.data_roots import ANYWHERE, DataRoots
 from actors.learning.catalog import SUPPORTED_MODELS, check_image_size
 from actors.learning.errors import ConfigError, ModelCardError
 from actors.learning.model_card import CARD_FILE, read_model_card, sha256_of
+from actors.signals.errors import RecipeError
+from actors.signals.recipe import check_recipe
 
 #: No honest file comes near it: 37 classes take 1 kB.
 MAX_CONFIG_BYTES = 1_000_000
@@ -52,6 +55,8 @@ class ClassifyConfig:
     weights: str | None
     #: What was put right or assumed while reading, as sentences for the user.
     warnings: tuple[str, ...] = ()
+    #: How pictures are made of IQ, as ``Recipe.of`` takes it; None where the file does not tell.
+    recipe: Mapping[str, Any] | None = None
 
 
 class _Fields:
@@ -95,6 +100,7 @@ def load_classify_config(path: Path | str, *, roots: DataRoots = ANYWHERE) -> Cl
         image_size=_read_image_size(fields, model),
         weights=weights.strip() if isinstance(weights, str) and not _is_written_none(weights) else None,
         warnings=warnings,
+        recipe=_read_recipe(fields),
     )
 
 
@@ -205,6 +211,31 @@ def _read_image_size(fields: _Fields, model: str) -> int:
     if (complaint := check_image_size(model, size)) is not None:
         raise fields.error(f"image_size {size} does not fit: {complaint}", "Give the size that it was trained at.")
     return size
+
+
+def _read_recipe(fields: _Fields) -> Mapping[str, Any] | None:
+    """Return what the file tells of how pictures are made of IQ, checked as far as that goes without a recording."""
+    raw = fields.optional("recipe")
+    if raw is None:
+        return None
+    if not isinstance(raw, Mapping):
+        raise fields.error(f"recipe is {_show(raw)}, not keys with values", "Write it as in 'recipe: {pipeline: P1}'.")
+    recipe = {str(key): _number_or_same(value) for key, value in raw.items()}
+    try:
+        check_recipe(recipe)
+    except RecipeError as error:
+        raise fields.error(error.message, error.hint) from error
+    return recipe
+
+
+def _number_or_same(value: object) -> object:
+    """Read a number such as 100e6, which YAML takes for text since it lacks a point and a sign."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
 
 
 def _read_class_names(fields: _Fields) -> tuple[tuple[str, ...], tuple[str, ...]]:

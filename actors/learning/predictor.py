@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from actors.files.data_roots import ANYWHERE, DataRoots
 from actors.learning.classify_config import ClassifyConfig
@@ -22,6 +22,8 @@ _MORE_MEMORY: Final = "Give the task more GPU memory, or run it on cpu."
 
 #: Ranked classes with their probabilities, best first.
 Ranking = tuple[tuple[str, float], ...]
+#: Pictures as ``Predictor.predict`` takes them.
+Inputs = NDArray[np.uint8] | Tensor
 
 
 class Predictor:
@@ -36,11 +38,12 @@ class Predictor:
         self.image_size = image_size
         self.device = device
 
-    def predict(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(self, batch: Inputs) -> NDArray[np.float32]:
         """Compute the probability of each class for each picture.
 
         Args:
-            batch: RGB pixels of shape (n, image_size, image_size, 3).
+            batch: RGB pixels of shape (n, image_size, image_size, 3); or values in 0..1 of shape
+                (n, 3, image_size, image_size), as spectrograms are made.
 
         Returns:
             Probabilities from 0 to 1 of shape (n, classes); each row sums to 1.
@@ -50,13 +53,18 @@ class Predictor:
             torch.OutOfMemoryError: the batch does not fit into the device's memory.
         """
         with torch.inference_mode():
-            # Bytes travel to the device and become floats there: a quarter of the traffic.
-            pixels = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)
-            outputs = self._model(pixels.to(torch.float32).div_(255.0))
+            outputs = self._model(self._on_device(batch))
             probabilities: NDArray[np.float32] = torch.softmax(outputs.float(), dim=1).cpu().numpy()
         if not np.isfinite(probabilities).all():
             raise WeightsError("the network answers with values that are no numbers", "Its training diverged: retrain.")
         return probabilities
+
+    def _on_device(self, batch: Inputs) -> Tensor:
+        """Bring a batch to the device, as values in 0..1."""
+        if isinstance(batch, Tensor):
+            return batch.to(self.device)
+        # Bytes travel to the device and become floats there: a quarter of the traffic.
+        return torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
 
     def top(self, probabilities: NDArray[np.float32], k: int = 5) -> list[Ranking]:
         """Rank the ``k`` most probable classes of each row; of equals the one with the smaller index comes first.
@@ -72,6 +80,11 @@ class Predictor:
         ]
 
 
+def in_percent(ranking: Ranking) -> Ranking:
+    """Put a ranking into percent; the fourth decimal is a ten-thousandth of a percent."""
+    return tuple((name, round(100.0 * probability, 4)) for name, probability in ranking)
+
+
 class PartedForward:
     """Feeds batches to a predictor, in smaller parts once the device's memory ran out.
 
@@ -83,7 +96,7 @@ class PartedForward:
         self._limit = limit
         self._warn = warn
 
-    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def __call__(self, batch: Inputs) -> NDArray[np.float32]:
         """Compute the probabilities of a batch of any size, as ``Predictor.predict`` does.
 
         Raises:
@@ -101,7 +114,7 @@ class PartedForward:
                 done += len(part)
         return np.concatenate(parts)
 
-    def _try(self, part: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    def _try(self, part: Inputs) -> NDArray[np.float32] | None:
         """Run one pass; None where it does not fit. The exception, which holds the pass's tensors, ends here."""
         try:
             return self._predictor.predict(part)

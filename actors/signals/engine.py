@@ -104,6 +104,24 @@ class SpectrogramEngine:
         return self(frames).mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1)
 
     @torch.no_grad()
+    def with_decibels(self, frames: Tensor | NDArray[np.complex64]) -> tuple[Tensor, Tensor]:
+        """Make the network's input of some frames, and tell the levels on its grid, which come out of the same transforms.
+
+        Levels of the native pipeline are those of ``decibels``. P1 and P2 blend logarithms, so theirs are means of decibels,
+        which lie 2.5 dB below for noise.
+
+        Returns:
+            What calling the engine returns, and dB as float32 of shape (frames, image_size, image_size), laid out alike.
+
+        Raises:
+            RecordingTooShortError: As calling the engine.
+        """
+        whole = self._whole(frames)
+        measure = self._native_with_decibels if self.recipe.pipeline == "native" else self._pictures_with_decibels
+        inputs, levels = zip(*(measure(whole[group]) for group in self._transform.groups(*whole.shape)), strict=True)
+        return torch.cat(inputs), torch.cat(levels) - self._transform.gain_db
+
+    @torch.no_grad()
     def decibels(self, frames: Tensor | NDArray[np.complex64], size: tuple[int, int]) -> Tensor:
         """Measure mean power in dB on a grid of a width and a height; a tone of amplitude 1 that fills a cell has 0 dB.
 
@@ -116,7 +134,7 @@ class SpectrogramEngine:
         whole = self._whole(frames)
         blocks = blocks_by_source(triangle_weights(self._columns, size[0]), self._transform.block_columns, self.device)
         grids = [self._power_grid(whole[group], blocks, size) for group in self._transform.groups(*whole.shape)]
-        return _decibels(torch.cat(grids)) - 20 * float(np.log10(self._transform.window_sum))
+        return _decibels(torch.cat(grids)) - self._transform.gain_db
 
     def _lines(self, width: int, height: int) -> tuple[LineWeights, LineWeights]:
         """Choose how columns become the picture's width, and frequencies its height."""
@@ -138,12 +156,16 @@ class SpectrogramEngine:
         return torch.nn.functional.pad(moved, (0, samples - given.shape[1])) if given.shape[1] < samples else moved
 
     def _native(self, frames: Tensor) -> Tensor:
+        """Make native pictures."""
+        return self._native_with_decibels(frames)[0]
+
+    def _native_with_decibels(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Show power over the noise floor, which is the median of what is not silent; one channel, three times."""
         levels = _decibels(self._power_grid(frames, self._time_blocks, (self.image_size, self.image_size)))
         heard = torch.where(levels > 10 * np.log10(_LEAST_POWER) + 1, levels, torch.nan)
         floor = heard.flatten(1).nanmedian(dim=1).values.nan_to_num(0.0)
         grey = ((levels - floor[:, None, None]) / self._range_db).clamp_(0.0, 1.0)
-        return grey[:, None].expand(-1, 3, -1, -1).contiguous()
+        return grey[:, None].expand(-1, 3, -1, -1).contiguous(), levels
 
     def _power_grid(self, frames: Tensor, blocks: tuple[Block, ...], size: tuple[int, int]) -> Tensor:
         """Blend power to (frames, height, width)."""
@@ -158,6 +180,16 @@ class SpectrogramEngine:
         """Make matplotlib's pictures as Pillow resizes them."""
         levels = self._levels(frames)
         return torch.stack([self._picture(levels, index) for index in range(len(frames))])
+
+    def _pictures_with_decibels(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Make pictures, and bring their values to the network's grid; silence has the least level there is."""
+        levels = self._levels(frames)
+        inputs = torch.stack([self._picture(levels, index) for index in range(len(frames))])
+        values = levels.values.mul_(20)
+        if levels.missing is not None:
+            values = values.masked_fill_(levels.missing > 0, 10 * float(np.log10(_LEAST_POWER)))
+        narrow, low = (picture_blocks(length, self.image_size, _RUN, self.device) for length in values.shape[1:])
+        return inputs, apply_rows(narrow, apply_columns(low, values)).transpose(1, 2).flip(1)
 
     def _levels(self, frames: Tensor) -> _Levels:
         """Blend the log magnitudes of frames to the picture's width, block by block."""

@@ -4,6 +4,7 @@ Owns where frames lie, what happens at a recording's end, and that a frame read 
 recording resampled at once. It must not import torch.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
@@ -67,6 +68,8 @@ class RecordingFrames(Sequence[FramePlace]):
         self.resampling = plan_resampling(recording.sample_rate, recipe)
         #: The captures that hold frames, and where frames start in each, at the recipe's rate.
         self._captures: list[tuple[Capture, range]] = []
+        #: For each of them, how many frames there are up to its last; there may be thousands of captures.
+        self._ends: list[int] = []
         self.short_captures = 0
         for capture in recording.captures:
             self._add(capture)
@@ -85,10 +88,11 @@ class RecordingFrames(Sequence[FramePlace]):
             self.short_captures += 1
         else:
             self._captures.append((capture, starts))
+            self._ends.append(len(starts) + (self._ends[-1] if self._ends else 0))
 
     def __len__(self) -> int:
         """Count the frames."""
-        return sum(len(starts) for _, starts in self._captures)
+        return self._ends[-1]
 
     @overload
     def __getitem__(self, index: int) -> FramePlace: ...
@@ -128,9 +132,9 @@ class RecordingFrames(Sequence[FramePlace]):
 
     def _locate(self, index: int) -> tuple[Capture, int]:
         """Find a frame's capture, and its start there at the recipe's rate."""
-        left = index if index >= 0 else index + len(self)
-        for capture, starts in self._captures:
-            if 0 <= left < len(starts):
-                return capture, starts[left]
-            left -= len(starts)
-        raise IndexError(f"frame {index} of {len(self)}")
+        wanted = index if index >= 0 else index + len(self)
+        if not 0 <= wanted < len(self):
+            raise IndexError(f"frame {index} of {len(self)}")
+        number = bisect_right(self._ends, wanted)
+        capture, starts = self._captures[number]
+        return capture, starts[wanted - self._ends[number]]

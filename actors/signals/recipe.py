@@ -34,6 +34,10 @@ _FIXED: Final[dict[str, dict[str, Any]]] = {
     "native": {"window": "hann", "scaling": "db_over_noise_floor", "colour_map": "grey", "picture_size": None},
 }
 
+#: Stand in for the recordings' own rate and a frame that fits it, while the rest of a recipe is checked.
+_ANY_RATE: Final = 1e11
+_ANY_DURATION_S: Final = 1e-3
+
 #: RFUAV's waterfall: transforms of 256 points, as many as make 0.1 s of 100 MS/s, a picture every 150 of them.
 _P2_POINTS: Final = 256
 _P2_ROWS: Final = 39_063
@@ -267,6 +271,20 @@ class Recipe:
         if missing := sorted(names - values.keys()):
             raise RecipeError(f"the recipe has no field {missing[0]}", "Use a recipe that is whole, as the model card holds it.")
         return cls(**values)
+
+
+def check_recipe(choices: object) -> None:
+    """Check what somebody chose, as far as that goes before the rate of the recordings is known.
+
+    Raises:
+        RecipeError: As ``Recipe.of``, but for a sample rate that is missing.
+    """
+    has_rate = isinstance(choices, Mapping) and choices.get("sample_rate") is not None
+    if has_rate or not isinstance(choices, Mapping):
+        Recipe.of(choices)
+    else:
+        # Samples of a frame can only be counted at the rate.
+        Recipe.of({**choices, "frame_duration_s": _ANY_DURATION_S}, sample_rate=_ANY_RATE)
 
 
 def _readable(content: object, names: AbstractSet[str]) -> dict[str, Any]:

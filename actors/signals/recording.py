@@ -1,7 +1,7 @@
 """Recordings of radio signals: what a file holds, and its samples.
 
-Owns the choice of the reader, the settling of what metadata, name and request say, and the way over a recording in frames of
-bounded memory. It knows nothing of spectrograms or networks and must not import torch.
+Owns the choice of the reader, the settling of what metadata, name and request say, and the reading of any piece of a recording.
+It knows nothing of spectrograms or networks and must not import torch.
 
 Sample rate and centre come from metadata in or beside the file, else from its name, else from the request; two sources that
 differ by more than 1 ppm are an error that names both. Nobody guesses.
@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
@@ -25,7 +25,6 @@ from actors.signals.errors import (
     NoRecordingsError,
     RecordingFormatError,
     RecordingMetadataError,
-    RecordingTooShortError,
     SampleRateError,
 )
 from actors.signals.file_names import (
@@ -45,26 +44,11 @@ from actors.signals.sidecar import read_sidecar
 from actors.signals.sigmf_files import dataset_beside, read_archive, read_sigmf
 from actors.signals.wav import read_wav
 
-Tail = Literal["drop", "pad"]
-
 #: Two sources that differ by less tell the same number, rounded differently.
 _SAME: Final = 1e-6
 #: SigMF's bound, for rates and frequencies alike.
 _MOST_HZ: Final = 1e12
 _COLLECTION: Final = ".sigmf-collection"
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A stretch of samples of one capture."""
-
-    #: Index of its first sample in the recording.
-    first: int
-    #: Samples of the recording; behind them, zeros fill the frame.
-    count: int
-    #: Hz; None where nobody tells.
-    center_frequency: float | None
-    samples: Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,46 +89,6 @@ class Recording:
         with open_file(self.data_path, self.roots) as file:
             self._read_into(samples, first, SampleFile(self.path, file, self.datatype))
         return samples
-
-    def frame_count(self, length: int, step: int, *, tail: Tail) -> int:
-        """Tell how many frames ``frames`` gives; 0 where it refuses."""
-        return sum(_frames_of(capture.count, length, step, tail) for capture in self.captures)
-
-    def frames(self, length: int, step: int, *, tail: Tail) -> Iterator[Frame]:
-        """Go over the recording in frames, of which one is in memory at a time.
-
-        A frame lies within one capture: across a change of frequency or a gap there is no spectrum.
-
-        Args:
-            length: Samples of a frame.
-            step: Samples from one frame's first to the next one's.
-            tail: What becomes of the samples behind a capture's last whole frame: ``drop`` leaves them out, ``pad`` puts
-                them into a frame that zeros fill up.
-
-        Raises:
-            RecordingTooShortError: There is no whole frame, and ``tail`` is ``drop``.
-            UnreadableRecordingError, BadSamplesError: As ``read``, when the frame's turn comes.
-        """
-        if length < 1 or step < 1:
-            raise ValueError(f"frames of {length} samples every {step}")
-        if not self.frame_count(length, step, tail=tail):
-            longest = max(capture.count for capture in self.captures)
-            raise RecordingTooShortError(
-                f"{self.path} has no whole frame of {length} samples: its longest capture has {longest}",
-                "Choose shorter frames, or have short recordings padded.",
-            )
-        return self._frames(length, step, tail)
-
-    def _frames(self, length: int, step: int, tail: Tail) -> Iterator[Frame]:
-        with open_file(self.data_path, self.roots) as file:
-            source = SampleFile(self.path, file, self.datatype)
-            for capture in self.captures:
-                for number in range(_frames_of(capture.count, length, step, tail)):
-                    count = min(length, capture.count - number * step)
-                    samples = np.empty(length, dtype=np.complex64)
-                    samples[count:] = 0
-                    self._read_into(samples[:count], capture.first + number * step, source)
-                    yield Frame(capture.first + number * step, count, capture.center_frequency, samples)
 
     def _read_into(self, samples: Samples, first: int, source: SampleFile) -> None:
         """Read samples that may belong to several captures, of which there may be thousands."""
@@ -248,16 +192,6 @@ def _data_of(meta_path: Path, roots: DataRoots) -> Iterator[Path]:
         yield own
     elif name := dataset_beside(meta_path, roots):
         yield meta_path.parent / name
-
-
-def _frames_of(count: int, length: int, step: int, tail: Tail) -> int:
-    """Tell how many frames a capture gives."""
-    whole = 0 if count < length else (count - length) // step + 1
-    if tail == "drop":
-        return whole
-    # Steps longer than frames leave samples out on purpose: they need no frame.
-    has_rest = whole * step < count and (whole == 0 or (whole - 1) * step + length < count)
-    return whole + has_rest
 
 
 def _read_contents(path: Path, wanted: Datatype | None, roots: DataRoots) -> Contents:

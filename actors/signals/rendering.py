@@ -1,23 +1,30 @@
 """Draws spectrograms for people: a PNG with axes of time and frequency and a bar that tells the colours' decibels.
 
-Owns the layout. It takes decibels as the engine measures them, must not import torch, and needs no more than Pillow.
+Owns the layout, with a strip above the spectrogram for what was found when. It takes decibels as the engine measures them,
+must not import torch, and needs no more than Pillow.
 """
 
+import colorsys
 import io
 import math
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from actors.signals.colours import STEPS, jet
+from actors.signals.lettering import choose_font, load_font
 
 _LEFT: Final = 80
 _RIGHT: Final = 110
 _TOP: Final = 34
 _BOTTOM: Final = 46
+#: Between the title and the spectrogram, where there are segments.
+_STRIP: Final = 20
 _BAR_GAP: Final = 16
 _BAR_WIDTH: Final = 16
 _TICK: Final = 5
@@ -36,7 +43,22 @@ class Axes:
     title: str = ""
 
 
-def render_png(decibels: NDArray[np.float32], axes: Axes, *, span_db: tuple[float, float] | None = None) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of time with its name."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+def render_png(
+    decibels: NDArray[np.float32],
+    axes: Axes,
+    *,
+    span_db: tuple[float, float] | None = None,
+    segments: Sequence[Segment] = (),
+) -> bytes:
     """Draw a spectrogram with axes.
 
     Args:
@@ -44,18 +66,23 @@ def render_png(decibels: NDArray[np.float32], axes: Axes, *, span_db: tuple[floa
         axes: What the edges stand for.
         span_db: What the darkest and the brightest colour stand for; by default what is between the 1st percentile and the
             greatest value.
+        segments: What is named in a strip above the spectrogram; equal names have equal colours.
 
     Returns:
         The PNG's bytes.
     """
     low, high = span_db or _usual_span(decibels)
     height, width = decibels.shape
-    canvas = Image.new("RGB", (_LEFT + width + _RIGHT, _TOP + height + _BOTTOM), "white")
+    top = _TOP + (_STRIP if segments else 0)
+    canvas = Image.new("RGB", (_LEFT + width + _RIGHT, top + height + _BOTTOM), "white")
     steps = np.clip((np.nan_to_num(decibels, neginf=low) - low) / (high - low) * STEPS, 0, STEPS - 1).astype(np.uint8)
-    canvas.paste(Image.fromarray(jet()[steps]), (_LEFT, _TOP))
+    canvas.paste(Image.fromarray(jet()[steps]), (_LEFT, top))
     bar = np.linspace(STEPS - 1, 0, height).astype(np.uint8)[:, None].repeat(_BAR_WIDTH, axis=1)
-    canvas.paste(Image.fromarray(jet()[bar]), (_LEFT + width + _BAR_GAP, _TOP))
-    _draw_axes(ImageDraw.Draw(canvas), (width, height), axes, (low, high))
+    canvas.paste(Image.fromarray(jet()[bar]), (_LEFT + width + _BAR_GAP, top))
+    draw = ImageDraw.Draw(canvas)
+    _draw_axes(draw, (_LEFT, top, _LEFT + width, top + height), axes, (low, high))
+    for segment in segments:
+        _draw_segment(draw, segment, axes, width)
     buffer = io.BytesIO()
     canvas.save(buffer, format="PNG")
     return buffer.getvalue()
@@ -70,12 +97,31 @@ def _usual_span(decibels: NDArray[np.float32]) -> tuple[float, float]:
     return low, max(high, low + 1.0)
 
 
-def _draw_axes(draw: ImageDraw.ImageDraw, size: tuple[int, int], axes: Axes, span: tuple[float, float]) -> None:
+def _draw_segment(draw: ImageDraw.ImageDraw, segment: Segment, axes: Axes, width: int) -> None:
+    """Draw a coloured box over the time of a segment, with as much of its name as fits."""
+    left, right = (_LEFT + width * (at - axes.start_s) / axes.duration_s for at in (segment.start_s, segment.end_s))
+    right = max(left, min(right, _LEFT + width) - 1)
+    draw.rectangle((left, _TOP, right, _TOP + _STRIP - 4), fill=_colour_of(segment.text))
+    name, text = choose_font(segment.text)
+    font = load_font(name, _TEXT_SIZE)
+    while text and font.getlength(text) > right - left - 2:
+        text = text[:-1]
+    draw.text((left + 2, _TOP + 1), text, fill=_INK, font=font)
+
+
+def _colour_of(text: str) -> tuple[int, int, int]:
+    """Choose a light colour for a name, the same in every picture."""
+    red, green, blue = colorsys.hsv_to_rgb(zlib.crc32(text.encode()) % 360 / 360, 0.35, 0.95)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _draw_axes(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], axes: Axes, span: tuple[float, float]) -> None:
     """Draw frame, ticks, their numbers and what they count."""
-    width, height = size
-    font = ImageFont.load_default(_TEXT_SIZE)
-    right, bottom = _LEFT + width, _TOP + height
-    draw.rectangle((_LEFT - 1, _TOP - 1, right, bottom), outline=_INK)
+    _, top, right, bottom = box
+    width, height = right - _LEFT, bottom - top
+    font_name, title = choose_font(axes.title)
+    font = load_font(None, _TEXT_SIZE)
+    draw.rectangle((_LEFT - 1, top - 1, right, bottom), outline=_INK)
     time_unit, time_name = _unit(axes.duration_s, {1.0: "s", 1e-3: "ms", 1e-6: "us"})
     rate_unit, rate_name = _unit(axes.sample_rate, {1e6: "MHz", 1e3: "kHz", 1.0: "Hz"})
     for value, part in _ticks(axes.start_s / time_unit, axes.duration_s / time_unit, width // 90):
@@ -95,7 +141,7 @@ def _draw_axes(draw: ImageDraw.ImageDraw, size: tuple[int, int], axes: Axes, spa
     draw.text((_LEFT + width / 2, bottom + 26), f"time ({time_name})", fill=_INK, font=font, anchor="mt")
     draw.text((8, 8), f"frequency ({rate_name})", fill=_INK, font=font)
     draw.text((bar + _TICK + 3, 8), "dB", fill=_INK, font=font)
-    draw.text((_LEFT + width / 2, 8), axes.title, fill=_INK, font=font, anchor="mt")
+    draw.text((_LEFT + width / 2, 8), title, fill=_INK, font=load_font(font_name, _TEXT_SIZE), anchor="mt")
 
 
 def _unit(amount: float, units: dict[float, str]) -> tuple[float, str]:

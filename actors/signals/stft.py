@@ -31,8 +31,8 @@ class Transform:
         window = _WINDOWS[recipe.window](recipe.nfft)
         #: RFUAV's STFT starts half a window before the samples and goes on until they are used up.
         self._lead = recipe.nfft // 2 if recipe.pipeline == "P1" else 0
-        #: The greatest magnitude of a tone of amplitude 1.
-        self.window_sum = float(window.sum())
+        #: The greatest level of a tone of amplitude 1, in dB.
+        self.gain_db = 20 * float(np.log10(window.sum()))
         #: The power of white noise of power 1, per transform.
         self.window_energy = float(np.square(window).sum())
         signs = 1 - 2 * (np.arange(recipe.nfft) % 2)

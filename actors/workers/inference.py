@@ -1,16 +1,17 @@
-"""The work of an inference attempt: a configured classifier over a folder of pictures."""
+"""The work of an inference attempt: a configured classifier over pictures and recordings."""
 
 from dataclasses import replace
 from pathlib import Path
 
-from actors.learning.batch_inference import InferencePlan, InferenceRecord, run_inference
+from actors.learning.batch_inference import run_inference
+from actors.learning.inference_plan import InferencePlan, InferenceRecord
 from actors.messages import AttemptResult
 from actors.paths import build_data_roots
 from actors.workers.tools import Tools
 
 
 def run_inference_job(tools: Tools) -> AttemptResult:
-    """Predict every picture of the source as ordered.
+    """Predict every picture and recording of the source as ordered.
 
     Raises:
         WorkError: what the user can put right.
@@ -25,16 +26,16 @@ def run_inference_job(tools: Tools) -> AttemptResult:
     )
     if outcome.status == "stopped":
         return AttemptResult(
-            "stopped", f"stopped after {outcome.done} of {outcome.total} pictures", progress=tools.reporter.progress
+            "stopped", f"stopped after {outcome.done} of {outcome.total} {outcome.unit}", progress=tools.reporter.progress
         )
-    message = f"{outcome.total - outcome.failed} of {outcome.total} pictures predicted"
+    message = f"{outcome.total - outcome.failed} of {outcome.total} {outcome.unit} predicted"
     progress = replace(tools.reporter.progress, percent=100, message=message)
     return AttemptResult("completed", message, progress=progress)
 
 
 def build_plan(tools: Tools, device: str) -> InferencePlan:
     """Turn the checked request into a plan for a torch device in which nothing is left to look up."""
-    resolved = tools.order.resolved
+    resolved, request = tools.order.resolved, tools.order.request
     return InferencePlan(
         cfg_path=Path(resolved["cfg_path"]),
         weight_path=Path(resolved["weight_path"]),
@@ -44,6 +45,10 @@ def build_plan(tools: Tools, device: str) -> InferencePlan:
         device=device,
         threads=tools.threads,
         roots=build_data_roots(tools.settings),
+        recipe=request.get("recipe"),
+        sample_rate=request.get("sample_rate"),
+        center_frequency=request.get("center_frequency"),
+        datatype=request.get("format"),
     )
 
 

@@ -1,6 +1,6 @@
 """Inference jobs: start one, start many, look."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -13,7 +13,7 @@ from serve_app.batches import cancel_batch, find_batch, submit_all
 from serve_app.bodies import JsonAnswer, JsonRoute
 from serve_app.context import ServiceDep
 from serve_app.http_errors import error_responses
-from serve_app.results import prediction_page
+from serve_app.results import file_summary_page, prediction_page
 from serve_app.routes.lookup import find_task
 from serve_app.schemas.fields import EmptyMeansNone
 from serve_app.schemas.inference import (
@@ -24,7 +24,7 @@ from serve_app.schemas.inference import (
     InferenceRequest,
     LegacyInferenceRequest,
 )
-from serve_app.schemas.results import PredictionPage
+from serve_app.schemas.results import FileSummaryPage, PredictionPage
 from serve_app.schemas.tasks import TaskResponse
 from serve_app.shape import batch_response, task_response
 from serve_app.submissions import batch_submissions, inference_submission
@@ -32,6 +32,7 @@ from serve_app.submissions import batch_submissions, inference_submission
 router = APIRouter(route_class=JsonRoute, tags=["inference"])
 START_ERRORS = error_responses(400, 403, 404, 409, 413, 415, 422, 429, 503)
 
+Level = Literal["segment", "file"]
 RowNumber = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -96,7 +97,7 @@ async def get_inference(task_id: str, service: ServiceDep) -> Response:
 
 @router.get(
     "/api/v2/inference/{task_id}/results",
-    response_model=PredictionPage,
+    response_model=PredictionPage | FileSummaryPage,
     responses=error_responses(400, 403, 404, 409, 422, 503),
 )
 @requires(Role.VIEWER)
@@ -105,7 +106,9 @@ async def get_results(
     service: ServiceDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: Annotated[RowNumber | None, EmptyMeansNone, Query(description="next_cursor of the page before")] = None,
+    level: Annotated[Level, Query(description="segment: a row for each picture and frame; file: a row for each file")] = "segment",
 ) -> Response:
-    """What an inference job found, file by file."""
+    """What an inference job found: by picture and frame, or file by file."""
     task = await find_task(service, task_id, WorkKind.INFERENCE)
-    return JsonAnswer(await prediction_page(task, service.settings, first=cursor or 0, count=limit))
+    read = file_summary_page if level == "file" else prediction_page
+    return JsonAnswer(await read(task, service.settings, first=cursor or 0, count=limit))

@@ -5,12 +5,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from actors.signals.errors import RecipeError
-from actors.signals.recipe import ColourMap, Pipeline, Recipe, Scaling, Short, Window
+from actors.signals.recipe import ColourMap, Pipeline, Scaling, Short, Window, check_recipe
 from serve_app.schemas.fields import RequestModel
 
-#: Stand in for the recordings' own rate and a frame that fits it, while the rest of a recipe is checked.
-_ANY_RATE = 1e11
-_ANY_DURATION_S = 1e-3
 #: SigMF's names of what is read.
 SampleFormat = Literal[
     "cf32_le", "cf32_be", "cf64_le", "cf64_be", "ci8", "ci16_le", "ci16_be", "ci24_le", "ci24_be", "ci32_le", "ci32_be",
@@ -46,11 +43,8 @@ class RecipeRequest(RequestModel):
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
-        choices = self.model_dump()
-        # Samples of a frame can only be counted at the rate; with none chosen, that is checked with the recordings at hand.
-        assumed = {} if self.sample_rate else {"frame_duration_s": _ANY_DURATION_S}
         try:
-            Recipe.of(choices | assumed, sample_rate=_ANY_RATE)
+            check_recipe(self.model_dump())
         except RecipeError as error:
             raise ValueError(str(error)) from None
         return self

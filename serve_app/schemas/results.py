@@ -41,6 +41,33 @@ class PredictionBody(ResponseModel):
     confidence: float | None = Field(ge=0, le=100, description="percent")
     top: list[ClassConfidence] = Field(description="the best five, best first")
     error: str | None = Field(description="why there is no prediction")
+    start_s: float | None = Field(None, ge=0, description="where the segment begins in its recording; null for a picture")
+    duration_s: float | None = Field(None, ge=0, description="how long the segment is; null for a picture")
+
+
+class FileSummaryBody(ResponseModel):
+    """What was found in one file as a whole."""
+
+    file: str = Field(description="path within the source")
+    class_name: str | None = Field(
+        alias="class", description="of the greatest mean probability over the frames; null if there is none"
+    )
+    confidence: float | None = Field(ge=0, le=100, description="that mean, in percent")
+    top: list[ClassConfidence] = Field(description="the best five by mean probability, best first")
+    frames: int = Field(ge=0, description="frames that were predicted; 1 for a picture")
+    seconds: float | None = Field(ge=0, description="of the recording; null for a picture")
+    frames_per_class: dict[str, int] = Field(description="of how many frames each class was the best")
+    error: str | None = Field(description="why all or some frames have no prediction")
+
+
+class FileSummaryPage(ResponseModel):
+    """The files of an inference job, a row for each; there are none before it has ended."""
+
+    task_id: str
+    status: TaskState
+    total: int = Field(ge=0, description="files of all pages")
+    files: list[FileSummaryBody]
+    next_cursor: str | None = Field(description="null on the last page")
 
 
 class PredictionPage(ResponseModel):

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from actors.signals.frames import RecordingFrames
+from actors.signals.recipe import Recipe
 from actors.signals.recording import Recording, open_recording
 
 #: ending -> (numpy's type of one value, what is subtracted, what is multiplied)
@@ -25,8 +27,9 @@ FRAME = 1_000_000
 
 def read_frames(recording: Recording) -> None:
     """Our way over a recording."""
-    for _ in recording.frames(FRAME, FRAME, tail="pad"):
-        pass
+    frames = RecordingFrames(recording, Recipe.native(recording.sample_rate, frame_duration_s=FRAME / recording.sample_rate))
+    for index in range(len(frames)):
+        frames.read(index)
 
 
 def read_plainly(path: Path) -> None:

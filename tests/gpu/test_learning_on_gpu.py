@@ -9,7 +9,8 @@ import torch
 
 from actors.files.atomic import move_into_place
 from actors.gpu_driver import read_gpus
-from actors.learning.batch_inference import InferencePlan, run_inference
+from actors.learning.batch_inference import run_inference
+from actors.learning.inference_plan import InferencePlan
 from actors.learning.plan import TrainingPlan
 from actors.learning.training import train
 from tests.service.pictures import write_coloured

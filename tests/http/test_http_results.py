@@ -5,8 +5,16 @@ import os
 import pytest
 
 from actors.learning.history_files import CONFUSION_JSON, METRICS_CSV, confusion_json, metrics_csv
-from actors.learning.prediction_files import PREDICTIONS_JSON, Prediction, write_predictions
-from serve_app.schemas.results import ConfusionMatrixResponse, MetricsHistoryResponse, PredictionPage
+from actors.learning.prediction_files import (
+    PREDICTIONS_JSON,
+    SUMMARY_JSON,
+    FileSummary,
+    Prediction,
+    failed_prediction,
+    write_predictions,
+    write_summaries,
+)
+from serve_app.schemas.results import ConfusionMatrixResponse, FileSummaryPage, MetricsHistoryResponse, PredictionPage
 from tests.fakes import START
 from tests.http import bodies
 
@@ -104,12 +112,49 @@ class TestResults:
         write_predictions(folder, [])
         assert PredictionPage(**(await client.get(f"{RESULTS}?cursor=9")).json()).predictions == []
 
+    async def test_frames_tell_where_they_lie_in_their_recording(self, client, folder):
+        frame = Prediction("a.iq", "fpv", 50.0, (("fpv", 50.0),), segment=2, start_s=0.2, duration_s=0.1)
+        write_predictions(folder, [frame])
+        (body,) = PredictionPage(**(await client.get(RESULTS)).json()).predictions
+        assert (body.segment, body.start_s, body.duration_s) == (2, 0.2, 0.1)
+
+    async def test_summaries_come_file_by_file_in_pages(self, client, folder):
+        summaries = [FileSummary(f"{number}.iq", "fpv", 50.0, (("fpv", 50.0),), 9, 0.9, (("fpv", 9),)) for number in range(5)]
+        write_predictions(folder, [])
+        write_summaries(folder, summaries)
+        seen, cursor = [], ""
+        while cursor is not None:
+            page = FileSummaryPage(**(await client.get(f"{RESULTS}?level=file&limit=2&cursor={cursor}")).json())
+            assert (page.total, page.files[0].frames_per_class) == (5, {"fpv": 9})
+            seen += [each.file for each in page.files]
+            cursor = page.next_cursor
+        assert seen == [f"{number}.iq" for number in range(5)]
+
+    async def test_of_pictures_each_prediction_is_a_summary(self, client, folder):
+        write_predictions(folder, [Prediction("a.png", "fpv", 50.0, (("fpv", 50.0),)), failed_prediction("b.png", "cut")])
+        page = FileSummaryPage(**(await client.get(f"{RESULTS}?level=file")).json())
+        assert [(each.file, each.class_name, each.frames, each.error) for each in page.files] == [
+            ("a.png", "fpv", 1, None),
+            ("b.png", None, 0, "cut"),
+        ]
+
+    async def test_a_summary_that_an_earlier_task_left_is_not_its_own(self, client, folder):
+        write_summaries(folder, [FileSummary("old.iq", "fpv", 50.0)])
+        os.utime(folder / SUMMARY_JSON, (START - 100, START - 100))
+        write_predictions(folder, [Prediction("a.png", "fpv", 50.0, (("fpv", 50.0),))])
+        page = FileSummaryPage(**(await client.get(f"{RESULTS}?level=file")).json())
+        assert [each.file for each in page.files] == ["a.png"]
+
+    async def test_before_its_end_a_job_has_no_summaries(self, client):
+        page = FileSummaryPage(**(await client.get(f"{RESULTS}?level=file")).json())
+        assert (page.status, page.total, page.files) == ("running", 0, [])
+
     @pytest.mark.parametrize("text", ["[\n {}\n]", "nonsense", '[\n {"file": 3}\n]'])
     async def test_a_file_that_somebody_changed_is_a_conflict(self, client, folder, text):
         (folder / PREDICTIONS_JSON).write_text(text)
         answer = await client.get(RESULTS)
         assert (answer.status_code, answer.json()["code"]) == (409, "output_changed")
 
-    @pytest.mark.parametrize("query", ["cursor=-1", "cursor=x", "limit=1001", f"cursor={2**63}"])
+    @pytest.mark.parametrize("query", ["cursor=-1", "cursor=x", "limit=1001", f"cursor={2**63}", "level=frame"])
     async def test_a_wrong_position_is_refused(self, client, query):
         assert (await client.get(f"{RESULTS}?{query}")).status_code == 422

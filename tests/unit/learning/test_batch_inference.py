@@ -14,9 +14,10 @@ from PIL import Image
 
 from actors.files.atomic import move_into_place
 from actors.files.errors import OutputError, WorkError
-from actors.learning import batch_inference
-from actors.learning.batch_inference import AllPicturesUnreadableError, InferenceOutcome, InferencePlan, run_inference
+from actors.learning import inference_progress, picture_feed
+from actors.learning.batch_inference import AllPicturesUnreadableError, run_inference
 from actors.learning.errors import ConfigError, WeightsMismatchError
+from actors.learning.inference_plan import InferenceOutcome, InferencePlan
 from actors.learning.pictures import NoPicturesError, decode_picture
 from actors.learning.plan import Stage
 from actors.learning.zoo import build_model
@@ -181,7 +182,7 @@ def test_many_unreadable_pictures_do_not_flood_the_log(run, source):
         (source / f"broken{number}.jpg").write_bytes(b"no picture")
     inference = run(annotate=False)
     assert inference().failed == 60
-    assert sum(record.level == "WARNING" for record in inference.records) == batch_inference.MAX_NAMED_FAILURES + 1
+    assert sum(record.level == "WARNING" for record in inference.records) == inference_progress.MAX_NAMED_FAILURES + 1
 
 
 def test_a_stop_takes_effect_at_the_next_batch_and_publishes_nothing(run, source):
@@ -216,7 +217,7 @@ def test_progress_is_reported_at_intervals_only(run, source, monkeypatch):
     inference = run(batch_size=1)
     inference()
     assert len(inference.records) < 10
-    monkeypatch.setattr(batch_inference, "REPORT_INTERVAL_S", 0.0)
+    monkeypatch.setattr(inference_progress, "REPORT_INTERVAL_S", 0.0)
     every = run(batch_size=1)
     every()
     assert [record.step for record in every.records] == [*range(11), 10]
@@ -305,7 +306,7 @@ def test_a_picture_that_vanishes_after_it_was_read_keeps_its_answer(run, source,
             path.unlink()
         return pixels
 
-    monkeypatch.setattr(batch_inference, "decode_picture", decode_and_remove)
+    monkeypatch.setattr(picture_feed, "decode_picture", decode_and_remove)
     inference = run()
     assert inference().failed == 0
     assert "class1/3.jpg" not in inference.published

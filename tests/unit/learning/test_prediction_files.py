@@ -8,11 +8,16 @@ import pytest
 from actors.files.errors import OutputError
 from actors.learning.prediction_files import (
     COLUMNS,
+    SUMMARY_COLUMNS,
+    FileSummary,
     Prediction,
     PredictionFileError,
     failed_prediction,
     read_predictions,
+    summary_of_picture,
+    to_json,
     write_predictions,
+    write_summaries,
 )
 
 ANSWER = Prediction(file="a/b.jpg", class_name="DJI MINI3, pro", confidence=97.5, top=(("DJI MINI3, pro", 97.5), ("大疆", 2.5)))
@@ -36,6 +41,8 @@ def test_json_has_the_fields_of_the_contract(tmp_path):
             "confidence": 97.5,
             "top": [{"class": "DJI MINI3, pro", "confidence": 97.5}, {"class": "大疆", "confidence": 2.5}],
             "error": None,
+            "start_s": None,
+            "duration_s": None,
         },
         {
             "file": "c.jpg",
@@ -44,6 +51,8 @@ def test_json_has_the_fields_of_the_contract(tmp_path):
             "confidence": None,
             "top": [],
             "error": 'c.jpg cannot be decoded: "cut"',
+            "start_s": None,
+            "duration_s": None,
         },
     ]
 
@@ -57,8 +66,36 @@ def test_csv_has_the_same_columns_and_values(tmp_path):
 
 
 def test_a_segment_of_a_recording_is_kept(tmp_path):
-    entries, rows = written(tmp_path, Prediction("a.iq", "noise", 50.0, (("noise", 50.0),), segment=3))
-    assert (entries[0]["segment"], rows[0]["segment"]) == (3, "3")
+    frame = Prediction("a.iq", "noise", 50.0, (("noise", 50.0),), segment=3, start_s=0.3, duration_s=0.1)
+    entries, rows = written(tmp_path, frame)
+    assert [entries[0][name] for name in ("segment", "start_s", "duration_s")] == [3, 0.3, 0.1]
+    assert [rows[0][name] for name in ("segment", "start_s", "duration_s")] == ["3", "0.3", "0.1"]
+
+
+def test_columns_of_the_contract_keep_their_places():
+    assert COLUMNS[:6] == ("file", "segment", "class", "confidence", "top", "error")
+
+
+def test_json_is_written_as_json_dumps_writes_the_whole(tmp_path):
+    json_path, _ = write_predictions(tmp_path, [ANSWER, FAILURE])
+    assert json_path.read_text("utf-8") == json.dumps([to_json(ANSWER), to_json(FAILURE)], ensure_ascii=False, indent=1) + "\n"
+    json_path, _ = write_predictions(tmp_path, [])
+    assert json_path.read_text("utf-8") == "[]\n"
+
+
+def test_summaries_are_written_and_read_in_pages_like_predictions(tmp_path):
+    summary = FileSummary("a.iq", "b", 60.0, (("b", 60.0), ("a", 40.0)), 3, 0.3, (("b", 2), ("a", 1)), "1 of 4 frames")
+    json_path, csv_path = write_summaries(tmp_path, [summary, summary_of_picture(ANSWER), summary_of_picture(FAILURE)])
+    assert read_predictions(json_path, 0, 2) == (3, json.loads(json_path.read_text("utf-8"))[:2])
+    with csv_path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == SUMMARY_COLUMNS
+    assert json.loads(rows[0]["frames_per_class"]) == {"b": 2, "a": 1}
+    assert [(row["frames"], row["seconds"], row["error"]) for row in rows] == [
+        ("3", "0.3", "1 of 4 frames"),
+        ("1", "", ""),
+        ("0", "", 'c.jpg cannot be decoded: "cut"'),
+    ]
 
 
 def test_no_predictions_give_an_empty_list_and_a_header(tmp_path):

@@ -301,11 +301,10 @@ def test_a_file_that_shrinks_after_it_was_opened_is_told(tmp_path):
     path = tmp_path / "a.iq"
     path.write_bytes(TEN)
     recording = open_recording(path, sample_rate=1e6)
-    frames = recording.frames(2, 2, tail="drop")
-    next(frames)
+    assert len(recording.read(0, 10)) == 10
     os.truncate(path, 24)
     with pytest.raises(UnreadableRecordingError, match=r"a\.iq became shorter .* byte 24"):
-        list(frames)
+        recording.read(2, 2)
     with pytest.raises(UnreadableRecordingError, match="became shorter"):
         recording.read(0, 10)
     path.unlink()

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.signals.errors import RecordingTooShortError
 from actors.signals.recording import open_recording
 from tests.unit.signals.recordings import (
     DATATYPES,
@@ -216,22 +215,6 @@ def test_captures_keep_their_frequencies_and_headers_between_them_are_passed_ove
     assert np.array_equal(recording.read(290, 20), recording.read(0, 1000)[290:310])
 
 
-def test_no_frame_reaches_across_a_change_of_frequency(tmp_path):
-    captures = [{"core:sample_start": 0, "core:frequency": 1e9}, {"core:sample_start": 450, "core:frequency": 2e9}]
-    recording = open_recording(write_sigmf(tmp_path, "a", encode(SAMPLES, "ci8"), datatype="ci8", captures=captures))
-    frames = list(recording.frames(200, 200, tail="pad"))
-    assert [(frame.first, frame.count, frame.center_frequency) for frame in frames] == [
-        (0, 200, 1e9),
-        (200, 200, 1e9),
-        (400, 50, 1e9),
-        (450, 200, 2e9),
-        (650, 200, 2e9),
-        (850, 150, 2e9),
-    ]
-    assert not frames[2].samples[50:].any()
-    assert [frame.first for frame in recording.frames(200, 200, tail="drop")] == [0, 200, 450, 650]
-
-
 def test_samples_before_the_first_capture_belong_to_one_of_which_nothing_is_told(tmp_path):
     captures = [{"core:sample_start": 400, "core:frequency": 1e9}]
     recording = open_recording(write_sigmf(tmp_path, "a", encode(SAMPLES, "cu8"), datatype="cu8", captures=captures))
@@ -290,30 +273,6 @@ def test_any_piece_equals_that_of_the_whole(tmp_path_factory, data):
     assert np.array_equal(recording.read(first, count), whole[first : first + count])
 
 
-@settings(deadline=None, max_examples=100)
-@given(count=st.integers(1, 60), length=st.integers(1, 70), step=st.integers(1, 70))
-def test_frames_cover_what_they_promise(tmp_path_factory, count, length, step):
-    path = tmp_path_factory.mktemp("x") / "a.cf32"
-    path.write_bytes(encode(SAMPLES[:count], "cf32_le"))
-    recording = open_recording(path, sample_rate=1e6)
-    padded = list(recording.frames(length, step, tail="pad"))
-    assert [frame.first for frame in padded] == [step * number for number in range(len(padded))]
-    assert len(padded) == recording.frame_count(length, step, tail="pad")
-    for frame in padded:
-        assert len(frame.samples) == length
-        assert np.array_equal(frame.samples[: frame.count], SAMPLES[frame.first : min(frame.first + length, count)])
-        assert not frame.samples[frame.count :].any()
-    if step <= length:
-        assert {index for frame in padded for index in range(frame.first, frame.first + frame.count)} == set(range(count))
-        assert sum(frame.count < length for frame in padded) <= 1
-    whole = [frame.first for frame in padded if frame.count == length]
-    if whole:
-        assert [frame.first for frame in recording.frames(length, step, tail="drop")] == whole
-    else:
-        with pytest.raises(RecordingTooShortError, match=r"a\.cf32 has no whole frame"):
-            recording.frames(length, step, tail="drop")
-
-
 def test_a_block_boundary_leaves_no_trace(tmp_path):
     samples = make_samples(100_000)
     for datatype in ("cf32_le", "ci16_le"):
@@ -322,13 +281,9 @@ def test_a_block_boundary_leaves_no_trace(tmp_path):
         assert_holds(open_recording(path, sample_rate=1e6), samples, datatype)
 
 
-def test_frames_without_length_or_step_are_a_mistake(tmp_path):
+def test_a_recording_tells_its_duration(tmp_path):
     (tmp_path / "a.iq").write_bytes(bytes(80))
-    recording = open_recording(tmp_path / "a.iq", sample_rate=2.0)
-    assert recording.duration_s == 5.0
-    for length, step in ((0, 1), (1, 0)):
-        with pytest.raises(ValueError, match="frames of"):
-            recording.frames(length, step, tail="pad")
+    assert open_recording(tmp_path / "a.iq", sample_rate=2.0).duration_s == 5.0
 
 
 def test_a_capture_without_samples_is_left_out(tmp_path):
@@ -357,16 +312,20 @@ def test_samples_that_are_not_there_cannot_be_asked_for(tmp_path, first, count):
         open_recording(tmp_path / "a.iq", sample_rate=1e6).read(first, count)
 
 
-#: Opens a recording, goes to its end in both ways, and prints how much memory that took at most.
+#: Opens a recording, goes to its end alone and in frames, and prints how much memory that took at most.
 MEASURE = """
 import resource, sys
 from pathlib import Path
+from actors.signals.frames import RecordingFrames
+from actors.signals.recipe import Recipe
 from actors.signals.recording import open_recording
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 recording = open_recording(Path(sys.argv[1]))
 print(abs(recording.read(recording.sample_count - 1_000_000, 1_000_000)).sum())
-frames = recording.frames(1_000_000, recording.sample_count // 20, tail="drop")
-print(sum(1 for frame in frames))
+rate = recording.sample_rate
+recipe = Recipe.native(rate, frame_duration_s=1_000_000 / rate, frame_step_s=recording.duration_s / 20)
+frames = RecordingFrames(recording, recipe)
+print(sum(not frames.read(index).any() for index in range(len(frames))))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from actors.signals.errors import RecordingTooShortError, ResamplingError
 from actors.signals.frames import RecordingFrames, cut_frames
@@ -77,3 +79,34 @@ def test_a_recording_without_a_frame_is_refused_with_its_name(tmp_path):
         RecordingFrames(recording, Recipe.p1(RATE))
     with pytest.raises(ResamplingError):
         RecordingFrames(recording, Recipe.native(1e6, short="pad", allow_resampling=False))
+
+
+@settings(deadline=None, max_examples=100)
+@given(count=st.integers(1, 200), length=st.integers(8, 70), step=st.integers(1, 70), short=st.sampled_from(["pad", "refuse"]))
+def test_frames_cover_what_they_promise(tmp_path_factory, count, length, step, short):
+    samples = make_samples(count)
+    path = tmp_path_factory.mktemp("x") / "a.cf32"
+    path.write_bytes(encode(samples, "cf32_le"))
+    recipe = Recipe.native(1e3, nfft=8, frame_duration_s=length / 1e3, frame_step_s=step / 1e3, short=short)
+    recording = open_recording(path, sample_rate=1e3)
+    if count < length and short == "refuse":
+        with pytest.raises(RecordingTooShortError, match=r"a\.cf32 has"):
+            RecordingFrames(recording, recipe)
+        return
+    frames = RecordingFrames(recording, recipe)
+    assert [place.first for place in frames] == [step * number for number in range(len(frames))]
+    assert frames[-1].first + step + length > count, "there is room for one more"
+    for index, place in enumerate(frames):
+        frame = frames.read(index)
+        assert len(frame) == length
+        assert np.array_equal(frame[: place.count], samples[place.first : place.first + place.count])
+        assert not frame[place.count :].any()
+
+
+def test_frames_of_many_captures_are_found_by_their_number(tmp_path):
+    samples = make_samples(30_000)
+    captures = [{"core:sample_start": start} for start in range(0, 30_000, 100)]
+    recording = open_recording(write_sigmf(tmp_path, "hop", encode(samples, "cf32_le"), rate=RATE, captures=captures))
+    recipe = Recipe.native(RATE, nfft=8, frame_duration_s=40 / RATE)
+    frames = RecordingFrames(recording, recipe)
+    assert [place.first for place in frames] == [100 * number + start for number in range(300) for start in (0, 40)]
