@@ -48,7 +48,6 @@ class RecordingResult:
         self._answers: list[_Answer] = []
         self._probabilities: NDArray[np.float64] | float = 0.0
         self._overview = Overview(frames.recording.duration_s)
-        self._missed = 0
         self._first_error: str | None = None
 
     def add(
@@ -64,15 +63,15 @@ class RecordingResult:
 
     def miss(self, index: int, error: str) -> Prediction:
         """Note that a frame has no answer; returns its entry of the prediction files."""
-        self._missed += 1
         self._first_error = self._first_error or error
         return self._entry(index, self._frames[index], (), error)
 
     def summary(self, predictor: Predictor) -> FileSummary:
         """Tell the class of the greatest mean probability, and how many frames had which class."""
         error = self._first_error
-        if self._missed and self._answers:
-            error = f"{self._missed} of {len(self._frames)} frames have no answer; the first: {error}"
+        missed = len(self._frames) - len(self._answers)
+        if missed and self._answers:
+            error = f"{missed} of {len(self._frames)} frames have no answer; the first: {error}"
         top: tuple[tuple[str, float], ...] = ()
         if self._answers:
             mean = np.asarray(self._probabilities / len(self._answers), dtype=np.float32)

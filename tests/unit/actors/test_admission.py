@@ -125,3 +125,27 @@ class TestRoomInLine:
         check_room(replace(training(), batch_id="b"), waiting, 2)
         with pytest.raises(LineFullError):
             check_room(replace(training(), batch_id="other"), waiting, 2)
+
+
+class TestRecordings:
+    @pytest.fixture
+    def recordings(self, root):
+        (root / "iq").mkdir()
+        (root / "iq/x_433.92M_250k.cu8").write_bytes(bytes(1000))
+        return "iq"
+
+    def test_without_a_recipe_they_are_refused_by_the_field_that_is_missing(self, root, recordings):
+        assert refusal(root, inference(source_path=recordings)) == ("recipe_missing", "recipe")
+
+    def test_with_a_recipe_in_the_request_or_the_configuration_they_are_taken(self, root, recordings):
+        admission = Admission([root])
+        checked = admission.check(inference(source_path=recordings, recipe={"pipeline": "native"}))
+        assert checked.resolved["source_path"] == str(root / "iq")
+        with (root / "cfg.yaml").open("a") as file:
+            file.write("recipe: {pipeline: native}\n")
+        admission.check(inference(source_path=recordings))
+
+    def test_a_file_of_any_name_is_one_where_its_datatype_is_told(self, root):
+        given = {"source_path": "w.pth", "recipe": {"pipeline": "native"}}
+        assert refusal(root, inference(**given))[1] == "source_path"
+        Admission([root]).check(inference(**given, format="cu8"))

@@ -1,7 +1,5 @@
 """A source of pictures becomes published predictions and copies; one bad picture is an entry, and a stop publishes nothing."""
 
-import dataclasses
-import json
 import os
 import threading
 from pathlib import Path
@@ -12,61 +10,21 @@ import torch
 import yaml
 from PIL import Image
 
-from actors.files.atomic import move_into_place
 from actors.files.errors import OutputError, WorkError
 from actors.learning import inference_progress, picture_feed
-from actors.learning.batch_inference import AllPicturesUnreadableError, run_inference
+from actors.learning.batch_inference import AllPicturesUnreadableError
 from actors.learning.errors import ConfigError, WeightsMismatchError
-from actors.learning.inference_plan import InferenceOutcome, InferencePlan
+from actors.learning.inference_plan import InferenceOutcome
 from actors.learning.pictures import NoPicturesError, decode_picture
 from actors.learning.plan import Stage
 from actors.learning.zoo import build_model
-
-CLASSES = ("hopping", "noise", "video")
+from tests.unit.learning.inference_runs import CLASSES, Run, write_model
 
 
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory):
     """Random weights of a small network and the configuration that goes with them."""
-    folder = tmp_path_factory.mktemp("model")
-    torch.manual_seed(7)
-    torch.save(build_model("mobilenet_v3_small", 3).state_dict(), folder / "best_model.pth")
-    names = {name: index for index, name in enumerate(CLASSES)}
-    keys = {"model": "mobilenet_v3_small", "num_classes": 3, "class_names": names, "image_size": 32}
-    (folder / "config.yaml").write_text(yaml.safe_dump(keys), "utf-8")
-    return folder
-
-
-class Run:
-    """One inference with everything it reported and published."""
-
-    def __init__(self, model_dir: Path, root: Path, **changed) -> None:
-        self.records = []
-        self.published = []
-        plan = InferencePlan(
-            cfg_path=model_dir / "config.yaml",
-            weight_path=model_dir / "best_model.pth",
-            source_path=root / "source",
-            output_dir=root / "out",
-            staging_dir=root / "staging",
-            device="cpu",
-            threads=2,
-            batch_size=4,
-        )
-        self.plan = dataclasses.replace(plan, **changed)
-
-    def publish(self, staged: Path, name: str) -> None:
-        target = self.plan.output_dir / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        move_into_place(staged, target)
-        self.published.append(name)
-
-    def __call__(self, should_stop=lambda: False) -> InferenceOutcome:
-        return run_inference(self.plan, report=self.records.append, should_stop=should_stop, publish=self.publish)
-
-    @property
-    def entries(self) -> list[dict]:
-        return json.loads((self.plan.output_dir / "predictions.json").read_text("utf-8"))
+    return write_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture

@@ -38,7 +38,9 @@ def waves(folder, samples):
 
 def headed(folder, samples):
     captures = [{"core:sample_start": 0, "core:frequency": 433.92e6, "core:header_bytes": 3}]
-    captures.append({"core:sample_start": 400, "core:frequency": 434e6, "core:header_bytes": 8, "core:datetime": "2025-01-02T03:04:05Z"})
+    captures.append(
+        {"core:sample_start": 400, "core:frequency": 434e6, "core:header_bytes": 8, "core:datetime": "2025-01-02T03:04:05Z"}
+    )
     content = encode(samples, "ci16_le")
     meta = sigmf_meta("ci16_le", rate=RATE, captures=captures, dataset="x.raw", trailing_bytes=5)
     (folder / "x.sigmf-meta").write_bytes(meta)
