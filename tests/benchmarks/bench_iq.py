@@ -90,13 +90,12 @@ def compare(options: argparse.Namespace) -> None:
         for turn in range(options.rounds + 1):
             for recipe, some in costs.items():
                 cost = measure(lambda recipe=recipe: run_job(folder, source, RECIPES[recipe], options.threads))
-                some += [cost] if turn else []  # The first round warms caches.
+                if turn:  # The first round warms caches.
+                    some.append(cost)
         for recipe, some in costs.items():
             wall, cpu = (statistics.median(part) for part in zip(*some, strict=True))
-            per_core = samples / cpu / 1e6
-            print(
-                f"{recipe:8} {samples / wall / 1e6:8.1f} MS/s   {per_core * options.threads:8.1f} MS/s by CPU time of {options.threads} cores"
-            )
+            by_cpu = samples / cpu * options.threads / 1e6
+            print(f"{recipe:8} {samples / wall / 1e6:8.1f} MS/s, {by_cpu:8.1f} by CPU time of {options.threads} cores")
         print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
         tell_parts(source)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 
 import pytest
+import sigmf
 import torch
 
 from tests.service.driving import attempt_processes, is_alive
@@ -116,6 +117,30 @@ class TestInference:
         assert 100 * right / 8 == pytest.approx(card["metrics"]["val_acc"])
         assert (folder / "predictions.csv").read_text().count("\n") == 9
         assert len(list(folder.rglob("*.jpg"))) == 8
+
+    def test_recordings_are_predicted_frame_by_frame_with_annotations_that_open(self, http, model, service):
+        if service.test_data is None:
+            pytest.skip("no test data here")
+        source = service.test_data / "dji_droneid/mavic_air_2.sigmf-meta"
+        recipe = {"pipeline": "native", "frame_duration_s": 0.001}
+        task = http.wait(http.infer("drone", model, source_path=str(source), recipe=recipe)["task_id"])
+        assert task["status"] == "completed", task
+        rows = http.client.get(f"/api/v2/inference/{task['task_id']}/results").json()
+        assert (rows["total"], [row["segment"] for row in rows["predictions"]]) == (4, [0, 1, 2, 3])
+        assert [row["start_s"] for row in rows["predictions"]] == [0.0, 0.001, 0.002, 0.003]
+        (summary,) = http.client.get(f"/api/v2/inference/{task['task_id']}/results", params={"level": "file"}).json()["files"]
+        assert (summary["file"], summary["frames"]) == (source.name, 4)
+        folder = service.data_root / "inferred/drone"
+        recording = sigmf.fromfile(folder / "mavic_air_2.sigmf-meta")
+        recording.validate()
+        assert [each["core:label"] for each in recording.get_annotations()] == [row["class"] for row in rows["predictions"]]
+        assert len(recording.read_samples()) == 225_280
+        assert (folder / "mavic_air_2.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_recordings_without_a_recipe_are_refused_with_the_field_that_is_missing(self, http, model, service):
+        (service.data_root / "x_433.92M_250k.cu8").write_bytes(bytes(1000))
+        with pytest.raises(AssertionError, match="recipe_missing"):
+            http.infer("no-recipe", model, source_path="x_433.92M_250k.cu8")
 
     @pytest.mark.parametrize("count", [4, pytest.param(10, marks=pytest.mark.long)])
     def test_many_on_one_gpu_never_run_more_than_three(self, http, model, count):

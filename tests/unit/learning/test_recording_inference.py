@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections import Counter
 from itertools import pairwise
@@ -259,3 +261,30 @@ def test_beyond_a_bound_frames_of_one_class_are_annotated_together(run, source, 
 def test_torch_has_its_threads_back_afterwards(run, source):
     run()()
     assert torch.get_num_threads() == 2
+
+
+#: Runs a job over a recording and prints how many frames it had, and the most memory of the process.
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from tests.unit.learning.inference_runs import Run
+folder, step = Path(sys.argv[1]), float(sys.argv[2])
+run = Run(folder, folder, recipe={"pipeline": "native", "overlap": 0.0, "frame_step_s": step})
+print(run().done)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.parametrize(
+    ("step_s", "frames"), [(2.5, 10), pytest.param(0.1, 250, marks=[pytest.mark.long, pytest.mark.timeout(900)])]
+)
+def test_a_job_on_a_recording_of_20_gb_takes_less_than_1500_mb(model_dir, tmp_path, step_s, frames):
+    for path in model_dir.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "source").mkdir()
+    with (tmp_path / "source/zeros_2440M_100000k.cf32").open("wb") as file:
+        file.truncate(20 * 10**9)
+    done = subprocess.run([sys.executable, "-c", MEASURE, tmp_path, str(step_s)], capture_output=True, text=True, check=True)
+    count, peak_kib = map(int, done.stdout.split())
+    assert count == frames
+    assert peak_kib < 1.5e9 / 1024
