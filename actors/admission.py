@@ -12,7 +12,8 @@ from typing import Final
 
 from actors.core.errors import LineFullError, SubmissionError
 from actors.core.model import WorkKind
-from actors.core.tasks import MEMORY_NOTE, Submission, Task
+from actors.core.tasks import EVALUATE, MEMORY_NOTE, Submission, Task
+from actors.evaluation_check import check_evaluation
 from actors.files.data_roots import DataRoots
 from actors.files.errors import WorkError
 from actors.learning.catalog import MODELS, check_image_size
@@ -52,7 +53,7 @@ class Admission:
         self._needs = needs or NeedEstimator()
         self._checks: Mapping[WorkKind, Callable[[Submission], dict[str, str]]] = {
             WorkKind.TRAINING: self._check_training,
-            WorkKind.INFERENCE: self._check_inference,
+            WorkKind.INFERENCE: self._check_predicting,
             WorkKind.PREPROCESSING: lambda submission: check_preprocessing(submission, self._roots),
         }
 
@@ -109,6 +110,10 @@ class Admission:
         if request.get("weight_path"):
             resolved["weight_path"] = str(resolve_file(request["weight_path"], "weight_path", self._roots))
         return resolved
+
+    def _check_predicting(self, submission: Submission) -> dict[str, str]:
+        is_evaluation = submission.task_type == EVALUATE
+        return check_evaluation(submission, self._roots) if is_evaluation else self._check_inference(submission)
 
     def _check_inference(self, submission: Submission) -> dict[str, str]:
         request = submission.request

@@ -17,6 +17,24 @@ from actors.core.errors import StaleTokenError
 _FENCE_NAME = ".fence"
 
 
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[int]:
+    """Keep every attempt from putting files in place in a folder, for the moment that one of its files is changed.
+
+    Yields:
+        The descriptor of the file that holds the newest token.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    descriptor = os.open(folder / _FENCE_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 class FencedFolder:
     """The output folder of a task, as one attempt may use it. The ranks of a gang share the attempt's token and staging folder.
 
@@ -84,17 +102,13 @@ class FencedFolder:
     @contextmanager
     def _fence(self) -> Iterator[None]:
         """Hold the folder's lock, with the proof that no newer token has held it."""
-        descriptor = os.open(self.folder / _FENCE_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with hold_folder(self.folder) as descriptor:
             newest = int(os.pread(descriptor, 32, 0) or b"0")
             if newest > self.token:
                 raise StaleTokenError(self.token, newest)
             if newest < self.token:
                 os.pwrite(descriptor, str(self.token).encode(), 0)
             yield
-        finally:
-            os.close(descriptor)
 
     def _sweep(self) -> None:
         """Remove what older attempts left in their staging folders; they cannot publish any more."""

@@ -20,13 +20,27 @@ from serve_app.log_feed import LogFeed
 from serve_app.methods import HeadAsGet
 from serve_app.plain_paths import PlainPaths
 from serve_app.request_meter import RequestMeter, RequestTally
-from serve_app.routes import access, data, files, inference, metrics, preprocessing, resources, system, tasks, training, waiting
+from serve_app.routes import (
+    access,
+    data,
+    evaluate,
+    files,
+    inference,
+    metrics,
+    preprocessing,
+    resources,
+    system,
+    tasks,
+    training,
+    waiting,
+)
 from serve_app.security import AnswerHeaders, HostGate, OriginGate
 
 ROUTERS = (
     system.router,
     training.router,
     inference.router,
+    evaluate.router,
     preprocessing.router,
     waiting.router,
     tasks.router,

@@ -14,6 +14,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter
 
 from actors.core.tasks import Task, TaskState
+from actors.learning.evaluation_files import EVALUATION_JSON
 from actors.learning.history_files import (
     CONFUSION_JSON,
     METRICS_CSV,
@@ -26,6 +27,7 @@ from actors.paths import build_data_roots, resolve_inside
 from configs.settings import Settings
 from serve_app.file_work import in_file_thread
 from serve_app.http_errors import RequestRefusedError
+from serve_app.schemas.evaluate import EvaluationResult
 from serve_app.schemas.results import (
     ConfusionMatrixResponse,
     FileSummaryBody,
@@ -127,6 +129,17 @@ def _is_own_file(path: Path, task: Task) -> bool:
     except FileNotFoundError:
         return False
     return stat.S_ISREG(status.st_mode) and task.started_at is not None and status.st_mtime >= task.started_at
+
+
+async def evaluation_result(task: Task, settings: Settings) -> EvaluationResult | None:
+    """What an evaluation found; None before it has completed. Raises RequestRefusedError, as ``_read``."""
+    if task.state is not TaskState.COMPLETED:
+        return None
+
+    def read(path: Path) -> EvaluationResult:
+        return EvaluationResult.model_validate_json(path.read_bytes())
+
+    return await asyncio.to_thread(_read, task, settings, EVALUATION_JSON, read)
 
 
 def _read(task: Task, settings: Settings, name: str, read: Callable[[Path], Found]) -> Found | None:

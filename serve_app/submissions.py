@@ -11,8 +11,9 @@ from uuid import uuid4
 from pydantic import BaseModel
 
 from actors.core.model import GIB, DeviceKind, WorkKind
-from actors.core.tasks import PreprocessingType, Submission
+from actors.core.tasks import EVALUATE, PreprocessingType, Submission
 from configs.settings import Settings
+from serve_app.schemas.evaluate import EvaluationRequest
 from serve_app.schemas.inference import BatchInferenceRequest, InferenceRequest
 from serve_app.schemas.preprocessing import AugmentRequest, CropRequest, PreprocessingRequest, SpectrogramRequest, SplitRequest
 from serve_app.schemas.training import TrainingRequest
@@ -65,6 +66,23 @@ def inference_submission(request: InferenceRequest, settings: Settings, *, batch
         batch_id=batch_id,
         batch_index=batch_index,
         ignored_fields=_ignored_fields(request),
+    )
+
+
+def evaluation_submission(request: EvaluationRequest, settings: Settings) -> Submission:
+    """Turn an evaluation request into a submission. Ratios that nobody chose stay open: they depend on what the files are."""
+    task_id = request.task_id or str(uuid4())
+    plain = _plain(request)
+    if "snr_db" not in request.model_fields_set:
+        del plain["snr_db"]
+    return Submission(
+        task_id=task_id,
+        work=WorkKind.INFERENCE,
+        task_type=EVALUATE,
+        request=plain,
+        device=choose_selector(request.device, settings),
+        priority=_priority(request, request.priority, settings.default_inference_priority),
+        output_path=join_name(request.save_path or f"results/{task_id}", request.name),
     )
 
 

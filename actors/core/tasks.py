@@ -10,6 +10,8 @@ from actors.core.model import WorkKind
 #: The code of a fault that a smaller batch may cure, and the ``on_oom`` of a request that asks for that.
 OUT_OF_MEMORY: Final = "gpu_out_of_memory"
 REDUCE_BATCH: Final = "reduce_batch"
+#: The ``Submission.task_type`` of an evaluation, which is of the kind inference.
+EVALUATE: Final = "evaluate"
 #: The key in ``Submission.resolved`` of a warning about the memory that a training will need.
 MEMORY_NOTE: Final = "memory_note"
 

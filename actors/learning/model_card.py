@@ -6,7 +6,8 @@ process that has none.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, get_origin
@@ -104,6 +105,27 @@ def read_model_card(path: Path, *, roots: DataRoots = ANYWHERE) -> ModelCard:
     if problem:
         raise ModelCardError(f"the model card {path} cannot be used: {problem}", hint)
     return ModelCard(**content)
+
+
+def store_metrics_by_snr(
+    path: Path, metrics: Mapping[str, Mapping[str, float]], *, weights_sha256: str, roots: DataRoots = ANYWHERE
+) -> bool:
+    """Put figures by ratio into a card; its other fields stay as they are at that moment.
+
+    Whoever else may write the card must be kept from it meanwhile.
+
+    Returns:
+        Whether that was done: a card of other weights stays as it is.
+
+    Raises:
+        ModelCardError: As ``read_model_card``.
+        OutputError: As ``write_model_card``.
+    """
+    card = read_model_card(path, roots=roots)
+    if card.weights_sha256 != weights_sha256:
+        return False
+    write_model_card(path, replace(card, metrics_by_snr={name: dict(figures) for name, figures in metrics.items()}))
+    return True
 
 
 def _problem_in(content: object) -> str | None:

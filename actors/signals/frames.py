@@ -5,7 +5,7 @@ recording resampled at once. It must not import torch.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
@@ -20,6 +20,8 @@ from actors.signals.recording import Recording
 from actors.signals.resample import plan_resampling, resample_part
 
 Samples = NDArray[np.complex64]
+#: Takes the place of the first sample in its recording, and the samples, which it may overwrite; returns as many.
+Change = Callable[[int, Samples], Samples]
 
 
 def cut_frames(samples: Samples, recipe: Recipe) -> Samples:
@@ -113,8 +115,12 @@ class RecordingFrames(Sequence[FramePlace]):
         """Go over the places in order."""
         return (self[index] for index in range(len(self)))
 
-    def read(self, index: int) -> Samples:
+    def read(self, index: int, *, change: Change | None = None) -> Samples:
         """Read a frame: ``recipe.frame_samples`` samples at the recipe's rate.
+
+        Args:
+            index: Which frame.
+            change: Done to samples as they come from the recording, before any resampling.
 
         Raises:
             UnreadableRecordingError: The file is gone, or was cut off meanwhile.
@@ -124,7 +130,8 @@ class RecordingFrames(Sequence[FramePlace]):
         wanted = self.recipe.frame_samples
 
         def read(first: int, count: int) -> Samples:
-            return self.recording.read(capture.first + first, count)
+            samples = self.recording.read(capture.first + first, count)
+            return samples if change is None else change(capture.first + first, samples)
 
         there = min(wanted, self.resampling.output_length(capture.count) - start)
         samples = resample_part(read, capture.count, self.resampling, first=start, count=there)

@@ -1,12 +1,13 @@
 """Signal-to-noise ratio: measuring a recording's, and adding noise until it has another one.
 
-Owns the definition: the densities of power in the loudest band and just below it. It must not import torch, and knows
-nothing of files.
+Owns the definition: the densities of power in the loudest band and just below it; and the noise that is the same whichever
+part of a recording it is made for. It must not import torch, and knows nothing of files.
 """
 
+import hashlib
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,8 @@ Densities = NDArray[np.float64]
 
 #: The width that a drone's video link is looked for in.
 WIDEST_BAND_HZ: Final = 20e6
-#: Samples that are looked at.
-_SAMPLES: Final = 1_500_000
+#: Samples that are looked at, from a recording's first on.
+MEASURED_SAMPLES: Final = 1_500_000
 #: Points of the spectrum, and how many parts the samples are cut into.
 _POINTS: Final = 409_600
 _PARTS: Final = 10
@@ -31,6 +32,8 @@ _GAP: Final = 0.0375
 _NOISE: Final = 0.05
 #: The fewest samples that leave a spectrum worth reading.
 _FEWEST_SAMPLES: Final = 2_000
+#: Samples whose noise is drawn together: their own and the noise fit a core's cache.
+_NOISE_BLOCK: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def estimate_snr(samples: Samples, sample_rate: float, *, band_hz: float | None 
         raise SnrError(f"band_hz is {width:g} at {sample_rate:g} S/s", "Use a band of at most 40 % of the sample rate.")
     if len(samples) < _FEWEST_SAMPLES:
         raise SnrError(f"{len(samples)} samples are too few", f"Use a recording of at least {_FEWEST_SAMPLES}.")
-    head = samples[:_SAMPLES]
+    head = samples[:MEASURED_SAMPLES]
     lower, upper = _loudest_band(head, sample_rate, _SEARCHED * width)
     shift = np.exp(-2j * np.pi * (lower + upper) / 2 / sample_rate * np.arange(len(head)))
     halved = signal.resample_poly(head * shift, 1, 2)
@@ -96,6 +99,47 @@ def add_noise(samples: Samples, power: float, rng: np.random.Generator) -> Sampl
     """Add complex white Gaussian noise of a mean power."""
     noise = rng.standard_normal((len(samples), 2), dtype=np.float32).view(np.complex64)[:, 0]
     return samples + noise * np.float32(math.sqrt(power / 2))
+
+
+@dataclass(frozen=True, slots=True)
+class SeededNoise:
+    """White noise over a whole recording of any length.
+
+    Each sample's noise is settled by the seed and its place alone, so that parts may be made in any order, overlapping, and
+    by any number of threads.
+    """
+
+    power: float
+    seed: int
+
+    @classmethod
+    def of(cls, power: float, *names: str | float) -> Self:
+        """Make noise whose seed follows from names, such as a number, a file and a ratio."""
+        digest = hashlib.sha256("\0".join(map(str, names)).encode("utf-8", "surrogateescape")).digest()
+        return cls(power, int.from_bytes(digest[:16], "big"))
+
+    def add_to(self, first: int, samples: Samples) -> Samples:
+        """Add the noise of a stretch, block by block, to the samples themselves, and return them.
+
+        Args:
+            first: The place of the first sample in its recording.
+            samples: The caller's own, which change.
+        """
+        at = 0
+        while at < len(samples):
+            block, offset = divmod(first + at, _NOISE_BLOCK)
+            part = samples[at : at + _NOISE_BLOCK - offset]
+            part += self._block(block, offset + len(part))[offset:]
+            at += len(part)
+        return samples
+
+    def _block(self, number: int, length: int) -> Samples:
+        """Draw a block's first samples."""
+        # The fastest of numpy's generators: noise costs more than the spectrograms that it goes into.
+        rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence([self.seed, number])))
+        drawn = rng.standard_normal(2 * length, dtype=np.float32)
+        drawn *= np.float32(math.sqrt(self.power / 2))
+        return drawn.view(np.complex64)
 
 
 def _loudest_band(samples: Samples, sample_rate: float, width: float) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 
 from actors.core.errors import ActorSystemError, LeaseExpiredError
 from actors.core.model import WorkKind
-from actors.core.tasks import TaskFault
+from actors.core.tasks import EVALUATE, TaskFault
 from actors.fence import FencedFolder
 from actors.files.errors import WorkError
 from actors.learning.errors import RANK_LOST
@@ -100,7 +100,7 @@ class AttemptActor:
         yield_to_serving()
         roots = build_data_roots(settings)
         check_still_inside(order.resolved, roots)
-        run = _find_work(order.work)
+        run = _find_work(order.work, order.task_type)
         folder = FencedFolder(Path(order.resolved["output"]), order.granted.lease.token, order.rank)
         tools = Tools(order, settings, folder, self._reporter, threads, self._stop.is_set, self._memory)
         try:
@@ -109,7 +109,7 @@ class AttemptActor:
             folder.close()
 
 
-def _find_work(work: WorkKind) -> Callable[[Tools], AttemptResult]:
+def _find_work(work: WorkKind, task_type: str) -> Callable[[Tools], AttemptResult]:
     """The function that does a kind of work. Imported here: what brings torch must come after the thread's priority is set."""
     if work is WorkKind.TRAINING:
         from actors.workers.training import run_training  # noqa: PLC0415
@@ -119,6 +119,10 @@ def _find_work(work: WorkKind) -> Callable[[Tools], AttemptResult]:
         from actors.workers.preprocessing import run_preprocessing  # noqa: PLC0415
 
         return run_preprocessing
+    if task_type == EVALUATE:
+        from actors.workers.evaluation import run_evaluation_job  # noqa: PLC0415
+
+        return run_evaluation_job
     from actors.workers.inference import run_inference_job  # noqa: PLC0415
 
     return run_inference_job

@@ -27,7 +27,7 @@ from serve_app.schemas.inference import (
 from serve_app.schemas.results import FileSummaryPage, PredictionPage
 from serve_app.schemas.tasks import TaskResponse
 from serve_app.shape import batch_response, task_response
-from serve_app.submissions import batch_submissions, inference_submission
+from serve_app.submissions import INFERENCE_TYPE, batch_submissions, inference_submission
 
 router = APIRouter(route_class=JsonRoute, tags=["inference"])
 START_ERRORS = error_responses(400, 403, 404, 409, 413, 415, 422, 429, 503)
@@ -109,6 +109,6 @@ async def get_results(
     level: Annotated[Level, Query(description="segment: a row for each picture and frame; file: a row for each file")] = "segment",
 ) -> Response:
     """What an inference job found: by picture and frame, or file by file."""
-    task = await find_task(service, task_id, WorkKind.INFERENCE)
+    task = await find_task(service, task_id, WorkKind.INFERENCE, task_type=INFERENCE_TYPE)
     read = file_summary_page if level == "file" else prediction_page
     return JsonAnswer(await read(task, service.settings, first=cursor or 0, count=limit))

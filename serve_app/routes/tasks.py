@@ -33,6 +33,7 @@ class TaskType(StrEnum):
 
     TRAINING = "training"
     INFERENCE = "inference"
+    EVALUATE = "evaluate"
     DATASET_SPLIT = PreprocessingType.SPLIT
     DATA_AUGMENTATION = PreprocessingType.AUGMENT
     IMAGE_CROP = PreprocessingType.CROP

@@ -15,6 +15,7 @@ from serve_app.http_errors import error_responses
 from serve_app.routes.lookup import find_task, require_task_id
 from serve_app.schemas.tasks import TaskActionResponse
 from serve_app.schemas.waiting import (
+    ExplainEvaluation,
     ExplainInference,
     ExplainRequest,
     ExplainResponse,
@@ -24,7 +25,7 @@ from serve_app.schemas.waiting import (
 )
 from serve_app.shape import action_response
 from serve_app.shape_waiting import explain_response, why_response
-from serve_app.submissions import inference_submission, preprocessing_submission, training_submission
+from serve_app.submissions import evaluation_submission, inference_submission, preprocessing_submission, training_submission
 
 router = APIRouter(route_class=JsonRoute, tags=["tasks"])
 
@@ -68,4 +69,6 @@ def _draft(request: ExplainRequest, settings: Settings) -> Submission:
         return training_submission(request.request, settings)
     if isinstance(request, ExplainInference):
         return inference_submission(request.request, settings)
+    if isinstance(request, ExplainEvaluation):
+        return evaluation_submission(request.request, settings)
     return preprocessing_submission(request.request)

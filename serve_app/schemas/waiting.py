@@ -6,6 +6,7 @@ from pydantic import Field
 
 from actors.core.events import WaitReason
 from actors.core.tasks import PreprocessingType, TaskState
+from serve_app.schemas.evaluate import EvaluationRequest
 from serve_app.schemas.fields import Priority, RequestModel, ResponseModel, Timestamp
 from serve_app.schemas.inference import InferenceRequest
 from serve_app.schemas.preprocessing import AugmentRequest, CropRequest, SpectrogramRequest, SplitRequest
@@ -30,6 +31,13 @@ class ExplainInference(RequestModel):
 
     task_type: Literal["inference"]
     request: InferenceRequest
+
+
+class ExplainEvaluation(RequestModel):
+    """An evaluation that is not submitted."""
+
+    task_type: Literal["evaluate"]
+    request: EvaluationRequest
 
 
 class ExplainSplit(RequestModel):
@@ -61,7 +69,7 @@ class ExplainSpectrogram(RequestModel):
 
 
 ExplainRequest = Annotated[
-    ExplainTraining | ExplainInference | ExplainSplit | ExplainAugmentation | ExplainCrop | ExplainSpectrogram,
+    ExplainTraining | ExplainInference | ExplainEvaluation | ExplainSplit | ExplainAugmentation | ExplainCrop | ExplainSpectrogram,
     Field(discriminator="task_type"),
 ]
 

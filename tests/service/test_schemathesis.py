@@ -45,6 +45,7 @@ PATHS = {
     "weight_path": "out/any-model/best_model.pth",
     "cfg_path": "out/any-model/config.yaml",
     "source_path": "coloured/valid",
+    "data_path": "coloured/valid",
     "source_paths": ["coloured/valid/red", "coloured/valid/blue"],
     "save_base_path": "any/batch",
     "input_path": "coloured/train",

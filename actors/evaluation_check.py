@@ -1,0 +1,80 @@
+"""What can be known to be wrong with an evaluation before it waits in line. Reads names, headers and texts, and needs no torch."""
+
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from actors.core.errors import SubmissionError
+from actors.core.tasks import Submission
+from actors.files.data_roots import DataRoots
+from actors.files.errors import WorkError
+from actors.learning.classify_config import load_classify_config
+from actors.learning.evaluation_plan import asked_ratios, choose_ratios
+from actors.learning.evaluation_recipe import find_recipe
+from actors.learning.labelled_files import LabelledFiles, scan_labelled_files
+from actors.paths import resolve_existing, resolve_file, resolve_inside
+from actors.signals.errors import SignalError
+from actors.signals.recording import Recording, open_recording
+
+#: Recordings that are looked at: one that is bad is no reason to refuse the others.
+_LOOKED_AT: Final = 8
+#: Which field is to blame for what may be wrong with the first recordings; others are the data's own fault.
+_FIELDS: Final = {"sample_rate": "sample_rate", "recipe_invalid": "recipe", "model_card_invalid": "weight_path"}
+
+
+def check_evaluation(submission: Submission, roots: DataRoots) -> dict[str, str]:
+    """Check the paths of an evaluation, and that model, data, ratios and recipe go together; returns the paths, resolved.
+
+    Raises:
+        SubmissionError: names the field, the value and the remedy.
+    """
+    request = submission.request
+    resolved = {field: resolve_file(request[field], field, roots) for field in ("cfg_path", "weight_path")}
+    data_path = resolved["data_path"] = resolve_existing(request["data_path"], "data_path", roots)
+    if resolve_inside(submission.output_path, "save_path", roots).is_relative_to(data_path):
+        told = f"{submission.output_path!r} lies in data_path, where results would be taken for data"
+        raise SubmissionError("invalid_path", "save_path", told, "choose a folder outside data_path")
+    field = "cfg_path"
+    try:
+        config = load_classify_config(resolved["cfg_path"], roots=roots)
+        field = "data_path"
+        data = scan_labelled_files(data_path, config.class_names, roots=roots)
+        field = "snr_db"
+        choose_ratios(asked_ratios(request), data)
+        if data.kind == "recordings":
+            _check_recordings(data, request, resolved["weight_path"], roots)
+    except WorkError as error:
+        field = _FIELDS.get(error.code, "data_path" if isinstance(error, SignalError) else field)
+        raise SubmissionError(error.code, field, error.message, error.hint) from None
+    return {field: str(path) for field, path in resolved.items()}
+
+
+def _check_recordings(data: LabelledFiles, request: Mapping[str, Any], weight_path: Path, roots: DataRoots) -> None:
+    """Open the first recording that can be opened, and find the recipe for it.
+
+    Raises:
+        SignalError: None of the first ones can be; the error is that of the very first.
+        RecipeError: Nobody tells how pictures are made of it.
+        ModelCardError: The card cannot be read.
+    """
+    failures = []
+    for each in islice(data.files, _LOOKED_AT):
+        try:
+            recording = _open(each.path, request, roots)
+        except SignalError as error:
+            failures.append(error)
+        else:
+            find_recipe(request["recipe"], weight_path, sample_rate=recording.sample_rate, roots=roots)
+            return
+    raise failures[0]
+
+
+def _open(path: Path, request: Mapping[str, Any], roots: DataRoots) -> Recording:
+    return open_recording(
+        path,
+        sample_rate=request["sample_rate"],
+        center_frequency=request["center_frequency"],
+        datatype=request["format"],
+        roots=roots,
+    )
