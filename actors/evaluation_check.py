@@ -11,7 +11,7 @@ from actors.files.data_roots import DataRoots
 from actors.files.errors import WorkError
 from actors.learning.classify_config import load_classify_config
 from actors.learning.evaluation_plan import asked_ratios, choose_ratios
-from actors.learning.evaluation_recipe import find_recipe
+from actors.learning.evaluation_recipe import choose_recipe
 from actors.learning.labelled_files import LabelledFiles, scan_labelled_files
 from actors.paths import resolve_existing, resolve_file, resolve_inside
 from actors.signals.errors import SignalError
@@ -58,6 +58,7 @@ def _check_recordings(data: LabelledFiles, request: Mapping[str, Any], weight_pa
         RecipeError: Nobody tells how pictures are made of it.
         ModelCardError: The card cannot be read.
     """
+    chosen = choose_recipe(request["recipe"], weight_path, roots=roots)
     failures = []
     for each in islice(data.files, _LOOKED_AT):
         try:
@@ -65,7 +66,7 @@ def _check_recordings(data: LabelledFiles, request: Mapping[str, Any], weight_pa
         except SignalError as error:
             failures.append(error)
         else:
-            find_recipe(request["recipe"], weight_path, sample_rate=recording.sample_rate, roots=roots)
+            chosen.at(recording.sample_rate)
             return
     raise failures[0]
 

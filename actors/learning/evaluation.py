@@ -8,9 +8,9 @@ each file. What it needs from outside arrives as plain functions. It knows nothi
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from actors.learning.errors import UnreadablePictureError
 from actors.learning.evaluation_books import Progress, Report, StoppedError, Tally
 from actors.learning.evaluation_files import EvaluatedFile, Evaluation, Score, write_evaluation
 from actors.learning.evaluation_plan import EvaluationOutcome, EvaluationPlan, choose_ratios
-from actors.learning.evaluation_recipe import find_recipe
+from actors.learning.evaluation_recipe import ChosenRecipe, choose_recipe
 from actors.learning.evaluation_sources import (
     Input,
     PictureSource,
@@ -41,6 +41,9 @@ from actors.signals.frames import RecordingFrames
 from actors.signals.noise import SeededNoise
 from actors.signals.recipe import Recipe
 from actors.signals.recording import Recording, open_recording
+
+#: Recordings of as many rates may follow each other without an engine being made anew.
+_ENGINES_KEPT: Final = 4
 
 Publish = Callable[[Path, str], None]
 Found = TypeVar("Found")
@@ -96,7 +99,10 @@ class _Run:
     def __init__(self, plan: EvaluationPlan, config: ClassifyConfig, progress: Progress) -> None:
         self._plan, self._config, self._progress = plan, config, progress
         self._sources: list[Source] = []
-        self._recipe: Recipe | None = None
+        make = partial(SpectrogramEngine, image_size=config.image_size, device=plan.device)
+        self._engine_of: Callable[[Recipe], SpectrogramEngine] = lru_cache(_ENGINES_KEPT)(make)
+        #: In the order of the files; more than one where it names no rate and recordings have several.
+        self._recipes: dict[Recipe, None] = {}
         #: Files that could not even be opened, by their names.
         self._errors: dict[str, str] = {}
 
@@ -134,7 +140,7 @@ class _Run:
             kind=data.kind,
             files=tuple(self._evaluated(each.file, each.label, sources.get(each.file)) for each in data.files),
             scores=tuple(scores),
-            recipe=None if self._recipe is None else self._recipe.to_dict(),
+            recipes=tuple(recipe.to_dict() for recipe in self._recipes),
             seed=self._plan.seed,
             band_hz=self._plan.band_hz if is_of_recordings else None,
         )
@@ -152,20 +158,17 @@ class _Run:
 
     def _open_recordings(self, data: LabelledFiles) -> Iterator[RecordingSource]:
         """Open all recordings; the first one's rate counts where the recipe tells none."""
-        plan, engine = self._plan, None
+        plan = self._plan
+        chosen = choose_recipe(plan.recipe, plan.weight_path, roots=plan.roots)
         for labelled in data.files:
             self._progress.check_stop()
             recording = self._unless_bad(labelled, partial(self._open_recording, labelled.path))
             if recording is None:
                 continue
-            if engine is None:
-                rate = recording.sample_rate
-                recipe = find_recipe(plan.recipe, plan.weight_path, sample_rate=rate, roots=plan.roots)
-                engine = SpectrogramEngine(recipe, image_size=self._config.image_size, device=plan.device)
-                self._recipe = recipe
-            frames = self._unless_bad(labelled, partial(RecordingFrames, recording, engine.recipe))
+            frames = self._unless_bad(labelled, partial(_lay_out, recording, chosen))
             if frames is not None:
-                yield RecordingSource(labelled, frames, engine)
+                self._recipes[frames.recipe] = None
+                yield RecordingSource(labelled, frames, self._engine_of)
 
     def _unless_bad(self, labelled: LabelledFile, work: Callable[[], Found]) -> Found | None:
         """Do something with a file; None where it cannot be used, which is noted."""
@@ -270,6 +273,11 @@ class _Run:
             total = len(self._sources) + len(self._errors)
             problem = f"none of the {total} files could be used; the first: {self._progress.first_failure}"
             raise AllFilesUnusableError(problem, "Check the files, and what is told of them.")
+
+
+def _lay_out(recording: Recording, chosen: ChosenRecipe) -> RecordingFrames:
+    """Lay out a recording's frames, at its own rate where the recipe names none."""
+    return RecordingFrames(recording, chosen.at(recording.sample_rate))
 
 
 def _make_input(source: Source, index: int, noise: SeededNoise | None) -> tuple[Source, Input | WorkError]:

@@ -106,8 +106,9 @@ class Evaluation:
     kind: FileKind
     files: tuple[EvaluatedFile, ...]
     scores: tuple[Score, ...]
-    #: Of recordings: how pictures were made of them, and what the noise depends on.
-    recipe: Mapping[str, Any] | None = None
+    #: Of recordings: how pictures were made of them (in several ways where it depends on their rates), and what the noise
+    #: depends on.
+    recipes: tuple[Mapping[str, Any], ...] = ()
     seed: int = 0
     band_hz: float | None = None
 
@@ -133,7 +134,7 @@ class Evaluation:
             "kind": self.kind,
             "files": len(self.files),
             "failed": self.failed,
-            "recipe": None if self.recipe is None else dict(self.recipe),
+            "recipes": [dict(recipe) for recipe in self.recipes],
             "seed": self.seed,
             "band_hz": self.band_hz,
             "scores": [asdict(score) for score in self.scores],

@@ -1,9 +1,10 @@
-"""Which recipe recordings are evaluated with: the one that was chosen, else the model's own.
+"""Which recipe recordings are evaluated with: the one that was requested, else the model's own.
 
 Must not import torch: a submission is checked with it by a process that has none.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,30 @@ from actors.signals.errors import RecipeError
 from actors.signals.recipe import Recipe
 
 
-def find_recipe(chosen: Mapping[str, Any] | None, weight_path: Path, *, sample_rate: float, roots: DataRoots = ANYWHERE) -> Recipe:
-    """Complete what was chosen, or take the recipe of the model card beside the weights.
+@dataclass(frozen=True, slots=True)
+class ChosenRecipe:
+    """What was chosen; a whole recipe once the rate of a recording is known."""
 
-    Args:
-        chosen: Fields of a recipe; None leaves it to the model.
-        weight_path: The model's weights.
-        sample_rate: Of the recordings, for recipes that name none.
-        roots: Where the card must lie, links followed.
+    choices: Mapping[str, Any]
+
+    def at(self, sample_rate: float) -> Recipe:
+        """Complete it for recordings of some rate, which is the recipe's unless it names one.
+
+        Raises:
+            RecipeError: It cannot be used at that rate.
+        """
+        return Recipe.of(self.choices, sample_rate=sample_rate)
+
+
+def choose_recipe(requested: Mapping[str, Any] | None, weight_path: Path, *, roots: DataRoots = ANYWHERE) -> ChosenRecipe:
+    """Take the recipe of the request, else of the model card beside the weights.
 
     Raises:
-        RecipeError: Nobody tells the recipe, or it cannot be used.
+        RecipeError: Neither tells one.
         ModelCardError: The card cannot be read.
     """
-    if chosen is not None:
-        return Recipe.of(chosen, sample_rate=sample_rate)
+    if requested is not None:
+        return ChosenRecipe(requested)
     card_path = weight_path.with_name(CARD_FILE)
     card = read_model_card(card_path, roots=roots) if card_path.is_file() else None
     if card is None or card.recipe is None:
@@ -36,4 +46,4 @@ def find_recipe(chosen: Mapping[str, Any] | None, weight_path: Path, *, sample_r
             f"nobody tells how pictures are made of recordings for these weights: {where}",
             'Give a recipe, such as {"pipeline": "P1"} for weights that RFUAV published.',
         )
-    return Recipe.of(card.recipe, sample_rate=sample_rate)
+    return ChosenRecipe(card.recipe)

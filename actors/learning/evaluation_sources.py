@@ -21,6 +21,7 @@ from actors.signals.engine import SpectrogramEngine
 from actors.signals.errors import SnrError
 from actors.signals.frames import RecordingFrames
 from actors.signals.noise import MEASURED_SAMPLES, SeededNoise, SnrEstimate, estimate_snr, noise_power_for
+from actors.signals.recipe import Recipe
 
 #: A picture's pixels of shape (side, side, 3), or values in 0..1 of shape (3, side, side) on the engine's device.
 Input = NDArray[np.uint8] | Tensor
@@ -82,12 +83,12 @@ class PictureSource:
 class RecordingSource:
     """The frames of a recording by a recipe, and its own ratio of signal to noise once that is measured."""
 
-    def __init__(self, labelled: LabelledFile, frames: RecordingFrames, engine: SpectrogramEngine) -> None:
+    def __init__(self, labelled: LabelledFile, frames: RecordingFrames, engine_of: Callable[[Recipe], SpectrogramEngine]) -> None:
         self.labelled = labelled
         self.error: str | None = None
         self.snr: SnrEstimate | None = None
         self.snr_error: str | None = None
-        self._frames, self._engine = frames, engine
+        self._frames, self._engine_of = frames, engine_of
 
     @property
     def frames(self) -> int:
@@ -134,9 +135,9 @@ class RecordingSource:
         """
         samples = self._frames.read(index, change=None if noise is None else noise.add_to)
         try:
-            return self._engine(samples[None])[0]
+            return self._engine_of(self._frames.recipe)(samples[None])[0]
         except torch.OutOfMemoryError as error:
-            problem = f"a frame of {len(samples)} samples does not fit into the memory of {self._engine.device}"
+            problem = f"a frame of {len(samples)} samples does not fit into the device's memory"
             raise GpuOutOfMemoryError(problem, "Give the task more GPU memory, or run it on cpu.") from error
 
 

@@ -91,7 +91,9 @@ class EvaluationResult(ResponseModel):
     kind: Literal["recordings", "pictures"]
     files: int = Field(ge=0, description="of the data")
     failed: int = Field(ge=0, description="of those, the ones that could not be used; evaluation_files.csv tells why")
-    recipe: Mapping[str, Any] | None = Field(description="how pictures were made of recordings; null for pictures")
+    recipes: list[Mapping[str, Any]] = Field(
+        description="how pictures were made of recordings, one for each of their rates where the recipe names none; empty for pictures"
+    )
     seed: int
     band_hz: float | None
     scores: list[EvaluationScore] = Field(description="the files as they are first, then by rising ratio")

@@ -10,6 +10,10 @@ def inference(**changes):
     return {"cfg_path": "out/config.yaml", "weight_path": "out/best_model.pth", "source_path": "pictures"} | changes
 
 
+def evaluation(**changes):
+    return {"cfg_path": "out/config.yaml", "weight_path": "out/best_model.pth", "data_path": "recordings"} | changes
+
+
 def batch(count=3, **changes):
     sources = [f"pictures/{number}" for number in range(count)]
     return {

@@ -13,11 +13,13 @@ from pydantic import TypeAdapter
 
 from actors.core.model import GIB
 from actors.core.tasks import Progress, TaskFault
+from actors.learning.evaluation_files import write_evaluation
 from actors.learning.history_files import CONFUSION_JSON, METRICS_CSV, confusion_json, metrics_csv
 from actors.learning.prediction_files import Prediction, failed_prediction, write_predictions
-from serve_app.schemas import inference, preprocessing, resources, results, system, tasks, waiting
+from serve_app.schemas import evaluate, inference, preprocessing, resources, results, system, tasks, waiting
 from tests.fakes import make_line
 from tests.http import bodies
+from tests.http.test_http_evaluate import an_evaluation
 
 pytestmark = pytest.mark.anyio
 
@@ -185,6 +187,26 @@ ROWS = [
             "predictions.0.top.0": {"class": TEXT, "confidence": NUMBER},
         },
     ),
+    Row("POST", "/api/v2/evaluate", tasks.TaskResponse, TASK, bodies.evaluation(snr_db=[-10, 0])),
+    Row(
+        "GET",
+        "/api/v2/evaluate/evaluated",
+        evaluate.EvaluationResponse,
+        TASK | {"result": BY_NAME + NONE},
+        inside={
+            "result": {
+                **dict.fromkeys(("model", "kind"), TEXT),
+                **dict.fromkeys(("format_version", "files", "failed", "seed"), WHOLE),
+                **dict.fromkeys(("classes", "recipes", "scores"), MANY),
+                "band_hz": NUMBER + NONE,
+            },
+            "result.scores.0": {
+                **dict.fromkeys(("snr_db", "accuracy", "macro_f1", "recording_accuracy"), NUMBER + NONE),
+                **dict.fromkeys(("frames", "recordings", "left_out"), WHOLE),
+                "confusion": MANY,
+            },
+        },
+    ),
     Row(
         "GET",
         "/api/v2/inference/inferred/results?level=file",
@@ -337,9 +359,12 @@ async def batch_id(client, tasks, logs, resources, tmp_path):
     (tmp_path / "results/inferred").mkdir(parents=True)
     found = Prediction("a.png", "fpv", 90.0, (("fpv", 90.0), ("other", 10.0)))
     write_predictions(tmp_path / "results/inferred", [found, failed_prediction("b.png", "no picture")])
+    await client.post("/api/v2/evaluate", json=bodies.evaluation(task_id="evaluated"))
+    (tmp_path / "results/evaluated").mkdir(parents=True)
+    write_evaluation(tmp_path / "results/evaluated", an_evaluation())
     tasks.grant("running", "cuda:0", memory_bytes=2 * GIB)
     tasks.progress("running", Progress(50, "epoch 1 of 2", 1, 2, figures))
-    for task_id, outcome in (("failed", "failed"), ("inferred", "completed")):
+    for task_id, outcome in (("failed", "failed"), ("inferred", "completed"), ("evaluated", "completed")):
         tasks.grant(task_id, "cuda:1")
         tasks.finish(task_id, outcome, fault=TaskFault("disk_full", "no space left") if outcome == "failed" else None)
     tasks.queue("waiting", 1)

@@ -54,7 +54,10 @@ class TestWhy:
 
 
 class TestExplain:
-    @pytest.mark.parametrize(("kind", "request_body"), [("training", bodies.training()), ("inference", bodies.inference())])
+    @pytest.mark.parametrize(
+        ("kind", "request_body"),
+        [("training", bodies.training()), ("inference", bodies.inference()), ("evaluate", bodies.evaluation())],
+    )
     async def test_a_request_is_explained_and_not_submitted(self, client, tasks, kind, request_body):
         answer = await client.post("/api/v2/tasks/explain", json={"task_type": kind, "request": request_body})
         assert valid(ExplainResponse, answer)["would_start"] is True

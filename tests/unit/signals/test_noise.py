@@ -5,7 +5,7 @@ import pytest
 from scipy import signal
 
 from actors.signals.errors import SnrError
-from actors.signals.noise import add_noise, estimate_snr, noise_power_for
+from actors.signals.noise import SeededNoise, add_noise, estimate_snr, noise_power_for
 from tests.unit.signals.reference import dji
 
 
@@ -53,6 +53,28 @@ def test_equal_seeds_add_equal_noise():
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert np.square(np.abs(first)).mean() == pytest.approx(2.0, rel=0.1)
+
+
+def test_the_noise_of_a_sample_depends_on_seed_and_place_alone():
+    noise = SeededNoise.of(2.0, 7, "a/b.iq", -4.0)
+    whole = noise.add_to(0, np.zeros(300_000, np.complex64))
+    for first, count in ((0, 10), (65_530, 10), (65_536, 1), (1_000, 200_000), (299_999, 1)):
+        assert np.array_equal(noise.add_to(first, np.zeros(count, np.complex64)), whole[first : first + count])
+    assert np.square(np.abs(whole)).mean() == pytest.approx(2.0, rel=0.02)
+    assert abs(np.mean(whole[:-1] * whole[1:].conj())) < 0.02
+    for other in (
+        SeededNoise.of(2.0, 8, "a/b.iq", -4.0),
+        SeededNoise.of(2.0, 7, "a/c.iq", -4.0),
+        SeededNoise.of(2.0, 7, "a/b.iq", -2.0),
+    ):
+        assert not np.array_equal(other.add_to(0, np.zeros(100, np.complex64)), whole[:100])
+
+
+def test_seeded_noise_brings_a_recording_to_its_target_too():
+    samples = recording(12)
+    power = noise_power_for(estimate_snr(samples, 100e6), 0, 100e6)
+    after = estimate_snr(SeededNoise.of(power, 1, "x").add_to(0, samples.copy()), 100e6)
+    assert after.snr_db == pytest.approx(0, abs=0.3)
 
 
 def test_what_cannot_be_measured_or_reached_is_refused():

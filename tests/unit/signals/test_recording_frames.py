@@ -51,6 +51,21 @@ def test_a_frame_resampled_alone_is_that_of_the_whole_recording_resampled(tmp_pa
         assert place.first + place.count <= 90_000
 
 
+@pytest.mark.parametrize("rate", [RATE, 300e3])
+def test_samples_are_changed_where_they_lie_in_the_recording_before_any_resampling(tmp_path, rate):
+    samples = make_samples(70_000)
+    captures = [{"core:sample_start": 0}, {"core:sample_start": 30_000}]
+    frames = RecordingFrames(
+        open_recording(write_sigmf(tmp_path, "a", encode(samples, "cf32_le"), rate=RATE, captures=captures)), Recipe.native(rate)
+    )
+    ramp = np.arange(70_000, dtype=np.complex64)
+    path = write_sigmf(tmp_path, "b", encode(samples + ramp, "cf32_le"), rate=RATE, captures=captures)
+    expected = RecordingFrames(open_recording(path), Recipe.native(rate))
+    for index in range(2):
+        found = frames.read(index, change=lambda first, part: part + ramp[first : first + len(part)])
+        np.testing.assert_allclose(found, expected.read(index), rtol=1e-5)
+
+
 def test_a_frame_lies_within_one_capture(tmp_path):
     samples = make_samples(70_000)
     captures = [{"core:sample_start": start, "core:frequency": frequency} for start, frequency in ((0, 1e9), (30_000, 2e9))]
