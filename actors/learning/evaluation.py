@@ -157,7 +157,7 @@ class _Run:
         )
 
     def _open_recordings(self, data: LabelledFiles) -> Iterator[RecordingSource]:
-        """Open all recordings; the first one's rate counts where the recipe tells none."""
+        """Open all recordings, each with its frames; what the user should know of single ones goes into the log."""
         plan = self._plan
         chosen = choose_recipe(plan.recipe, plan.weight_path, roots=plan.roots)
         for labelled in data.files:
@@ -168,6 +168,8 @@ class _Run:
             frames = self._unless_bad(labelled, partial(_lay_out, recording, chosen))
             if frames is not None:
                 self._recipes[frames.recipe] = None
+                for remark in _remarks_on(labelled.file, frames):
+                    self._progress.remark(remark)
                 yield RecordingSource(labelled, frames, self._engine_of)
 
     def _unless_bad(self, labelled: LabelledFile, work: Callable[[], Found]) -> Found | None:
@@ -200,7 +202,7 @@ class _Run:
             if isinstance(outcome, WorkError):
                 self._give_up(source, outcome)
             elif source.snr_error:
-                self._progress.tell("WARNING", f"{source.labelled.file}: {source.snr_error}; it is evaluated as it is only")
+                self._progress.remark(f"{source.labelled.file}: {source.snr_error}; it is evaluated as it is only")
         self._require_some()
 
     def _pass_over(self, snr_db: float | None, forward: PartedForward, pool: ThreadPoolExecutor) -> Score:
@@ -278,6 +280,16 @@ class _Run:
 def _lay_out(recording: Recording, chosen: ChosenRecipe) -> RecordingFrames:
     """Lay out a recording's frames, at its own rate where the recipe names none."""
     return RecordingFrames(recording, chosen.at(recording.sample_rate))
+
+
+def _remarks_on(file: str, frames: RecordingFrames) -> Iterator[str]:
+    """Tell what was done to a recording that the user may not expect."""
+    yield from frames.recording.warnings
+    if frames.resampling.is_needed:
+        rates = f"from {frames.recording.sample_rate:g} to {frames.recipe.sample_rate:g} samples per second"
+        yield f"{file}: brought {rates}, the recipe's rate"
+    if frames.short_captures:
+        yield f"{file}: {frames.short_captures} captures are shorter than a frame and are left out"
 
 
 def _make_input(source: Source, index: int, noise: SeededNoise | None) -> tuple[Source, Input | WorkError]:

@@ -66,7 +66,7 @@ class Progress:
         #: Frames done, over all passes.
         self.step = 0
         self._report, self._should_stop, self._passes = report, should_stop, passes
-        self._failures = 0
+        self._failures = self._remarks = 0
         self._pass_total, self._pass_done = 1, 0
         self._reported_at = time.monotonic()
 
@@ -87,6 +87,14 @@ class Progress:
             self.tell("WARNING", error.message)
         elif self._failures == MAX_NAMED_FAILURES + 1:
             self.tell("WARNING", "further files that cannot be used are named in the table of files only")
+
+    def remark(self, message: str) -> None:
+        """Report something about one file, unless many were remarked upon."""
+        self._remarks += 1
+        if self._remarks <= MAX_NAMED_FAILURES:
+            self.tell("WARNING", message)
+        elif self._remarks == MAX_NAMED_FAILURES + 1:
+            self.tell("WARNING", "further files of which something could be said are not named here")
 
     def begin_pass(self, frames: int) -> None:
         """Begin to count the frames of a ratio."""

@@ -84,7 +84,7 @@ class EvaluationOutcome:
 
 def asked_ratios(request: Mapping[str, Any]) -> tuple[float, ...] | None:
     """Tell which ratios a request names; None where it leaves them open. Nothing and null mean the files as they are only."""
-    return tuple(request["snr_db"] or ()) if "snr_db" in request else None
+    return tuple(map(float, request["snr_db"] or ())) if "snr_db" in request else None
 
 
 def choose_ratios(snr_db: Sequence[float] | None, data: LabelledFiles) -> tuple[float, ...]:

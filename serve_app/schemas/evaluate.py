@@ -26,7 +26,8 @@ def _check_ratios(ratios: list[float] | None) -> list[float] | None:
     for ratio in ratios or ():
         if (ratios or []).count(ratio) > 1:
             raise ValueError(f"{ratio:g} dB stands there more than once")
-    return ratios
+    # Minus nothing is nothing: the noise, which depends on the number, shall not differ.
+    return ratios and [ratio + 0.0 for ratio in ratios]
 
 
 Ratio = Annotated[float, Field(ge=-60, le=60)]

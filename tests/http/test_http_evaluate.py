@@ -58,7 +58,7 @@ class TestSubmission:
 
     @pytest.mark.parametrize(
         ("changes", "asked"),
-        [({}, None), ({"snr_db": None}, ()), ({"snr_db": []}, ()), ({"snr_db": [5, -5.5]}, (5.0, -5.5))],
+        [({}, None), ({"snr_db": None}, ()), ({"snr_db": []}, ()), ({"snr_db": [5, -5.5, -0.0]}, (5.0, -5.5, 0.0))],
     )
     async def test_ratios_left_open_are_another_thing_than_none(self, client, tasks, changes, asked):
         assert asked_ratios((await submitted(client, tasks, **changes)).request) == asked

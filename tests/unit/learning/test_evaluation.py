@@ -203,6 +203,15 @@ def test_without_ratios_nothing_is_measured_but_the_files_as_they_are(run):
     assert {row["snr_db"] for row in evaluated.table("evaluation_files.csv")} == {""}
 
 
+def test_recordings_of_another_rate_are_brought_to_the_recipes_and_the_log_says_so(run):
+    evaluated = run(recipe=RECIPE | {"sample_rate": 0.8 * RATE}, snr_db=(-20.0, 20.0))
+    evaluated()
+    assert evaluated.scores[20.0]["accuracy"] == 100
+    assert evaluated.scores[-20.0]["accuracy"] < 80
+    told = [record.message for record in evaluated.records if "brought from 1e+06 to 800000" in record.message]
+    assert len(told) == 7
+
+
 class TestBadFiles:
     def test_one_is_counted_with_its_reason_and_in_no_figure(self, run, copied):
         samples = np.fromfile(copied / "above" / "0.cf32", np.complex64)
