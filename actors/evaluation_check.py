@@ -9,9 +9,9 @@ from actors.core.errors import SubmissionError
 from actors.core.tasks import Submission
 from actors.files.data_roots import DataRoots
 from actors.files.errors import WorkError
+from actors.learning.chosen_recipe import ChosenRecipe, choose_recipe
 from actors.learning.classify_config import load_classify_config
 from actors.learning.evaluation_plan import asked_ratios, choose_ratios
-from actors.learning.evaluation_recipe import choose_recipe
 from actors.learning.labelled_files import LabelledFiles, scan_labelled_files
 from actors.paths import resolve_existing, resolve_file, resolve_inside
 from actors.signals.errors import SignalError
@@ -20,7 +20,7 @@ from actors.signals.recording import Recording, open_recording
 #: Recordings that are looked at: one that is bad is no reason to refuse the others.
 _LOOKED_AT: Final = 8
 #: Which field is to blame for what may be wrong with the first recordings; others are the data's own fault.
-_FIELDS: Final = {"sample_rate": "sample_rate", "recipe_invalid": "recipe", "model_card_invalid": "weight_path"}
+_FIELDS: Final = {"sample_rate": "sample_rate", "recipe_invalid": "recipe", "recipe_missing": "recipe"}
 
 
 def check_evaluation(submission: Submission, roots: DataRoots) -> dict[str, str]:
@@ -43,22 +43,21 @@ def check_evaluation(submission: Submission, roots: DataRoots) -> dict[str, str]
         field = "snr_db"
         choose_ratios(asked_ratios(request), data)
         if data.kind == "recordings":
-            _check_recordings(data, request, resolved["weight_path"], roots)
+            chosen = choose_recipe(request["recipe"], config, resolved["weight_path"], roots=roots)
+            _check_recordings(data, request, chosen, roots)
     except WorkError as error:
         field = _FIELDS.get(error.code, "data_path" if isinstance(error, SignalError) else field)
         raise SubmissionError(error.code, field, error.message, error.hint) from None
     return {field: str(path) for field, path in resolved.items()}
 
 
-def _check_recordings(data: LabelledFiles, request: Mapping[str, Any], weight_path: Path, roots: DataRoots) -> None:
-    """Open the first recording that can be opened, and find the recipe for it.
+def _check_recordings(data: LabelledFiles, request: Mapping[str, Any], chosen: ChosenRecipe, roots: DataRoots) -> None:
+    """Open the first recording that can be opened, and complete the recipe for it.
 
     Raises:
         SignalError: None of the first ones can be; the error is that of the very first.
-        RecipeError: Nobody tells how pictures are made of it.
-        ModelCardError: The card cannot be read.
+        RecipeError: The recipe cannot be used at its rate.
     """
-    chosen = choose_recipe(request["recipe"], weight_path, roots=roots)
     failures = []
     for each in islice(data.files, _LOOKED_AT):
         try:

@@ -17,14 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actors.files.atomic import output_error
+from actors.files.atomic import make_folder
 from actors.files.errors import DatasetError, WorkError
+from actors.learning.chosen_recipe import ChosenRecipe, choose_recipe
 from actors.learning.classify_config import ClassifyConfig, contradictions_with_card, load_classify_config
 from actors.learning.errors import UnreadablePictureError
 from actors.learning.evaluation_books import Progress, Report, StoppedError, Tally
 from actors.learning.evaluation_files import EvaluatedFile, Evaluation, Score, write_evaluation
 from actors.learning.evaluation_plan import EvaluationOutcome, EvaluationPlan, choose_ratios
-from actors.learning.evaluation_recipe import ChosenRecipe, choose_recipe
 from actors.learning.evaluation_sources import (
     Input,
     PictureSource,
@@ -68,7 +68,7 @@ def run_evaluation(plan: EvaluationPlan, *, report: Report, should_stop: Callabl
         ConfigError: The configuration cannot be used.
         WeightsError: The weights cannot be used.
         DatasetError: The data are no class folders of the model's classes, or noise is to be added to pictures.
-        RecipeError: Nobody tells how pictures are made of recordings.
+        RecipeMissingError: Nobody tells how pictures are made of recordings.
         AllFilesUnusableError: Not one file could be used.
         GpuOutOfMemoryError: A single frame does not fit into the device's memory.
         OutputError: A file cannot be written.
@@ -159,7 +159,9 @@ class _Run:
     def _open_recordings(self, data: LabelledFiles) -> Iterator[RecordingSource]:
         """Open all recordings, each with its frames; what the user should know of single ones goes into the log."""
         plan = self._plan
-        chosen = choose_recipe(plan.recipe, plan.weight_path, roots=plan.roots)
+        chosen = choose_recipe(plan.recipe, self._config, plan.weight_path, roots=plan.roots)
+        for warning in chosen.warnings:
+            self._progress.tell("WARNING", warning)
         for labelled in data.files:
             self._progress.check_stop()
             recording = self._unless_bad(labelled, partial(self._open_recording, labelled.path))
@@ -325,9 +327,6 @@ def _closing(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
 
 def _publish(plan: EvaluationPlan, evaluation: Evaluation, publish: Publish) -> None:
     """Write the files and hand them over."""
-    try:
-        plan.staging_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(plan.staging_dir, error) from error
+    make_folder(plan.staging_dir)
     for path in write_evaluation(plan.staging_dir, evaluation):
         publish(path, path.name)

@@ -7,11 +7,12 @@ not import torch: a submission is checked with it by a process that has none.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from actors.files.data_roots import ANYWHERE, DataRoots
 from actors.files.errors import DatasetError
+from actors.learning.inference_sources import as_text
 from actors.learning.pictures import PICTURE_EXTENSIONS, NoPicturesError, find_pictures
 from actors.signals.errors import NoRecordingsError
 from actors.signals.file_names import RECORDING_ENDINGS
@@ -107,8 +108,7 @@ def _or_nothing(find: Callable[[], tuple[Path, ...]], nothing: type[Exception]) 
 
 def _labelled(root: Path, paths: Sequence[Path], label: int) -> Iterator[LabelledFile]:
     for path in paths:
-        text = path.relative_to(root).as_posix()
-        yield LabelledFile(path, text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"), label)
+        yield LabelledFile(path, as_text(PurePosixPath(path.relative_to(root).as_posix())), label)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from actors.admission import Admission
 from actors.core.errors import SubmissionError
 from actors.core.model import WorkKind
 from actors.core.tasks import EVALUATE, Submission
+from actors.learning.model_card import sha256_of
 from tests.http.test_http_imports import loaded_by
 
 RECIPE = {"pipeline": "native", "nfft": 64, "frame_duration_s": 1e-3}
@@ -47,6 +48,7 @@ def test_a_sound_one_comes_back_with_its_paths_resolved(root):
 
 def test_the_recipe_may_be_the_model_cards(root):
     card = {"format_version": 1, "architecture": "resnet18", "classes": ["a"], "num_classes": 3, "image_size": 64, "recipe": RECIPE}
+    card["weights_sha256"] = sha256_of(root / "w.pth")
     (root / "model_card.json").write_text(json.dumps(card))
     assert check(root, recipe=None)
 
@@ -65,7 +67,7 @@ def test_one_bad_recording_is_no_reason_to_refuse_the_others(root):
         ({"data_path": "/etc"}, ("path_forbidden", "data_path")),
         ({"data_path": "recordings/a"}, ("dataset_invalid", "data_path")),
         ({"data_path": "pictures", "snr_db": [0]}, ("noise_not_possible", "snr_db")),
-        ({"recipe": None}, ("recipe_invalid", "recipe")),
+        ({"recipe": None}, ("recipe_missing", "recipe")),
         ({"recipe": RECIPE | {"nfft": 4096}}, ("recipe_invalid", "recipe")),
         ({"sample_rate": None}, ("sample_rate", "sample_rate")),
         ({"format": "ci8"}, ("recording_metadata", "data_path")),

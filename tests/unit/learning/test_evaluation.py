@@ -16,6 +16,7 @@ from torch import nn
 from actors.files.atomic import move_into_place
 from actors.files.errors import DatasetError
 from actors.learning import evaluation, evaluation_books
+from actors.learning.chosen_recipe import RecipeMissingError
 from actors.learning.evaluation import AllFilesUnusableError, run_evaluation
 from actors.learning.evaluation_files import Score
 from actors.learning.evaluation_plan import USUAL_SNR_DB, EvaluationPlan, NoiseNotPossibleError, choose_ratios
@@ -23,7 +24,6 @@ from actors.learning.labelled_files import scan_labelled_files
 from actors.learning.metrics import validation_metrics
 from actors.learning.plan import Stage
 from actors.learning.predictor import Predictor
-from actors.signals.errors import RecipeError
 
 RATE = 1e6
 CLASSES = ("above", "below")
@@ -317,8 +317,8 @@ def test_folders_that_are_no_classes_are_named_with_the_classes(run, copied):
         run(copied)()
 
 
-def test_without_a_recipe_it_says_where_one_was_looked_for(run):
-    with pytest.raises(RecipeError, match=r"there is no model_card\.json beside best_model\.pth"):
+def test_without_a_recipe_it_says_so(run):
+    with pytest.raises(RecipeMissingError, match=r"for best_model\.pth"):
         run(recipe=None)()
 
 
