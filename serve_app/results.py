@@ -139,7 +139,8 @@ async def evaluation_result(task: Task, settings: Settings) -> EvaluationResult 
     def read(path: Path) -> EvaluationResult:
         return EvaluationResult.model_validate_json(path.read_bytes())
 
-    return await asyncio.to_thread(_read, task, settings, EVALUATION_JSON, read)
+    found: EvaluationResult | None = await in_file_thread(_read, task, settings, EVALUATION_JSON, read)
+    return found
 
 
 def _read(task: Task, settings: Settings, name: str, read: Callable[[Path], Found]) -> Found | None:
