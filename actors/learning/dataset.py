@@ -15,6 +15,7 @@ from actors.learning.class_tree import ClassDataset, scan_dataset
 from actors.learning.data import Decoding, Pictures, decode_pictures
 from actors.learning.frame_pictures import AugmentedFrames, Rendering, augment_frames, render_frames
 from actors.learning.journal import Journal
+from actors.learning.picture_recipe import recipe_of_pictures
 from actors.learning.plan import RecordingChoices, TrainingPlan
 from actors.learning.recording_tree import FrameTree, lay_out_frames, open_recordings, settle_recipe
 from actors.signals.augmentation import RadioAugmentation
@@ -73,7 +74,8 @@ def _decode(
     val = decode_pictures(trees.val, _decoding(plan, max(0, budget_bytes - train.size_bytes)), should_stop)
     if val is None:
         return None
-    return Dataset(trees.train.classes, trees.train.counts, train, val)
+    recipe = recipe_of_pictures(plan, journal)
+    return Dataset(trees.train.classes, trees.train.counts, train, val, recipe.to_dict() if recipe else None)
 
 
 class _RecordingLoader:
