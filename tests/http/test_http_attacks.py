@@ -31,6 +31,7 @@ pytestmark = pytest.mark.anyio
 
 TRAINING = "/api/v2/training/start"
 INFERENCE = "/api/v2/inference/start"
+EVALUATE = "/api/v2/evaluate"
 BATCH = "/api/v2/inference/batch"
 EXPLAIN = "/api/v2/tasks/explain"
 JSON = {"content-type": "application/json"}
@@ -162,14 +163,18 @@ READ_FIELDS = [
     (INFERENCE, bodies.inference, "cfg_path"),
     (INFERENCE, bodies.inference, "weight_path"),
     (INFERENCE, bodies.inference, "source_path"),
+    *((EVALUATE, bodies.evaluation, field) for field in ("cfg_path", "weight_path", "data_path")),
 ]
+TASK_TYPES = {TRAINING: "training", INFERENCE: "inference", EVALUATE: "evaluate"}
+MAKERS = {TRAINING: bodies.training, INFERENCE: bodies.inference, EVALUATE: bodies.evaluation}
 
 
 def sound(make):
     """A body that would be taken."""
     if make is bodies.training:
         return make(num_classes=2)
-    return make(cfg_path="cfg.yaml", weight_path="w.pth", source_path="data/valid")
+    source = "data_path" if make is bodies.evaluation else "source_path"
+    return make(cfg_path="cfg.yaml", weight_path="w.pth", **{source: "data/valid"})
 
 
 async def post(client, path, body):
@@ -183,7 +188,7 @@ async def test_no_path_field_reads_what_is_not_its_own(client, world, path, make
             continue  # means none
         answer = await post(client, path, sound(make) | {field: value})
         check(answer.status_code, answer.text, expected, world)
-        dry = {"task_type": "training" if make is bodies.training else "inference", "request": sound(make) | {field: value}}
+        dry = {"task_type": TASK_TYPES[path], "request": sound(make) | {field: value}}
         answer = await post(client, EXPLAIN, dry)
         check(answer.status_code, answer.text, expected, world)
 
@@ -202,15 +207,15 @@ async def test_no_path_field_reads_what_is_not_its_own(client, world, path, make
     ],
 )
 async def test_no_save_path_writes_where_it_may_not(client, world, value, expected):
-    for path, body in ((TRAINING, sound(bodies.training)), (INFERENCE, sound(bodies.inference))):
-        answer = await post(client, path, body | {"save_path": value})
+    for path, make in MAKERS.items():
+        answer = await post(client, path, sound(make) | {"save_path": value})
         check(answer.status_code, answer.text, expected, world)
 
 
 @pytest.mark.parametrize("name", ["..", ".", "a/b", "../../outside", "/etc", "a\\b", "a\0b", "a\nb", "x" * 256, " "])
 async def test_no_name_is_a_path(client, world, name):
-    for path, body in ((TRAINING, sound(bodies.training)), (INFERENCE, sound(bodies.inference))):
-        answer = await post(client, path, body | {"save_path": "out", "name": name})
+    for path, make in MAKERS.items():
+        answer = await post(client, path, sound(make) | {"save_path": "out", "name": name})
         check(answer.status_code, answer.text, ({422}, "invalid_field"), world)
 
 
