@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, Final
 
 from actors.files.atomic import write_atomically, write_text_atomically
 from actors.learning.artifacts import confusion_png
+from actors.learning.class_tree import SampleKind
 from actors.learning.evaluation_chart import Curve, curves_png
-from actors.learning.labelled_files import FileKind
 
 EVALUATION_JSON: Final = "evaluation.json"
 EVALUATION_CSV: Final = "evaluation.csv"
@@ -103,7 +103,7 @@ class Evaluation:
 
     model: str
     classes: tuple[str, ...]
-    kind: FileKind
+    kind: SampleKind
     files: tuple[EvaluatedFile, ...]
     scores: tuple[Score, ...]
     #: Of recordings: how pictures were made of them (in several ways where it depends on their rates), and what the noise

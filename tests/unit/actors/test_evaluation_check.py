@@ -89,7 +89,7 @@ def test_folders_that_are_no_classes_are_named_and_so_are_the_classes(root):
 
 def test_an_empty_class_folder_is_refused_by_name(root):
     (root / "recordings/c").mkdir()
-    with pytest.raises(SubmissionError, match=r"data_path: .*/c is empty"):
+    with pytest.raises(SubmissionError, match=r"data_path: .*/c holds no picture"):
         check(root)
 
 

@@ -307,7 +307,7 @@ class TestPictures:
 
     def test_a_mixture_is_refused_by_name(self, run, pictures):
         band(0, 10, 1).tofile(pictures / "above" / "one.cf32")
-        with pytest.raises(DatasetError, match=r"such as above/one\.cf32 and above/0\.png"):
+        with pytest.raises(DatasetError, match=r"pictures \(above/0\.png\) and recordings \(above/one\.cf32\)"):
             run(pictures)()
 
 
