@@ -20,6 +20,8 @@ from actors.signals.recipe import Recipe
 
 REQUEST: Final = "the request"
 CONFIGURATION: Final = "the configuration"
+#: Recipes without a rate are compared at RFUAV's: one at which their usual frames are possible.
+_COMPARED_AT: Final = 100e6
 _REMEDY: Final = (
     'Give recipe in the request, such as {"pipeline": "P1"} for weights that were trained on RFUAV\'s pictures; '
     f"or put a recipe into the configuration; or use weights with a {CARD_FILE} beside them that holds one."
@@ -92,7 +94,7 @@ def _of_card(weight_path: Path, roots: DataRoots) -> tuple[Mapping[str, Any] | N
 
 def _difference(chosen: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """Name the fields that differ once both are whole; nothing where they cannot be compared."""
-    rate = chosen.get("sample_rate") or other.get("sample_rate") or 1.0
+    rate = chosen.get("sample_rate") or other.get("sample_rate") or _COMPARED_AT
     try:
         ours, theirs = (Recipe.of(each, sample_rate=rate).to_dict() for each in (chosen, other))
     except RecipeError:

@@ -52,6 +52,11 @@ def test_what_differs_from_the_card_is_named_with_both_values(weights):
     assert "overlap" not in warning
 
 
+def test_what_differs_is_named_though_neither_recipe_has_a_rate(weights):
+    (warning,) = choose_recipe({"pipeline": "native"}, config(P1), weights).warnings
+    assert "differs from that of the configuration: pipeline native instead of P1" in warning
+
+
 def test_a_card_of_other_weights_does_not_count_and_that_is_told(weights):
     put_card(weights, Recipe.p1().to_dict(), sha256="0" * 64)
     with pytest.raises(RecipeMissingError, match="about other weights"):
@@ -85,7 +90,15 @@ def test_a_configuration_may_hold_a_recipe_with_numbers_as_people_write_them(tmp
     assert load_classify_config(write_config(tmp_path, "")).recipe is None
 
 
-@pytest.mark.parametrize(("recipe", "problem"), [("P1", "not keys"), ("{pipeline: P9}", "P9"), ("{pipeline: P1, nfft: 3}", "nfft")])
+@pytest.mark.parametrize(
+    ("recipe", "problem"),
+    [
+        ("P1", "not keys"),
+        ("{pipeline: P9}", "P9"),
+        ("{pipeline: P1, nfft: 3}", "nfft"),
+        (f"{{pipeline: native, overlap: 1{'0' * 400}}}", "overlap"),
+    ],
+)
 def test_a_wrong_recipe_is_an_error_of_the_configuration(tmp_path, recipe, problem):
     with pytest.raises(ConfigError, match=rf"c\.yaml.*{problem}"):
         load_classify_config(write_config(tmp_path, recipe))

@@ -49,6 +49,8 @@ def test_short_recordings_are_padded_or_refused_but_never_passed_over():
         ({"overlap": 0.25}, "overlap is 0.25 Pipeline P1 has overlap 0.5"),
         ({"sample_rate": float("nan")}, "sample_rate is nan"),
         ({"sample_rate": "100e6"}, "sample_rate is '100e6'"),
+        ({"sample_rate": 10**400}, "sample_rate is 1000"),
+        ({"overlap": 10**400}, "overlap is 1000"),
         ({"frame_duration_s": 1e-6}, "A frame has 100 samples; it needs 1024"),
         ({"frame_duration_s": 1e5}, "frame_duration_s is 100000.0"),
         ({"frame_step_s": 1e-9}, "frame_step_s is 1e-09 Use at least one sample"),
