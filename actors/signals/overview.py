@@ -23,9 +23,10 @@ class Overview:
     def __init__(self, duration_s: float, *, width: int = WIDTH) -> None:
         self._duration_s = duration_s
         self._width = width
+        #: Made with the first frame: of a hundred thousand recordings that wait for their turn, none should take room.
         self._power: NDArray[np.float64] | None = None
         #: For each column, how much of it frames have covered; more than 1 where they overlap.
-        self._covered = np.zeros(width)
+        self._covered = np.zeros(0)
 
     def add(self, decibels: NDArray[np.float32], start_s: float, duration_s: float) -> None:
         """Add one frame.
@@ -37,7 +38,7 @@ class Overview:
         """
         height, columns = decibels.shape
         if self._power is None:
-            self._power = np.zeros((height, self._width))
+            self._power, self._covered = np.zeros((height, self._width)), np.zeros(self._width)
         scale = self._width / self._duration_s
         left, right = start_s * scale, (start_s + duration_s) * scale
         first, last = max(0, math.floor(left)), min(self._width, math.ceil(right))

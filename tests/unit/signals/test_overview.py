@@ -1,5 +1,7 @@
 """A recording's overview holds mean power wherever frames lie, whether they overlap, leave gaps, or are narrower than a column."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -49,3 +51,11 @@ def test_silence_beside_a_strong_signal_is_never_no_number():
 
 def test_without_a_frame_there_is_nothing_to_see():
     assert np.isneginf(Overview(1.0).decibels()).all()
+
+
+def test_overviews_that_wait_for_their_first_frame_take_no_room():
+    tracemalloc.start()
+    waiting = [Overview(1.0) for _ in range(100)]
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken < 100 * 1000, f"{len(waiting)} take {taken} bytes"
