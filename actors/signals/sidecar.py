@@ -6,7 +6,10 @@ a warning tells so.
 
 import os
 import re
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from xml.etree.ElementTree import Element, ParseError
@@ -17,11 +20,14 @@ from defusedxml.ElementTree import fromstring
 from actors.files.data_roots import DataRoots
 from actors.signals.contents import Known
 from actors.signals.datatypes import Datatype
-from actors.signals.errors import RecordingMetadataError
+from actors.signals.errors import RecordingMetadataError, UnreadableRecordingError
 from actors.signals.file_names import RAW_ENDINGS, RFUAV_ENDINGS, SCALE
 from actors.signals.raw_files import read_small
 
 _LIMIT_BYTES: Final = 1 << 20
+#: Folders whose lists are remembered, and how long ago the last change of such a folder must be.
+_FOLDERS_KEPT: Final = 16
+_SETTLED_AFTER_NS: Final = 2_000_000_000
 _QUANTITY: Final = re.compile(r"([+-]?\d+(?:\.\d*)?(?:e[+-]?\d+)?)\s*(?:([kMG]?)(?:Hz|sps|S/s)|([kMG]))?", re.IGNORECASE)
 #: Below this, a number without a unit is rather one of MHz than of Hz.
 _LEAST_BARE_NUMBER: Final = 1e4
@@ -51,6 +57,16 @@ class Sidecar:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _XmlFiles:
+    """The XML files of a folder."""
+
+    #: By their names without the ending.
+    own: Mapping[str, str]
+    #: The folder's only one, unless it is a single recording's.
+    shared: str | None
+
+
 def read_sidecar(recording: Path, roots: DataRoots) -> Sidecar:
     """Read the XML file of a recording, if there is one.
 
@@ -58,7 +74,7 @@ def read_sidecar(recording: Path, roots: DataRoots) -> Sidecar:
     is another recording's: RFUAV puts one beside the packs of a drone.
 
     Raises:
-        UnreadableRecordingError: It cannot be read, or leads out of ``roots``.
+        UnreadableRecordingError: It cannot be read, or leads out of ``roots``; or the folder cannot be listed.
         RecordingMetadataError: It is no XML, or XML that plays tricks.
     """
     path = _find(recording)
@@ -72,14 +88,43 @@ def read_sidecar(recording: Path, roots: DataRoots) -> Sidecar:
 
 
 def _find(recording: Path) -> Path | None:
-    with os.scandir(recording.parent) as entries:
+    """Choose the XML file that is about a recording, if there is one.
+
+    Raises:
+        UnreadableRecordingError: The folder cannot be listed.
+    """
+    folder = recording.parent
+    try:
+        changed_ns = folder.stat().st_mtime_ns
+        # A folder that changed a moment ago may change again without another time of change.
+        is_settled = time.time_ns() - changed_ns > _SETTLED_AFTER_NS
+        found = _settled_xml_files(folder, changed_ns) if is_settled else _list_xml_files(folder)
+    except OSError as error:
+        problem = f"cannot look for an XML file beside {recording}: {error.strerror}"
+        raise UnreadableRecordingError(problem, "Check the folder's rights.") from error
+    name = found.own.get(recording.name) or found.own.get(recording.stem)
+    if name is None and recording.suffix.lower() in RFUAV_ENDINGS:
+        name = found.shared
+    return folder / name if name else None
+
+
+@lru_cache(maxsize=_FOLDERS_KEPT)
+def _settled_xml_files(folder: Path, changed_ns: int) -> _XmlFiles:  # noqa: ARG001 - of the remembered answer
+    """List one state of a folder once: it may hold a hundred thousand recordings, each of which asks."""
+    return _list_xml_files(folder)
+
+
+def _list_xml_files(folder: Path) -> _XmlFiles:
+    with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if not entry.name.startswith(".")]
-    candidates = sorted(name for name in names if name.lower().endswith(".xml"))
-    own = [name for name in candidates if name[:-4] in (recording.stem, recording.name)]
-    if not own and len(candidates) == 1 and recording.suffix.lower() in RFUAV_ENDINGS:
+    own: dict[str, str] = {}
+    for name in sorted(name for name in names if name.lower().endswith(".xml")):
+        own.setdefault(name[:-4], name)
+    shared = next(iter(own.values())) if len(own) == 1 else None
+    if shared:
         others = {part for name in names if name.lower().endswith(RAW_ENDINGS) for part in (name, name.rpartition(".")[0])}
-        own = [name for name in candidates if name[:-4] not in others]
-    return recording.parent / own[0] if own else None
+        shared = None if shared[:-4] in others else shared
+    return _XmlFiles(own, shared)
 
 
 def _understand(path: Path, root: Element) -> Sidecar:

@@ -1,5 +1,6 @@
 """A recording gives the samples that were written, whatever kind of file holds them, and knows what is told of it."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.signals.errors import UnreadableRecordingError
 from actors.signals.recording import open_recording
 from tests.unit.signals.recordings import (
     DATATYPES,
@@ -122,6 +124,30 @@ def test_the_sidecar_of_another_recording_is_not_taken(tmp_path):
     assert open_recording(tmp_path / "b.iq", sample_rate=1e6).center_frequency is None
     (tmp_path / "b.xml").write_text(RFUAV_XML.replace("2.44GHz", "5.8e9"))
     assert open_recording(tmp_path / "b.iq").center_frequency == 5.8e9
+
+
+def test_a_folder_is_listed_once_for_all_its_recordings_until_it_changes(tmp_path, monkeypatch):
+    listed = []
+    list_names = os.scandir
+    monkeypatch.setattr("actors.signals.sidecar.os.scandir", lambda folder: listed.append(folder) or list_names(folder))
+    for name in ("a.iq", "b.iq", "c.iq"):
+        (tmp_path / name).write_bytes(bytes(80))
+    os.utime(tmp_path, (1e9, 1e9))
+    assert [open_recording(tmp_path / name, sample_rate=1e6).center_frequency for name in ("a.iq", "b.iq", "c.iq")] == [None] * 3
+    assert listed == [tmp_path]
+    (tmp_path / "drone.xml").write_text(RFUAV_XML)
+    assert open_recording(tmp_path / "a.iq").center_frequency == 2.44e9
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_of_the_recording(tmp_path, monkeypatch):
+    (tmp_path / "a.iq").write_bytes(bytes(80))
+
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", folder)
+
+    monkeypatch.setattr("actors.signals.sidecar.os.scandir", refuse)
+    with pytest.raises(UnreadableRecordingError, match=r"XML file beside .*a\.iq: Permission denied"):
+        open_recording(tmp_path / "a.iq", sample_rate=1e6)
 
 
 @pytest.mark.parametrize(
