@@ -49,6 +49,7 @@ def run_inference(plan: InferencePlan, *, report: Report, should_stop: Callable[
         WeightsError: The weights cannot be used.
         DatasetError: The source holds neither pictures nor recordings.
         RecipeMissingError: It holds recordings, and nobody tells how pictures are made of them.
+        RecipeError: It gives more frames than one task should go over.
         AllPicturesUnreadableError, NothingPredictedError: It holds none that can be used; the prediction files are published.
         GpuOutOfMemoryError: A single picture does not fit into the device's memory.
         OutputError: A file cannot be written, or would overwrite a file of the source.

@@ -29,9 +29,6 @@ Done = TypeVar("Done")
 
 #: Bytes of samples that the threads may hold together.
 _SAMPLES_BUDGET: Final = 600_000_000
-_SAMPLE_BYTES: Final = 8
-#: Resampling holds a frame before and after, and what it works on.
-_RESAMPLING_FACTOR: Final = 3
 
 
 class Source(Protocol):
@@ -98,8 +95,7 @@ class RecordingSource:
     @property
     def frame_bytes(self) -> int:
         """What a thread holds while it makes an input."""
-        factor = _RESAMPLING_FACTOR if self._frames.resampling.is_needed else 1
-        return factor * _SAMPLE_BYTES * max(self._frames[0].count, self._frames.recipe.frame_samples)
+        return self._frames.reading_bytes
 
     def measure_snr(self, band_hz: float | None) -> None:
         """Estimate the ratio from the recording's first capture, or note why that cannot be done.

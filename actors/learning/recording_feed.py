@@ -32,14 +32,12 @@ from actors.learning.predictor import Predictor, Ranking, in_percent
 from actors.learning.recording_result import RecordingResult
 from actors.signals.engine import SpectrogramEngine
 from actors.signals.errors import BadSamplesError, RecordingFormatError, SignalError
-from actors.signals.frames import RecordingFrames
+from actors.signals.frames import RecordingFrames, require_few_frames
 from actors.signals.recipe import Recipe
 from actors.signals.recording import open_recording
 
 #: Bytes of samples that all threads together may hold: fewer threads read longer frames.
 _SAMPLES_IN_MEMORY: Final = 640 << 20
-#: Resampling holds a frame's samples before, during and after.
-_RESAMPLED_COPIES: Final = 4
 #: Recordings of as many rates may follow each other without an engine being made anew.
 _ENGINES_KEPT: Final = 4
 
@@ -91,6 +89,11 @@ class RecordingFeed:
     """
 
     def __init__(self, plan: InferencePlan, paths: Sequence[Path], predictor: Predictor, recipe: ChosenRecipe) -> None:
+        """Look at every recording's head.
+
+        Raises:
+            RecipeError: There are more frames than one task should go over.
+        """
         #: What the user should know of single files.
         self.remarks: list[str] = []
         self._plan = plan
@@ -99,6 +102,7 @@ class RecordingFeed:
         files = paths_within(plan.source_path, paths)
         names = result_names(files)
         self._jobs = [self._open(path, _Job(as_text(file), names[file])) for path, file in zip(paths, files, strict=True)]
+        require_few_frames([job.frames for job in self._jobs if job.frames])
         self._renderer = _Renderer(predictor)
         self._writing: deque[Future[str | None]] = deque()
 
@@ -169,7 +173,7 @@ class RecordingFeed:
 
     def _workers(self) -> int:
         """Choose how many threads read at once."""
-        longest = max((_frame_bytes(job.frames) for job in self._jobs if job.frames), default=1)
+        longest = max((job.frames.reading_bytes for job in self._jobs if job.frames), default=1)
         return max(1, min(self._plan.threads, _SAMPLES_IN_MEMORY // longest))
 
     def _work(self) -> Iterator[tuple[_Job, int | None]]:
@@ -344,9 +348,3 @@ def result_names(files: Sequence[PurePosixPath]) -> dict[PurePosixPath, str]:
         names[file] = name
         taken.add(name)
     return names
-
-
-def _frame_bytes(frames: RecordingFrames) -> int:
-    """Tell what reading a frame takes."""
-    own = frames.recipe.frame_samples * 8
-    return own + frames[0].count * 8 * _RESAMPLED_COPIES if frames.resampling.is_needed else own

@@ -19,7 +19,7 @@ from actors.files.errors import WorkError
 from actors.learning.class_tree import ClassTree
 from actors.learning.errors import UnusableRecordingError
 from actors.learning.plan import RecordingChoices
-from actors.signals.frames import RecordingFrames, Samples
+from actors.signals.frames import RecordingFrames, Samples, require_few_frames
 from actors.signals.recipe import Recipe
 from actors.signals.recording import Recording, open_recording
 
@@ -156,9 +156,11 @@ def lay_out_frames(tree: ClassTree, recordings: Mapping[str, Recording], recipe:
 
     Raises:
         UnusableRecordingError: Some are too short, or cannot be brought to the recipe's rate.
+        RecipeError: There are more frames than one task should go over.
     """
     names = list(recordings)
     laid_out = _each(tree.root, names, lambda name: RecordingFrames(recordings[name], recipe))
+    require_few_frames(laid_out)
     seen = ClassTree(tree.root, tree.classes, tuple(each for each in tree.samples if each[0] in recordings), tree.kind)
     return FrameTree(seen, recipe, tuple(laid_out), tuple(accumulate(map(len, laid_out))))
 

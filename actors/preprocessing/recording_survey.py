@@ -17,12 +17,12 @@ from actors.files.data_roots import ANYWHERE, DataRoots
 from actors.preprocessing.errors import AllFilesFailedError
 from actors.preprocessing.plan import RecordingHints
 from actors.preprocessing.sources import SourceFile, SourceTree, printable
-from actors.signals.errors import RecipeError, SampleRateError, SignalError, UnreadableRecordingError
-from actors.signals.frames import RecordingFrames
+from actors.signals.errors import SampleRateError, SignalError, UnreadableRecordingError
+from actors.signals.frames import RecordingFrames, require_few_frames
 from actors.signals.recipe import Recipe
 from actors.signals.recording import Recording, find_recordings, open_recording
 
-#: Pictures of one task: more would be a frame_step_s of a few samples by mistake.
+#: Pictures of one task: each is a file.
 MOST_PICTURES: Final = 250_000
 #: Sample rates that differ by less are one: receivers' clocks are further apart.
 _SAME_RATE: Final = 1e-7
@@ -70,12 +70,7 @@ class Survey:
             except SignalError as error:
                 self.failures[name] = error
         self.require_some(self.frames)
-        pictures = sum(map(len, self.frames.values()))
-        if pictures > MOST_PICTURES:
-            raise RecipeError(
-                f"{len(self.frames)} recordings have {pictures} frames, more than the {MOST_PICTURES} pictures of one task",
-                f"Choose a longer frame_step_s than {recipe.frame_step_s:g} s, or fewer recordings.",
-            )
+        require_few_frames(self.frames.values(), MOST_PICTURES)
 
     def require_some(self, usable: Mapping[str, object]) -> None:
         """Refuse to go on with nothing.

@@ -5,21 +5,26 @@ recording resampled at once. It must not import torch.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Final, overload
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from actors.signals.contents import Capture
-from actors.signals.errors import RecordingTooShortError
+from actors.signals.errors import RecipeError, RecordingTooShortError
 from actors.signals.recipe import Recipe
 from actors.signals.recording import Recording
 from actors.signals.resample import plan_resampling, resample_part
 
 Samples = NDArray[np.complex64]
+#: Frames of one task, of each of which about a kilobyte is remembered; more would be a frame_step_s of a few samples by mistake.
+MOST_FRAMES: Final = 1_000_000
+_SAMPLE_BYTES: Final = 8
+#: Resampling holds a frame's samples before, during and after.
+_RESAMPLED_COPIES: Final = 4
 #: Takes the place of the first sample in its recording, and the samples, which it may overwrite; returns as many.
 Change = Callable[[int, Samples], Samples]
 
@@ -111,6 +116,12 @@ class RecordingFrames(Sequence[FramePlace]):
         rate = self.recording.sample_rate
         return FramePlace(capture.first + first, count, (capture.first + first) / rate, count / rate, capture.center_frequency)
 
+    @property
+    def reading_bytes(self) -> int:
+        """What reading a frame holds in memory at most."""
+        own = self.recipe.frame_samples * _SAMPLE_BYTES
+        return own + _RESAMPLED_COPIES * own * self.resampling.down // self.resampling.up if self.resampling.is_needed else own
+
     def __iter__(self) -> Iterator[FramePlace]:
         """Go over the places in order."""
         return (self[index] for index in range(len(self)))
@@ -145,3 +156,18 @@ class RecordingFrames(Sequence[FramePlace]):
         number = bisect_right(self._ends, wanted)
         capture, starts = self._captures[number]
         return capture, starts[wanted - self._ends[number]]
+
+
+def require_few_frames(recordings: Collection[RecordingFrames], most: int = MOST_FRAMES) -> None:
+    """Refuse more frames than one task should go over.
+
+    Raises:
+        RecipeError: There are more; the message tells how many.
+    """
+    frames = sum(map(len, recordings))
+    if frames > most:
+        step = min(each.recipe.frame_step_s for each in recordings)
+        raise RecipeError(
+            f"{len(recordings)} recordings have {frames} frames, more than the {most} of one task",
+            f"Choose a longer frame_step_s than {step:g} s, or fewer recordings.",
+        )

@@ -21,6 +21,7 @@ from actors.learning.chosen_recipe import RecipeMissingError
 from actors.learning.inference_plan import InferenceOutcome
 from actors.learning.zoo import build_model
 from actors.signals.engine import SpectrogramEngine
+from actors.signals.errors import RecipeError
 from actors.signals.frames import cut_frames
 from actors.signals.recipe import Recipe
 from actors.signals.recording import open_recording
@@ -65,6 +66,13 @@ def test_every_frame_has_an_entry_with_its_place(run, source):
     frames = [("a_433.92M_100k.cf32", index, round(0.02 * index, 9), 0.02) for index in range(11)]
     assert told == [*frames, ("sub/b_433.92M_100k.cs16", 0, 0.0, 0.02)]
     assert "12 frames of 2 recordings" in inference.records[0].message
+
+
+def test_a_step_of_a_few_samples_by_mistake_ends_the_job_before_a_frame_is_read(run, source):
+    with (source / "long_433.92M_100k.cf32").open("wb") as file:
+        file.truncate(8 * 1_002_000)
+    with pytest.raises(RecipeError, match="frames, more than the 1000000 of one task"):
+        run(recipe={**CHOICES, "frame_step_s": 1 / RATE})()
 
 
 def test_entries_hold_what_the_network_says_of_the_recipes_pictures(run, source):

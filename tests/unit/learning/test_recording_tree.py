@@ -112,3 +112,14 @@ def test_a_bounded_number_of_recordings_is_looked_at_evenly_spread(tmp_path):
     looked_at = open_recordings(tree, CHOICES, most=4)
     assert [name[2] for name in looked_at] == ["0", "3", "6", "9"]
     assert len(lay_out_frames(tree, looked_at, settle_recipe(CHOICES, [*looked_at.values()]))) == 4
+
+
+def test_a_step_of_a_few_samples_by_mistake_is_refused_before_its_frames_are_counted_out(tmp_path):
+    write_recording(tmp_path / "a/x_433.92M_16k.cf32", [])
+    with (tmp_path / "a/x_433.92M_16k.cf32").open("wb") as file:
+        file.truncate(8 * 1_000_600)
+    choices = RecordingChoices(recipe={**RECIPE, "frame_step_s": 1 / RATE})
+    with pytest.raises(
+        RecipeError, match=r"1 recordings have 1000089 frames, more than the 1000000 of one task.*frame_step_s than"
+    ):
+        frames_of(scan_class_folders(tmp_path), choices)
