@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from threading import Lock
 from typing import Final, TypeVar
@@ -33,6 +33,11 @@ from actors.signals.frames import Samples
 _GPU_GROUP: Final = 2**22
 #: Samples between two looks at ``should_stop``.
 _CHUNK: Final = 2**24
+#: What the frames that threads work on may take together; where frames are so long that few fit, fewer threads work.
+_IN_WORK_BYTES: Final = 2 << 30
+#: Copies of a frame that a thread holds at once: read and put into a group; changed on a CPU, also those of the changes.
+_COPIES: Final = 2
+_CHANGED_COPIES: Final = 7
 #: Keeps the draws of a frame apart from those of a step of learning, which are mixed of four numbers too.
 _FRAME: Final = -1
 
@@ -59,6 +64,13 @@ class Rendering:
         if self.engine.device.type == "cpu":
             return 1
         return max(1, _GPU_GROUP // self.engine.recipe.frame_samples)
+
+    def threads_within_memory(self, frames: FrameTree, threads: int) -> int:
+        """Tell how many threads may work on groups of frames at once."""
+        is_changed_here = self.augmentation is not None and self.engine.device.type == "cpu"
+        longest = max(each.reading_bytes for each in frames.recordings)
+        group_bytes = longest * self.group_size * (_CHANGED_COPIES if is_changed_here else _COPIES)
+        return max(1, min(threads, _IN_WORK_BYTES // group_bytes))
 
     def __call__(self, frames: Samples, seeds: Sequence[int] = ()) -> Tensor:
         """Make float32 pictures in 0..1 of shape (n, 3, side, side), on the device, of frames of shape (n, samples).
@@ -93,6 +105,7 @@ def render_frames(
         UnusableRecordingError: Some recordings cannot be read; all are tried first, so that the message can count them.
         OutputError: The pictures exceed the memory budget and the scratch folder cannot hold them.
     """
+    decoding = replace(decoding, threads=rendering.threads_within_memory(frames, decoding.threads))
     pixels = room_for(len(frames), decoding)
 
     def keep(index: int, samples: Samples) -> None:
@@ -173,6 +186,7 @@ def augment_frames(
     Raises:
         UnusableRecordingError: As ``render_frames``.
     """
+    decoding = replace(decoding, threads=rendering.threads_within_memory(frames, decoding.threads))
     samples = frames.recipe.frame_samples
     fitting = min(len(frames), decoding.memory_budget_bytes // (samples * np.dtype(np.complex64).itemsize))
     kept = np.empty((fitting, samples), dtype=np.complex64)

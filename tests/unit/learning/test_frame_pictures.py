@@ -93,6 +93,20 @@ def test_frames_beyond_the_budget_are_read_again_and_give_the_same_pictures(fram
         assert torch.equal(*(pictures_of(BatchSource(each, 8, CPU, seed=1, shuffle=True)) for each in (kept, partly)))
 
 
+def test_long_frames_are_worked_on_by_fewer_threads(frames, monkeypatch):
+    monkeypatch.setattr("actors.learning.frame_pictures._IN_WORK_BYTES", 24 * 8 * FRAME)
+    as_they_are, changed = rendering(frames), rendering(frames, ROLLED)
+    assert [each.threads_within_memory(frames, 16) for each in (as_they_are, changed)] == [12, 3]
+    assert [each.threads_within_memory(frames, 2) for each in (as_they_are, changed)] == [2, 2]
+    monkeypatch.setattr("actors.learning.frame_pictures._IN_WORK_BYTES", 1)
+    assert changed.threads_within_memory(frames, 16) == 1
+
+
+def test_augmented_frames_are_made_by_as_many_threads_as_memory_allows(frames, tmp_path, monkeypatch):
+    monkeypatch.setattr("actors.learning.frame_pictures._IN_WORK_BYTES", 8 * 8 * FRAME)
+    assert augmented(frames, tmp_path, threads=4).threads == 1
+
+
 def test_a_cached_frame_is_read_once(frames, tmp_path, monkeypatch):
     reads = []
     read = FrameTree.read
