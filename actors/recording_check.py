@@ -13,8 +13,9 @@ from actors.files.data_roots import DataRoots
 from actors.files.errors import WorkError
 from actors.learning.class_tree import ClassTree
 from actors.learning.plan import RecordingChoices
-from actors.learning.recording_tree import lay_out_frames, open_recordings, settle_recipe
+from actors.learning.recording_tree import lay_out_frames, open_recordings
 from actors.signals.errors import RecipeError
+from actors.signals.frames import settle_recipe
 
 #: Recordings of each tree that are looked at: enough to find what is wrong with all of them, and done in a moment.
 _LOOKED_AT: Final = 100
@@ -49,8 +50,8 @@ def _check_headers(trees: Mapping[str, ClassTree], choices: RecordingChoices, ro
     for field, tree in trees.items():
         with _blamed(field):
             opened[field] = open_recordings(tree, choices, most=_LOOKED_AT, roots=roots)
-    with _blamed("train_path"):
-        recipe = settle_recipe(choices, [recording for each in opened.values() for recording in each.values()])
+    with _blamed("recipe"):
+        recipe = settle_recipe(choices.recipe, [recording for each in opened.values() for recording in each.values()])
     for field, tree in trees.items():
         with _blamed(field):
             lay_out_frames(tree, opened[field], recipe)

@@ -13,8 +13,9 @@ from actors.core.errors import SubmissionError
 from actors.files.data_roots import DataRoots
 from actors.files.errors import WorkError
 from actors.preprocessing.plan import RecordingHints
-from actors.preprocessing.recording_survey import Survey, list_recordings, open_recordings, settle_recipe
+from actors.preprocessing.recording_survey import Survey, list_recordings, open_recordings
 from actors.signals.errors import RecordingTooShortError, SampleRateError
+from actors.signals.frames import settle_recipe
 
 #: Headers that are read before an answer: some tenths of a second.
 MOST_HEADERS: Final = 64
@@ -45,7 +46,7 @@ def check_recordings(source: Path, request: Mapping[str, Any], roots: DataRoots)
 def _check_recipe(survey: Survey, choices: Mapping[str, Any]) -> None:
     """Check that the recipe can be used on the recordings. Some may be too short for it, if not all that are known are."""
     try:
-        survey.lay_out(settle_recipe(choices, survey.opened))
+        survey.lay_out(settle_recipe(choices, survey.opened.values()))
     except WorkError as error:
         raise _refusal("recipe", error) from None
     for failure in survey.failures.values():

@@ -17,9 +17,10 @@ from actors.learning.frame_pictures import AugmentedFrames, Rendering, augment_f
 from actors.learning.journal import Journal
 from actors.learning.picture_recipe import recipe_of_pictures
 from actors.learning.plan import RecordingChoices, TrainingPlan
-from actors.learning.recording_tree import FrameTree, lay_out_frames, open_recordings, settle_recipe
+from actors.learning.recording_tree import FrameTree, lay_out_frames, open_recordings
 from actors.signals.augmentation import RadioAugmentation
 from actors.signals.engine import SpectrogramEngine
+from actors.signals.frames import settle_recipe
 
 ShouldStop = Callable[[], bool]
 
@@ -45,7 +46,8 @@ def load_dataset(plan: TrainingPlan, journal: Journal, should_stop: ShouldStop) 
     Raises:
         DatasetError: The trees cannot be trained on (UnreadablePictureError: some picture cannot be decoded;
             UnusableRecordingError: no frames can be made of some recording).
-        RecipeError: A field of the recipe cannot be used.
+        RecipeError: A field of the recipe cannot be used, or it gives more frames than one task should go over.
+        SampleRateError: It names no rate, and the recordings have different ones.
         OutputError: They exceed the memory budget and the staging folder cannot hold them.
     """
     trees = scan_dataset(plan.train_path, plan.val_path, plan.num_classes, roots=plan.roots)
@@ -107,7 +109,7 @@ class _RecordingLoader:
         """Number the frames of both trees, and tell how many there are."""
         both = (trees.train, trees.val)
         opened = [open_recordings(tree, self._choices, roots=self._plan.roots) for tree in both]
-        recipe = settle_recipe(self._choices, [recording for each in opened for recording in each.values()])
+        recipe = settle_recipe(self._choices.recipe, [recording for each in opened for recording in each.values()])
         train, val = (lay_out_frames(tree, recordings, recipe) for tree, recordings in zip(both, opened, strict=True))
         self._journal.note(
             f"Reading {len(train)} training frames of {len(train.recordings)} recordings and {len(val)} validation frames of "

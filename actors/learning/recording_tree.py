@@ -1,7 +1,7 @@
 """The recordings of a tree of class folders, and their frames by one recipe.
 
-Owns how recordings are opened, which recipe they get where the request leaves something open, and the numbering of all their
-frames. Must not import torch: a submission is checked with it by a process that has none.
+Owns how recordings are opened, and the numbering of all their frames. Must not import torch: a submission is checked with it by a
+process that has none.
 """
 
 import hashlib
@@ -24,8 +24,6 @@ from actors.signals.recipe import Recipe
 from actors.signals.recording import Recording, open_recording
 
 _NAMED_AT_MOST: Final = 5
-#: Rates that differ by less are the same, told by clocks or rounded differently.
-_SAME_RATE: Final = 1e-6
 
 Made = TypeVar("Made")
 
@@ -140,17 +138,6 @@ def open_recordings(
     return dict(zip(looked_at, opened, strict=True))
 
 
-def settle_recipe(choices: RecordingChoices, recordings: Sequence[Recording]) -> Recipe:
-    """Complete the recipe that was chosen, at the recordings' own rate where it names none.
-
-    Raises:
-        RecipeError: A field cannot be used.
-        UnusableRecordingError: The recipe names no rate, and the recordings have different ones.
-    """
-    rate = choices.recipe.get("sample_rate")
-    return Recipe.of(choices.recipe, sample_rate=rate or _common_rate(recordings))
-
-
 def lay_out_frames(tree: ClassTree, recordings: Mapping[str, Recording], recipe: Recipe) -> FrameTree:
     """Number the frames of a tree's recordings; of a tree that was only looked at in part, of these.
 
@@ -192,18 +179,6 @@ def _each(root: Path, names: Iterable[str], work: Callable[[str], Made]) -> list
     if problems:
         raise unusable(root, problems)
     return made
-
-
-def _common_rate(recordings: Sequence[Recording]) -> float:
-    """Give the one rate that all recordings have."""
-    first = recordings[0]
-    for other in recordings:
-        if not math.isclose(other.sample_rate, first.sample_rate, rel_tol=_SAME_RATE):
-            raise UnusableRecordingError(
-                f"{first.path} has {first.sample_rate:g} S/s, but {other.path} {other.sample_rate:g}",
-                "Give recipe.sample_rate: recordings of other rates are then brought to it.",
-            )
-    return first.sample_rate
 
 
 def _counted(count: int, what: str) -> str:

@@ -67,7 +67,8 @@ def train(
         ConfigError: The model and its settings do not go together.
         DatasetError: The trees cannot be trained on (UnreadablePictureError: some picture cannot be decoded;
             UnusableRecordingError: no frames can be made of some recording).
-        RecipeError: A field of the recipe for recordings cannot be used.
+        RecipeError: A field of the recipe for recordings cannot be used, or it gives too many frames.
+        SampleRateError: It names no rate, and the recordings have different ones.
         WeightsError: The weights to begin with cannot be had or do not fit.
         CheckpointError: The state to resume from cannot be read or is of another training.
         OutputError: A file cannot be written (DiskFullError: for lack of room).

@@ -1,31 +1,28 @@
 """Looks at all recordings of a task before anything is made of them.
 
-Owns which recordings there are, which of them can be used and why the others cannot, and what the recipe's sample rate is where
-nobody chose one. It reads headers and metadata, no samples, and must not import torch: a submission is checked with it.
+Owns which recordings there are, which of them can be used and why the others cannot. It reads headers and metadata, no
+samples, and must not import torch: a submission is checked with it.
 
 A recording that cannot be used is an entry in ``failures`` and never left out in silence; that no recording at all can be used is an error.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from actors.files.data_roots import ANYWHERE, DataRoots
 from actors.preprocessing.errors import AllFilesFailedError
 from actors.preprocessing.plan import RecordingHints
 from actors.preprocessing.sources import SourceFile, SourceTree, printable
-from actors.signals.errors import SampleRateError, SignalError, UnreadableRecordingError
+from actors.signals.errors import SignalError, UnreadableRecordingError
 from actors.signals.frames import RecordingFrames, require_few_frames
 from actors.signals.recipe import Recipe
 from actors.signals.recording import Recording, find_recordings, open_recording
 
 #: Pictures of one task: each is a file.
 MOST_PICTURES: Final = 250_000
-#: Sample rates that differ by less are one: receivers' clocks are further apart.
-_SAME_RATE: Final = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,27 +130,3 @@ def open_recordings(
         except SignalError as error:
             survey.failures[name] = error
     return survey
-
-
-def settle_recipe(choices: Mapping[str, Any], recordings: Mapping[str, Recording]) -> Recipe:
-    """Complete a recipe. One without a sample rate takes that of the recordings.
-
-    Args:
-        choices: As in ``Recipe.of``.
-        recordings: At least one, by name.
-
-    Raises:
-        SampleRateError: The recipe has no rate, and two recordings differ in theirs; the message names them.
-        RecipeError: As ``Recipe.of``.
-    """
-    if choices.get("sample_rate") is not None:
-        return Recipe.of(choices)
-    ordered = sorted(recordings, key=lambda name: recordings[name].sample_rate)
-    slowest, fastest = recordings[ordered[0]].sample_rate, recordings[ordered[-1]].sample_rate
-    if not math.isclose(slowest, fastest, rel_tol=_SAME_RATE):
-        raise SampleRateError(
-            f"{printable(ordered[0])} has {slowest:.12g} samples per second, {printable(ordered[-1])} has {fastest:.12g}, "
-            "and the recipe has no sample_rate",
-            "Give the recipe a sample_rate; recordings of other rates are then resampled to it.",
-        )
-    return Recipe.of(choices, sample_rate=slowest)

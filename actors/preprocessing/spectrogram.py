@@ -31,11 +31,11 @@ from actors.preprocessing.partition import Ratios, count_images
 from actors.preprocessing.picture_names import group_of, picture_name, picture_stems
 from actors.preprocessing.pixels import Picture, write_picture
 from actors.preprocessing.plan import Outcome, Record, SpectrogramPlan, Surroundings, check_ratios
-from actors.preprocessing.recording_survey import Survey, list_recordings, open_recordings, settle_recipe
+from actors.preprocessing.recording_survey import Survey, list_recordings, open_recordings
 from actors.preprocessing.run_folder import RunFolder
 from actors.preprocessing.sources import printable, refuse_output_within
 from actors.signals.errors import SignalError
-from actors.signals.frames import RecordingFrames
+from actors.signals.frames import RecordingFrames, settle_recipe
 from actors.signals.recipe import Recipe
 from actors.signals.recipe_file import RECIPE_FILE_NAME, PictureRecipe, recipe_file_text
 
@@ -82,7 +82,7 @@ def run_spectrogram(plan: SpectrogramPlan, surroundings: Surroundings, *, drawin
     if len(survey.opened) + len(survey.failures) < len(tree.names):
         return Outcome("stopped", {}, 0, 0)
     survey.require_some(survey.opened)
-    recipe = settle_recipe(plan.recipe, survey.opened)
+    recipe = settle_recipe(plan.recipe, survey.opened.values())
     survey.lay_out(recipe)
     cv2.setNumThreads(1)
     drawing = _Drawing(plan, survey, recipe, drawing_for(recipe, plan.image_size))

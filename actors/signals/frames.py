@@ -1,21 +1,22 @@
 """Cuts recordings into a recipe's frames: samples in memory, or files of any size, of which a frame at a time is read.
 
-Owns where frames lie, what happens at a recording's end, and that a frame read alone equals the same frame of the whole
-recording resampled at once. It must not import torch.
+Owns the rate of frames where nobody chose one, where frames lie, what happens at a recording's end, and that a frame read alone
+equals the same frame of the whole recording resampled at once. It must not import torch.
 """
 
+import math
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, overload
+from typing import Any, Final, overload
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from actors.signals.contents import Capture
-from actors.signals.errors import RecipeError, RecordingTooShortError
-from actors.signals.recipe import Recipe
+from actors.signals.errors import RecipeError, RecordingTooShortError, SampleRateError
+from actors.signals.recipe import RATE_TOLERANCE, Recipe
 from actors.signals.recording import Recording
 from actors.signals.resample import plan_resampling, resample_part
 
@@ -156,6 +157,29 @@ class RecordingFrames(Sequence[FramePlace]):
         number = bisect_right(self._ends, wanted)
         capture, starts = self._captures[number]
         return capture, starts[wanted - self._ends[number]]
+
+
+def settle_recipe(choices: Mapping[str, Any], recordings: Collection[Recording]) -> Recipe:
+    """Complete a recipe; one without a sample rate takes that of the recordings.
+
+    Args:
+        choices: As in ``Recipe.of``.
+        recordings: At least one.
+
+    Raises:
+        SampleRateError: The recipe has no rate, and two recordings differ in theirs; the message names them.
+        RecipeError: As ``Recipe.of``.
+    """
+    if choices.get("sample_rate") is not None:
+        return Recipe.of(choices)
+    slowest, fastest = (choose(recordings, key=lambda each: each.sample_rate) for choose in (min, max))
+    if not math.isclose(slowest.sample_rate, fastest.sample_rate, rel_tol=RATE_TOLERANCE):
+        raise SampleRateError(
+            f"{slowest.path} has {slowest.sample_rate:.12g} samples per second, {fastest.path} has {fastest.sample_rate:.12g}, "
+            "and the recipe has no sample_rate",
+            "Give recipe.sample_rate: recordings of other rates are then brought to it.",
+        )
+    return Recipe.of(choices, sample_rate=slowest.sample_rate)
 
 
 def require_few_frames(recordings: Collection[RecordingFrames], most: int = MOST_FRAMES) -> None:

@@ -21,6 +21,8 @@ Short = Literal["pad", "refuse"]
 Scaling = Literal["log_magnitude", "db_over_noise_floor"]
 ColourMap = Literal["jet", "grey"]
 
+#: Rates that differ by less are the same number, told or rounded differently: receivers' clocks are further apart.
+RATE_TOLERANCE: Final = 1e-6
 #: Samples of the longest frame: 2 GB as complex64, about what one device should be asked to hold at once.
 _MOST_FRAME_SAMPLES: Final = 2**28
 #: The longest transform: finer than 2 Hz at 100 kS/s.

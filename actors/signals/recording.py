@@ -40,12 +40,11 @@ from actors.signals.file_names import (
     rate_by_name,
 )
 from actors.signals.raw_files import SampleFile, count_samples, open_file, size_of
+from actors.signals.recipe import RATE_TOLERANCE
 from actors.signals.sidecar import read_sidecar
 from actors.signals.sigmf_files import dataset_beside, read_archive, read_sigmf
 from actors.signals.wav import read_wav
 
-#: Two sources that differ by less tell the same number, rounded differently.
-_SAME: Final = 1e-6
 #: SigMF's bound, for rates and frequencies alike.
 _MOST_HZ: Final = 1e12
 _COLLECTION: Final = ".sigmf-collection"
@@ -261,7 +260,7 @@ def _settle(path: Path, name: str, known: Known | None, requested: float | None)
             raise SampleRateError(problem, remedy) if name == "sample_rate" else RecordingMetadataError(problem, remedy)
     if known is None or requested is None:
         return requested if known is None else known.value
-    if not math.isclose(known.value, requested, rel_tol=_SAME):
+    if not math.isclose(known.value, requested, rel_tol=RATE_TOLERANCE):
         raise RecordingMetadataError(
             f"{path}: {known.source} tells a {name} of {known.value:.12g}, but the request says {requested:.12g}",
             f"Leave {name} out of the request, or correct the file's metadata or name.",

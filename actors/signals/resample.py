@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from actors.signals.errors import ResamplingError
-from actors.signals.recipe import Recipe
+from actors.signals.recipe import RATE_TOLERANCE, Recipe
 
 Samples = NDArray[np.complex64]
 
@@ -23,8 +23,6 @@ Samples = NDArray[np.complex64]
 _WIDEST_RATIO: Final = 64
 #: The largest number of filter phases; 20 taps each.
 _MOST_PHASES: Final = 4096
-#: How far the ratio of small whole numbers may lie from the true one: less than receivers' clocks are apart.
-_RATE_TOLERANCE: Final = 1e-7
 #: Input samples that are filtered at once.
 _CHUNK: Final = 2**18
 
@@ -57,7 +55,7 @@ def plan_resampling(sample_rate: float, recipe: Recipe) -> Resampling:
     source, target = float(sample_rate), float(recipe.sample_rate)
     if not math.isfinite(source) or source <= 0:
         raise ResamplingError(f"the sample rate is {sample_rate!r}", "Give the recording's samples per second, above 0.")
-    if abs(source - target) <= _RATE_TOLERANCE * target:
+    if abs(source - target) <= RATE_TOLERANCE * target:
         return Resampling(source, target, 1, 1)
     told = f"the recording has {source:g} S/s, the recipe {target:g}"
     if not recipe.allow_resampling:
@@ -65,7 +63,7 @@ def plan_resampling(sample_rate: float, recipe: Recipe) -> Resampling:
     if not 1 / _WIDEST_RATIO <= target / source <= _WIDEST_RATIO:
         raise ResamplingError(f"{told}: more than {_WIDEST_RATIO} times apart", "Use a recipe for such recordings.")
     ratio = (Fraction(target) / Fraction(source)).limit_denominator(_MOST_PHASES)
-    if ratio.numerator > _MOST_PHASES or abs(float(ratio) * source / target - 1) > _RATE_TOLERANCE:
+    if ratio.numerator > _MOST_PHASES or abs(float(ratio) * source / target - 1) > RATE_TOLERANCE:
         remedy = f"Use rates whose ratio is one of whole numbers up to {_MOST_PHASES}."
         raise ResamplingError(f"{told}: no ratio of small whole numbers", remedy)
     return Resampling(source, target, ratio.numerator, ratio.denominator)

@@ -76,6 +76,7 @@ def test_a_bad_recording_is_named_under_its_field(root, tree, field, name, sampl
 def test_rates_that_differ_are_refused_unless_the_recipe_has_one(root):
     write_recording(root / "data/valid/tones/z_433.92M_32k.cf32", make_samples(2000))
     error = refusal(root, on_recordings())
+    assert (error.code, error.field) == ("sample_rate", "recipe")
     assert "32000" in error.message
     assert "recipe.sample_rate" in error.hint
     Admission([root]).check(training(recipe={**RECIPE, "sample_rate": 16e3}))

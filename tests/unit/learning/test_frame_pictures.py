@@ -12,9 +12,10 @@ from actors.learning.errors import UnusableRecordingError
 from actors.learning.frame_pictures import Rendering, augment_frames, render_frames
 from actors.learning.parallel import Gang
 from actors.learning.plan import RecordingChoices
-from actors.learning.recording_tree import FrameTree, lay_out_frames, open_recordings, settle_recipe
+from actors.learning.recording_tree import FrameTree, lay_out_frames, open_recordings
 from actors.signals.augmentation import RadioAugmentation
 from actors.signals.engine import SpectrogramEngine
+from actors.signals.frames import settle_recipe
 from tests.unit.learning.recording_trees import FRAME, RECIPE, SIDE, make_signal, write_recording, write_trees
 
 CPU = torch.device("cpu")
@@ -33,7 +34,7 @@ def frames(tmp_path):
 def lay_out(root, **recipe):
     tree, choices = scan_class_folders(root), RecordingChoices(recipe=RECIPE | recipe)
     recordings = open_recordings(tree, choices)
-    return lay_out_frames(tree, recordings, settle_recipe(choices, [*recordings.values()]))
+    return lay_out_frames(tree, recordings, settle_recipe(choices.recipe, [*recordings.values()]))
 
 
 def rendering(frames, augmentation=None):

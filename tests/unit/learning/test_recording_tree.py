@@ -7,8 +7,9 @@ from actors.files.errors import DatasetError
 from actors.learning.class_tree import scan_class_folders, scan_dataset
 from actors.learning.errors import UnusableRecordingError
 from actors.learning.plan import RecordingChoices
-from actors.learning.recording_tree import lay_out_frames, open_recordings, settle_recipe
-from actors.signals.errors import RecipeError
+from actors.learning.recording_tree import lay_out_frames, open_recordings
+from actors.signals.errors import RecipeError, SampleRateError
+from actors.signals.frames import settle_recipe
 from tests.unit.learning.recording_trees import FRAME, RATE, RECIPE, make_signal, write_recording, write_trees
 from tests.unit.signals.recordings import encode, make_samples, write_sigmf
 
@@ -17,7 +18,7 @@ CHOICES = RecordingChoices(recipe=RECIPE)
 
 def frames_of(tree, choices=CHOICES):
     recordings = open_recordings(tree, choices)
-    return lay_out_frames(tree, recordings, settle_recipe(choices, [*recordings.values()]))
+    return lay_out_frames(tree, recordings, settle_recipe(choices.recipe, [*recordings.values()]))
 
 
 def test_a_tree_of_recordings_counts_every_recording_once(tmp_path):
@@ -64,7 +65,7 @@ def test_different_rates_without_one_in_the_recipe_are_refused_with_two_files(tm
     write_recording(tmp_path / "a/0_433.92M_16k.cf32", make_samples(600))
     write_recording(tmp_path / "a/1_433.92M_32k.cf32", make_samples(1200))
     tree = scan_class_folders(tmp_path)
-    with pytest.raises(UnusableRecordingError, match=r"0_433.92M_16k.cf32 has 16000 S/s, but .*1_433.92M_32k.cf32 32000") as caught:
+    with pytest.raises(SampleRateError, match=r"0_433.92M_16k.cf32 has 16000 .*1_433.92M_32k.cf32 has 32000") as caught:
         frames_of(tree)
     assert "recipe.sample_rate" in caught.value.hint
     frames = frames_of(tree, RecordingChoices(recipe={**RECIPE, "sample_rate": RATE}))
@@ -111,7 +112,7 @@ def test_a_bounded_number_of_recordings_is_looked_at_evenly_spread(tmp_path):
     tree = scan_class_folders(tmp_path)
     looked_at = open_recordings(tree, CHOICES, most=4)
     assert [name[2] for name in looked_at] == ["0", "3", "6", "9"]
-    assert len(lay_out_frames(tree, looked_at, settle_recipe(CHOICES, [*looked_at.values()]))) == 4
+    assert len(lay_out_frames(tree, looked_at, settle_recipe(CHOICES.recipe, [*looked_at.values()]))) == 4
 
 
 def test_a_step_of_a_few_samples_by_mistake_is_refused_before_its_frames_are_counted_out(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from scipy import signal
 
 from actors.signals.errors import ResamplingError
-from actors.signals.recipe import Recipe
+from actors.signals.recipe import RATE_TOLERANCE, Recipe
 from actors.signals.resample import _filter, plan_resampling, resample, resample_stream
 
 
@@ -48,6 +48,12 @@ def test_equal_rates_change_nothing():
     assert not change.is_needed
     assert np.array_equal(resample(samples, change), samples)
     assert len(resample(noise(0), plan(2e6, 1e6))) == 0
+
+
+def test_rates_that_count_as_the_same_can_be_brought_to_each_other():
+    nearly = 20e6 * (1 + 0.9 * RATE_TOLERANCE)
+    assert not plan(nearly, 20e6).is_needed
+    assert (plan(nearly, 10e6).up, plan(nearly, 10e6).down) == (1, 2)
 
 
 @pytest.mark.parametrize(
