@@ -12,21 +12,31 @@ runs the work turns an error into ``{code, message, hint}``.
     └── SignalError                 actors.signals.errors
 """
 
-from typing import ClassVar
+import re
+from typing import ClassVar, Final
+
+#: How Python holds what is no UTF-8 in the name of a file, which no log and no JSON can take.
+_STRAY_BYTE: Final = re.compile("[\ud800-\udfff]")
+
+
+def writable(text: str) -> str:
+    """Give a text as UTF-8 can hold it: it may tell the name of a file, which may be any bytes."""
+    return _STRAY_BYTE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class WorkError(Exception):
     """A failure with a stable code, a sentence on what happened and one on what to do.
 
-    The constructor's arguments go to ``Exception`` unchanged, so that instances survive pickling between processes.
+    The constructor's arguments go to ``Exception``, so that instances survive pickling between processes. Both sentences can be
+    written as UTF-8, whatever the names of the files that they tell.
     """
 
     code: ClassVar[str] = "work_failed"
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message, hint)
-        self.message = message
-        self.hint = hint
+        self.message = writable(message)
+        self.hint = writable(hint)
+        super().__init__(self.message, self.hint)
 
     def __str__(self) -> str:
         """Join what happened and the remedy."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from actors.files.data_roots import ANYWHERE, DataRoots
+from actors.files.errors import writable
 from actors.learning.pictures import PICTURE_EXTENSIONS, NoPicturesError, find_pictures
 from actors.signals.errors import NoRecordingsError
 from actors.signals.file_names import RECORDING_ENDINGS
@@ -61,4 +62,4 @@ def paths_within(source: Path, files: Iterable[Path]) -> list[PurePosixPath]:
 
 def as_text(file: PurePosixPath) -> str:
     """Give a file's name as text that UTF-8 can hold; names on disk may be any bytes."""
-    return str(file).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return writable(str(file))

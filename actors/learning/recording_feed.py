@@ -38,6 +38,8 @@ from actors.signals.recording import open_recording
 
 #: Bytes of samples that all threads together may hold: fewer threads read longer frames.
 _SAMPLES_IN_MEMORY: Final = 640 << 20
+#: Bytes of a result's name without its ending; file systems take 255 with it.
+_LONGEST_NAME: Final = 200
 #: Recordings of as many rates may follow each other without an engine being made anew.
 _ENGINES_KEPT: Final = 4
 
@@ -334,13 +336,14 @@ class _Renderer:
 def result_names(files: Sequence[PurePosixPath]) -> dict[PurePosixPath, str]:
     """Choose what each recording's results are called, without an ending, so that no two share a name.
 
-    That is the recording's name without its ending, or with it where recordings of one folder differ in nothing else.
+    That is the recording's name without its ending, or with it where recordings of one folder differ in nothing else. A name that
+    would be too long with the results' endings is cut.
     """
     shared = Counter(file.with_suffix("") for file in files)
     names: dict[PurePosixPath, str] = {}
     taken: set[str] = set()
     for file in files:
-        wanted = str(file if shared[file.with_suffix("")] > 1 else file.with_suffix(""))
+        wanted = _short(file if shared[file.with_suffix("")] > 1 else file.with_suffix(""))
         name, number = wanted, 1
         while name in taken:
             number += 1
@@ -348,3 +351,9 @@ def result_names(files: Sequence[PurePosixPath]) -> dict[PurePosixPath, str]:
         names[file] = name
         taken.add(name)
     return names
+
+
+def _short(file: PurePosixPath) -> str:
+    """Give a path as UTF-8 can hold it, with a name that leaves room for an ending."""
+    whole = PurePosixPath(as_text(file))
+    return str(whole.with_name(whole.name.encode()[:_LONGEST_NAME].decode(errors="ignore")))

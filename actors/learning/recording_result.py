@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.files.atomic import make_folder, output_error
+from actors.files.errors import writable
 from actors.learning.prediction_files import FileSummary, Prediction
 from actors.learning.predictor import Predictor, in_percent
 from actors.signals.frames import FramePlace, RecordingFrames
@@ -101,7 +102,7 @@ class RecordingResult:
             OutputError: A file cannot be written.
         """
         recording, recipe = self._frames.recording, self._frames.recipe
-        description = f"Classes of frames of {recipe.frame_duration_s:g} s, found by a network from {recording.path.name}"
+        description = f"Classes of frames of {recipe.frame_duration_s:g} s, found by a network from {writable(recording.path.name)}"
         files = describe_findings(recording, Path(name).name, self._findings(), description=description)
         meta, data = (str(Path(name).with_name(each)) for each in (files.meta_name, files.data_name))
         make_folder((staging / meta).parent)

@@ -3,6 +3,7 @@
 Owns which fonts are looked for and what becomes of letters that none of them has. It knows nothing of pictures.
 """
 
+import unicodedata
 from functools import lru_cache
 from typing import Final, cast
 
@@ -25,11 +26,21 @@ _PROBE_SIZE: Final = 45
 
 @lru_cache(maxsize=1024)
 def choose_font(text: str) -> tuple[str | None, str]:
-    """Find a font with every letter of a text; failing that, return the text with its foreign letters escaped."""
+    """Find a font with every letter of a text; failing that, return the text with its foreign letters escaped.
+
+    Line breaks and the like are escaped in any case: the name of a file may hold them, and what draws it draws one line.
+    """
+    text = "".join(_on_one_line(letter) for letter in text)
     for name in (None, *_SYSTEM_FONTS):
         if _has_letters(name, text):
             return name, text
     return None, text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def _on_one_line(letter: str) -> str:
+    """Escape a letter that is none."""
+    is_drawn = unicodedata.category(letter) not in ("Cc", "Cs", "Zl", "Zp")
+    return letter if is_drawn else letter.encode("unicode_escape").decode("ascii")
 
 
 def _has_letters(font_name: str | None, text: str) -> bool:

@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 
 from actors.files.data_roots import ANYWHERE, DataRoots
+from actors.files.errors import writable
 from actors.files.trees import files_below
 from actors.signals.contents import Annotation, Capture, Contents, Known
 from actors.signals.datatypes import Datatype, Samples, parse_datatype
@@ -153,7 +154,7 @@ def _recording(path: Path, contents: Contents, sample_rate: float, roots: DataRo
         class_label=contents.class_label,
         description=contents.description,
         annotations=contents.annotations,
-        warnings=contents.warnings,
+        warnings=tuple(map(writable, contents.warnings)),
         roots=roots,
     )
 

@@ -93,6 +93,11 @@ def test_letters_that_no_font_has_appear_as_their_escapes(tmp_path):
     assert private == annotated(tmp_path, size=(1200, 200), class_name="\\U000f0000").read_bytes()
 
 
+def test_line_breaks_appear_as_their_escapes(tmp_path):
+    broken = annotated(tmp_path, size=(1200, 200), class_name="a\nb").read_bytes()
+    assert broken == annotated(tmp_path, size=(1200, 200), class_name="a\\nb").read_bytes()
+
+
 def test_the_percentage_has_two_decimals(tmp_path):
     shown = annotated(tmp_path, size=(1200, 200)).read_bytes()
     annotate_picture(tmp_path / "source", tmp_path / "rounded.jpg", "DJI MINI3", 97.31)

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import os
 import threading
 
 import numpy as np
@@ -234,6 +235,14 @@ class TestBadFiles:
         evaluated = run(copied, snr_db=())
         evaluated()
         assert evaluated.scores[None]["frames"] == 6 * 12
+
+    def test_one_whose_name_is_no_text_is_named_as_far_as_it_can_be(self, run, copied):
+        (copied / "below" / os.fsdecode(b"cut\xff.cf32")).write_bytes(b"12345")
+        evaluated = run(copied, snr_db=())
+        evaluated()
+        (row,) = [row for row in evaluated.table("evaluation_files.csv") if row["error"]]
+        assert row["file"] == "below/cut\N{REPLACEMENT CHARACTER}.cf32"
+        assert "ends within a sample" in row["error"]
 
     def test_all_of_them_fail_the_run(self, run, copied):
         for path in copied.rglob("*.cf32"):

@@ -255,6 +255,32 @@ def test_recordings_that_differ_in_their_ending_alone_have_results_of_their_own(
     assert {"x_433.92M_100k.cf32.png", "x_433.92M_100k.cs16.png"} <= set(inference.published)
 
 
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [
+        (b"bad\xff\xfe", "bad\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"),
+        (b"two\nlines", "two\nlines"),
+        (b"n" * 245, "n" * 200),
+    ],
+)
+def test_a_name_that_is_hard_to_write_costs_no_result(run, source, name, result):
+    write(source / os.fsdecode(name + b".cf32"), 2_000)
+    inference = run(sample_rate=RATE)
+    assert inference().failed == 0
+    assert {f"{result}.png", f"{result}.sigmf-data", f"{result}.sigmf-meta"} <= set(inference.published)
+    meta = inference.plan.output_dir / f"{result}.sigmf-meta"
+    meta.read_text("utf-8")
+    assert [each.first for each in open_recording(meta).annotations] == [0]
+
+
+def test_a_bad_recording_whose_name_is_no_text_is_an_entry(run, source):
+    (source / os.fsdecode(b"bad\xff.cf32")).touch()
+    inference = run()
+    assert inference().failed == 1
+    assert inference.entries[11]["file"] == "bad\N{REPLACEMENT CHARACTER}.cf32"
+    assert "holds no samples" in inference.entries[11]["error"]
+
+
 def test_beyond_a_bound_frames_of_one_class_are_annotated_together(run, source, monkeypatch):
     monkeypatch.setattr(recording_result, "MOST_ANNOTATIONS", 3)
     inference = run()
