@@ -8,9 +8,9 @@ each file. What it needs from outside arrives as plain functions. It knows nothi
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from actors.files.atomic import make_folder
 from actors.files.errors import DatasetError, WorkError
 from actors.learning.chosen_recipe import ChosenRecipe, choose_recipe
 from actors.learning.classify_config import ClassifyConfig, contradictions_with_card, load_classify_config
+from actors.learning.engines import Engines
 from actors.learning.errors import UnreadablePictureError
 from actors.learning.evaluation_books import Progress, Report, StoppedError, Tally
 from actors.learning.evaluation_files import EvaluatedFile, Evaluation, Score, write_evaluation
@@ -35,15 +36,11 @@ from actors.learning.evaluation_sources import (
 )
 from actors.learning.labelled_files import LabelledFile, LabelledFiles, scan_labelled_files
 from actors.learning.predictor import PartedForward, Predictor, load_predictor
-from actors.signals.engine import SpectrogramEngine
 from actors.signals.errors import SignalError, SnrError
 from actors.signals.frames import RecordingFrames
 from actors.signals.noise import SeededNoise
 from actors.signals.recipe import Recipe
 from actors.signals.recording import Recording, open_recording
-
-#: Recordings of as many rates may follow each other without an engine being made anew.
-_ENGINES_KEPT: Final = 4
 
 Publish = Callable[[Path, str], None]
 Found = TypeVar("Found")
@@ -99,8 +96,7 @@ class _Run:
     def __init__(self, plan: EvaluationPlan, config: ClassifyConfig, progress: Progress) -> None:
         self._plan, self._config, self._progress = plan, config, progress
         self._sources: list[Source] = []
-        make = partial(SpectrogramEngine, image_size=config.image_size, device=plan.device)
-        self._engine_of: Callable[[Recipe], SpectrogramEngine] = lru_cache(_ENGINES_KEPT)(make)
+        self._engine_of = Engines(image_size=config.image_size, device=plan.device)
         #: In the order of the files; more than one where it names no rate and recordings have several.
         self._recipes: dict[Recipe, None] = {}
         #: Files that could not even be opened, by their names.

@@ -7,11 +7,11 @@ computes alone, since torch's own threads meet after every small step of a spect
 import contextlib
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actors.learning.chosen_recipe import ChosenRecipe
+from actors.learning.engines import Engines
 from actors.learning.errors import GpuOutOfMemoryError
 from actors.learning.feed import Batch, Probabilities
 from actors.learning.inference_plan import InferencePlan
@@ -30,7 +31,6 @@ from actors.learning.inference_sources import as_text, paths_within
 from actors.learning.prediction_files import FileSummary, Prediction, failed_prediction
 from actors.learning.predictor import Predictor, Ranking, in_percent
 from actors.learning.recording_result import RecordingResult
-from actors.signals.engine import SpectrogramEngine
 from actors.signals.errors import BadSamplesError, RecordingFormatError, SignalError
 from actors.signals.frames import RecordingFrames, require_few_frames
 from actors.signals.recipe import Recipe
@@ -40,8 +40,6 @@ from actors.signals.recording import open_recording
 _SAMPLES_IN_MEMORY: Final = 640 << 20
 #: Bytes of a result's name without its ending; file systems take 255 with it.
 _LONGEST_NAME: Final = 200
-#: Recordings of as many rates may follow each other without an engine being made anew.
-_ENGINES_KEPT: Final = 4
 
 
 @dataclass(slots=True)
@@ -297,8 +295,7 @@ class _Renderer:
 
     def __init__(self, predictor: Predictor) -> None:
         self._device = predictor.device
-        engine = partial(SpectrogramEngine, image_size=predictor.image_size, device=predictor.device)
-        self._engine: Callable[[Recipe], SpectrogramEngine] = lru_cache(_ENGINES_KEPT)(engine)
+        self._engine = Engines(image_size=predictor.image_size, device=predictor.device)
         self._own = threading.local()
 
     def __call__(self, recipe: Recipe, samples: NDArray[np.complex64]) -> _Picture:
