@@ -59,7 +59,8 @@ def divide(sizes: Mapping[str, int], ratios: Sequence[float], seed: str) -> list
         The names of each part's groups, sorted.
     """
     remaining = sorted(sizes)
-    random.Random(seed).shuffle(remaining)  # noqa: S311 - a choice of files, not a secret
+    # As bytes, which give the same as the text: the name of a class may be no UTF-8.
+    random.Random(seed.encode("utf-8", "surrogateescape")).shuffle(remaining)  # noqa: S311 - a choice of files, not a secret
     total = sum(sizes.values())
     parts: list[list[str]] = []
     for number, ratio in enumerate(ratios[:-1]):

@@ -1,12 +1,13 @@
 """Recordings are divided as near to the ratios as whole recordings allow."""
 
+import os
 from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.preprocessing.partition import divide
+from actors.preprocessing.partition import Ratios, divide
 
 groups = st.dictionaries(st.text(min_size=1, max_size=3), st.integers(1, 40), min_size=1, max_size=9)
 two = st.floats(0.1, 0.9).map(lambda ratio: (ratio, 1 - ratio))
@@ -49,3 +50,8 @@ def test_the_order_of_the_recordings_does_not_matter(sizes, ratios, seed, rng):
 def test_another_seed_gives_another_division():
     sizes = {str(number): 1 for number in range(30)}
     assert len({tuple(divide(sizes, (0.5, 0.5), str(seed))[0]) for seed in range(5)}) == 5
+
+
+def test_the_name_of_a_class_may_be_no_text():
+    parts = Ratios(0.5, None, seed=0).parts_of(os.fsdecode(b"a\xff"), {"one": 1, "other": 1})
+    assert sorted(parts.values()) == ["train", "valid"]
