@@ -96,7 +96,7 @@ class _Run:
     def __init__(self, plan: EvaluationPlan, config: ClassifyConfig, progress: Progress) -> None:
         self._plan, self._config, self._progress = plan, config, progress
         self._sources: list[Source] = []
-        self._engine_of = Engines(image_size=config.image_size, device=plan.device)
+        self._engines = Engines(image_size=config.image_size, device=plan.device)
         #: In the order of the files; more than one where it names no rate and recordings have several.
         self._recipes: dict[Recipe, None] = {}
         #: Files that could not even be opened, by their names.
@@ -168,7 +168,7 @@ class _Run:
                 self._recipes[frames.recipe] = None
                 for remark in _remarks_on(labelled.file, frames):
                     self._progress.remark(remark)
-                yield RecordingSource(labelled, frames, self._engine_of)
+                yield RecordingSource(labelled, frames, self._engines)
 
     def _unless_bad(self, labelled: LabelledFile, work: Callable[[], Found]) -> Found | None:
         """Do something with a file; None where it cannot be used, which is noted."""

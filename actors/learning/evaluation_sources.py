@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actors.files.data_roots import DataRoots
-from actors.learning.errors import GpuOutOfMemoryError
+from actors.learning.engines import Engines
 from actors.learning.labelled_files import LabelledFile
 from actors.learning.pictures import decode_picture
-from actors.signals.engine import SpectrogramEngine
 from actors.signals.errors import SnrError
 from actors.signals.frames import RecordingFrames
 from actors.signals.noise import MEASURED_SAMPLES, SeededNoise, SnrEstimate, estimate_snr, noise_power_for
-from actors.signals.recipe import Recipe
 
 #: A picture's pixels of shape (side, side, 3), or values in 0..1 of shape (3, side, side) on the engine's device.
 Input = NDArray[np.uint8] | Tensor
@@ -80,12 +78,12 @@ class PictureSource:
 class RecordingSource:
     """The frames of a recording by a recipe, and its own ratio of signal to noise once that is measured."""
 
-    def __init__(self, labelled: LabelledFile, frames: RecordingFrames, engine_of: Callable[[Recipe], SpectrogramEngine]) -> None:
+    def __init__(self, labelled: LabelledFile, frames: RecordingFrames, engines: Engines) -> None:
         self.labelled = labelled
         self.error: str | None = None
         self.snr: SnrEstimate | None = None
         self.snr_error: str | None = None
-        self._frames, self._engine_of = frames, engine_of
+        self._frames, self._engines = frames, engines
 
     @property
     def frames(self) -> int:
@@ -130,11 +128,7 @@ class RecordingSource:
             GpuOutOfMemoryError: The frame does not fit into the device's memory.
         """
         samples = self._frames.read(index, change=None if noise is None else noise.add_to)
-        try:
-            return self._engine_of(self._frames.recipe)(samples[None])[0]
-        except torch.OutOfMemoryError as error:
-            problem = f"a frame of {len(samples)} samples does not fit into the device's memory"
-            raise GpuOutOfMemoryError(problem, "Give the task more GPU memory, or run it on cpu.") from error
+        return self._engines.use(self._frames.recipe, lambda engine: engine(samples[None])[0])
 
 
 def input_threads(sources: Iterable[Source], threads: int) -> ThreadPoolExecutor:

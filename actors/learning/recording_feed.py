@@ -23,7 +23,6 @@ from torch import Tensor
 
 from actors.learning.chosen_recipe import ChosenRecipe
 from actors.learning.engines import Engines
-from actors.learning.errors import GpuOutOfMemoryError
 from actors.learning.feed import Batch, Probabilities
 from actors.learning.inference_plan import InferencePlan
 from actors.learning.inference_progress import Progress
@@ -31,6 +30,7 @@ from actors.learning.inference_sources import as_text, paths_within
 from actors.learning.prediction_files import FileSummary, Prediction, failed_prediction
 from actors.learning.predictor import Predictor, Ranking, in_percent
 from actors.learning.recording_result import RecordingResult
+from actors.signals.engine import SpectrogramEngine
 from actors.signals.errors import BadSamplesError, RecordingFormatError, SignalError
 from actors.signals.frames import RecordingFrames, require_few_frames
 from actors.signals.recipe import Recipe
@@ -295,7 +295,7 @@ class _Renderer:
 
     def __init__(self, predictor: Predictor) -> None:
         self._device = predictor.device
-        self._engine = Engines(image_size=predictor.image_size, device=predictor.device)
+        self._engines = Engines(image_size=predictor.image_size, device=predictor.device)
         self._own = threading.local()
 
     def __call__(self, recipe: Recipe, samples: NDArray[np.complex64]) -> _Picture:
@@ -304,14 +304,13 @@ class _Renderer:
         Raises:
             GpuOutOfMemoryError: It does not fit into the device's memory.
         """
-        try:
-            with self._stream():
-                inputs, decibels = self._engine(recipe).with_decibels(samples[None])
-                # To the host, which waits until the stream has done all: the inputs too.
-                return _Picture(inputs[0], decibels[0].cpu().numpy())
-        except torch.OutOfMemoryError as error:
-            problem = f"a frame of {len(samples)} samples does not fit into the memory of {self._device}"
-            raise GpuOutOfMemoryError(problem, "Give the task more GPU memory, or run it on cpu.") from error
+        return self._engines.use(recipe, partial(self._make, samples))
+
+    def _make(self, samples: NDArray[np.complex64], engine: SpectrogramEngine) -> _Picture:
+        with self._stream():
+            inputs, decibels = engine.with_decibels(samples[None])
+            # To the host, which waits until the stream has done all: the inputs too.
+            return _Picture(inputs[0], decibels[0].cpu().numpy())
 
     def join(self, inputs: Sequence[Tensor]) -> Tensor:
         """Make a batch of pictures."""
