@@ -67,7 +67,7 @@ class FrameTree:
 
         Raises:
             UnreadableRecordingError: The file is gone, or was cut off meanwhile.
-            BadSamplesError: One of its samples is NaN or infinite.
+            BadSamplesError: One of its samples is NaN, infinite, or larger than any receiver gives.
         """
         number = self.recording_of(index)
         start = self.ends[number - 1] if number else 0

@@ -136,7 +136,7 @@ class RecordingFrames(Sequence[FramePlace]):
 
         Raises:
             UnreadableRecordingError: The file is gone, or was cut off meanwhile.
-            BadSamplesError: One of its samples is NaN or infinite.
+            BadSamplesError: One of its samples is NaN, infinite, or larger than any receiver gives.
         """
         capture, start = self._locate(index)
         wanted = self.recipe.frame_samples

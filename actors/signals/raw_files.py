@@ -19,6 +19,8 @@ from actors.signals.errors import BadSamplesError, UnreadableRecordingError
 
 #: Samples decoded at once: their stored and their decoded form fit a core's cache.
 _BLOCK_SAMPLES: Final = 1 << 16
+#: No receiver gives more, and the power in a spectrum of more would not fit a float32.
+_LARGEST: Final = 1e12
 
 
 def open_file(path: Path, roots: DataRoots) -> BufferedReader:
@@ -86,18 +88,18 @@ class SampleFile:
 
         Raises:
             UnreadableRecordingError: The file ends before, or cannot be read.
-            BadSamplesError: A sample is NaN or infinite.
+            BadSamplesError: A sample is NaN, infinite, or larger than any receiver gives.
         """
-        is_finite = True
+        is_sound = True
         for begin in range(0, len(samples), _BLOCK_SAMPLES):
             block = samples[begin : begin + _BLOCK_SAMPLES]
             self._read_block(block, offset_bytes + begin * self.datatype.sample_bytes)
             if self.datatype.kind == "f":
-                # One pass while the block is in the cache; a sum of finite values may overflow, so it only raises suspicion.
+                # One pass while the block is in the cache; sound values may have such a sum, so it only raises suspicion.
                 with np.errstate(all="ignore"):
-                    is_finite &= bool(np.isfinite(block.view(np.float32).sum()))
-        if not is_finite:
-            self._require_finite(samples, offset_bytes)
+                    is_sound &= bool(np.abs(block.view(np.float32).sum()) <= _LARGEST)
+        if not is_sound:
+            self._require_sound(samples, offset_bytes)
 
     def _read_block(self, block: Samples, offset_bytes: int) -> None:
         """Read a few samples, straight to where they belong if they need no decoding."""
@@ -121,16 +123,17 @@ class SampleFile:
                 raise UnreadableRecordingError(problem, "Do not change recordings that are in use.")
             done += got
 
-    def _require_finite(self, samples: Samples, offset_bytes: int) -> None:
-        """Refuse samples that are no numbers: what is computed from them would be none either.
+    def _require_sound(self, samples: Samples, offset_bytes: int) -> None:
+        """Refuse samples that are no numbers, or so large that what is computed from them would be none.
 
         Raises:
             BadSamplesError: There is one.
         """
-        bad = np.flatnonzero(~np.isfinite(samples))
+        values = np.abs(samples.view(np.float32)).reshape(-1, 2).max(axis=1)
+        bad = np.flatnonzero(~(values <= _LARGEST))
         if len(bad):
             raise BadSamplesError(
-                f"{self.path}: {len(bad)} of {len(samples)} samples read as {self.datatype.name} are NaN or infinite, "
+                f"{self.path}: {len(bad)} of {len(samples)} samples read as {self.datatype.name} are NaN, infinite or beyond {_LARGEST:g}, "
                 f"the first at byte {offset_bytes + int(bad[0]) * self.datatype.sample_bytes}",
                 "Does the file hold another datatype, such as ci16_le? Name it, or repair the file.",
             )

@@ -81,7 +81,7 @@ class Recording:
         Raises:
             ValueError: The recording has no such samples.
             UnreadableRecordingError: The file is gone, or was cut off meanwhile.
-            BadSamplesError: One of them is NaN or infinite.
+            BadSamplesError: One of them is NaN, infinite, or larger than any receiver gives.
         """
         if not (first >= 0 and count >= 0 and first + count <= self.sample_count):
             raise ValueError(f"samples {first} to {first + count} of {self.path}, which has {self.sample_count}")

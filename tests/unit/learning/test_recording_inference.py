@@ -172,6 +172,14 @@ def test_a_frame_of_bad_samples_is_an_entry_and_the_others_go_on(run, source):
     assert summary["error"].startswith("1 of 11 frames have no answer")
 
 
+def test_samples_whose_power_no_spectrum_can_hold_are_entries_and_not_the_networks_fault(run, source):
+    (source / "huge_433.92M_100k.cf32").write_bytes(encode(1e25 * make_samples(2_000), "cf32_le"))
+    inference = run()
+    assert inference().failed == 1
+    (error,) = [entry["error"] for entry in inference.entries if entry["error"]]
+    assert "beyond 1e+12" in error
+
+
 def test_a_recording_that_becomes_shorter_ends_there(run, source, monkeypatch):
     path = source / "a_433.92M_100k.cf32"
     frames_of = recording_feed.RecordingFrames

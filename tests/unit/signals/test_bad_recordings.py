@@ -326,9 +326,15 @@ def test_samples_that_are_no_numbers_are_counted_and_refused_where_they_are_read
         recording.read(0, 100_000)
 
 
-def test_large_finite_samples_are_no_bad_ones(tmp_path):
-    (tmp_path / "a.iq").write_bytes(np.full(20, 3e38, dtype="<f4").tobytes())
-    assert open_recording(tmp_path / "a.iq", sample_rate=1e6).read(0, 10)[0].real == np.float32(3e38)
+def test_large_samples_are_no_bad_ones_but_those_that_no_receiver_gives_are(tmp_path):
+    values = np.full(200_000, 9e11, dtype="<f4")
+    (tmp_path / "a.iq").write_bytes(values.tobytes())
+    assert open_recording(tmp_path / "a.iq", sample_rate=1e6).read(0, 100_000)[-1].real == np.float32(9e11)
+    values[:] = 0
+    values[150_001] = -1e13
+    (tmp_path / "a.iq").write_bytes(values.tobytes())
+    with pytest.raises(BadSamplesError, match=r"a\.iq: 1 of 100000 samples .* beyond 1e\+12, the first at byte 600000"):
+        open_recording(tmp_path / "a.iq", sample_rate=1e6).read(0, 100_000)
 
 
 def test_integers_read_as_floating_point_are_noticed_with_the_remedy(tmp_path):
