@@ -27,10 +27,16 @@ from actors.learning.plan import RESUME_STATE
 from actors.memory_check import check_need
 from actors.paths import resolve_existing, resolve_file, resolve_inside
 from actors.preprocessing_check import check_preprocessing
-from actors.recording_check import check_recording_fields
+from actors.recording_check import check_any_usable, check_recording_fields
+from actors.signals.errors import RecipeError
 
 #: The field of an inference that an error is about, where that is not its source.
-_FIELD_OF: Final = {ConfigError.code: "cfg_path", RecipeMissingError.code: "recipe", WeightsNotFoundError.code: "weight_path"}
+_FIELD_OF: Final = {
+    ConfigError.code: "cfg_path",
+    RecipeMissingError.code: "recipe",
+    RecipeError.code: "recipe",
+    WeightsNotFoundError.code: "weight_path",
+}
 
 
 def check_room(submission: Submission, waiting: Sequence[Task], most: int) -> None:
@@ -123,7 +129,8 @@ class Admission:
             config = load_classify_config(resolved["cfg_path"], roots=self._roots)
             sources = find_sources(resolved["source_path"], is_typed=bool(request.get("format")), roots=self._roots)
             if sources.recordings:
-                choose_recipe(request.get("recipe"), config, resolved["weight_path"], roots=self._roots)
+                recipe = choose_recipe(request.get("recipe"), config, resolved["weight_path"], roots=self._roots)
+                check_any_usable(sources.recordings, recipe, request, self._roots)
         except WorkError as error:
             raise SubmissionError(error.code, _FIELD_OF.get(error.code, "source_path"), error.message, error.hint) from None
         return {field: str(path) for field, path in resolved.items()}

@@ -1,21 +1,24 @@
-"""What can be known to be wrong with a training on recordings before it waits in line.
+"""What can be known to be wrong with a training or an inference on recordings before it waits in line.
 
 Reads headers of some recordings, no samples, and needs no torch. What passes here may still fail later: a recording that was not
 looked at, or samples that are no numbers.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from actors.core.errors import SubmissionError
 from actors.files.data_roots import DataRoots
 from actors.files.errors import WorkError
+from actors.learning.chosen_recipe import ChosenRecipe
 from actors.learning.class_tree import ClassTree
 from actors.learning.plan import RecordingChoices
 from actors.learning.recording_tree import lay_out_frames, open_recordings
 from actors.signals.errors import RecipeError
-from actors.signals.frames import settle_recipe
+from actors.signals.frames import RecordingFrames, settle_recipe
+from actors.signals.recording import open_recording
 
 #: Recordings of each tree that are looked at: enough to find what is wrong with all of them, and done in a moment.
 _LOOKED_AT: Final = 100
@@ -36,6 +39,31 @@ def check_recording_fields(train: ClassTree, val: ClassTree, request: Mapping[st
         raise SubmissionError("recipe_missing", "recipe", problem, f"give one, for example {_EXAMPLE}")
     else:
         _check_headers({"train_path": train, "val_path": val}, choices, roots)
+
+
+def check_any_usable(recordings: Sequence[Path], recipe: ChosenRecipe, request: Mapping[str, Any], roots: DataRoots) -> None:
+    """Check that frames can be made of one at least of those that are looked at; one that cannot be used spoils no others.
+
+    Raises:
+        WorkError: Of none; as opening the first and laying out its frames raises it.
+    """
+    failures = []
+    for path in recordings[:_LOOKED_AT]:
+        try:
+            recording = open_recording(
+                path,
+                sample_rate=request.get("sample_rate"),
+                center_frequency=request.get("center_frequency"),
+                datatype=request.get("format"),
+                roots=roots,
+            )
+            RecordingFrames(recording, recipe.at(recording.sample_rate))
+        except WorkError as error:
+            failures.append(error)
+        else:
+            return
+    if len(failures) == len(recordings):
+        raise failures[0]
 
 
 def _refuse_for_pictures(train: ClassTree, request: Mapping[str, Any]) -> None:

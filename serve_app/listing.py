@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from actors.files.data_roots import DataRoots, OutsideRootsError
 from serve_app.http_errors import wrong_cursor
+
+#: What a cursor of these lists looks like; here for the OpenAPI document.
+CURSOR_PATTERN: Final = "^[A-Za-z0-9_-]*={0,2}$"
 
 
 class EntryKind(StrEnum):

@@ -96,13 +96,13 @@ class RecordingSource:
         return self._frames.reading_bytes
 
     def measure_snr(self, band_hz: float | None) -> None:
-        """Estimate the ratio from the recording's first capture, or note why that cannot be done.
+        """Estimate the ratio from the recording's longest capture, or note why that cannot be done.
 
         Raises:
             UnreadableRecordingError, BadSamplesError: As ``Recording.read``.
         """
         recording = self._frames.recording
-        capture = recording.captures[0]
+        capture = max(recording.captures, key=lambda capture: capture.count)
         samples = recording.read(capture.first, min(capture.count, MEASURED_SAMPLES))
         try:
             self.snr = estimate_snr(samples, recording.sample_rate, band_hz=band_hz)

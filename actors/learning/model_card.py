@@ -110,7 +110,7 @@ def read_model_card(path: Path, *, roots: DataRoots = ANYWHERE) -> ModelCard:
 def store_metrics_by_snr(
     path: Path, metrics: Mapping[str, Mapping[str, float]], *, weights_sha256: str, roots: DataRoots = ANYWHERE
 ) -> bool:
-    """Put figures by ratio into a card; its other fields stay as they are at that moment.
+    """Put figures by ratio into a card; its other fields, and its figures for other ratios, stay as they are at that moment.
 
     Whoever else may write the card must be kept from it meanwhile.
 
@@ -124,7 +124,8 @@ def store_metrics_by_snr(
     card = read_model_card(path, roots=roots)
     if card.weights_sha256 != weights_sha256:
         return False
-    write_model_card(path, replace(card, metrics_by_snr={name: dict(figures) for name, figures in metrics.items()}))
+    measured = {name: dict(figures) for name, figures in metrics.items()}
+    write_model_card(path, replace(card, metrics_by_snr={**(card.metrics_by_snr or {}), **measured}))
     return True
 
 

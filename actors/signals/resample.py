@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 from actors.signals.errors import ResamplingError
 from actors.signals.recipe import RATE_TOLERANCE, Recipe
@@ -82,7 +81,6 @@ def resample_stream(chunks: Iterable[Samples], plan: Resampling) -> Iterator[Sam
     if not plan.is_needed:
         yield from chunks
         return
-    taps = _filter(plan)
     reach = _reach(plan)
     piece = -(-_CHUNK // plan.down) * plan.down
     held = np.zeros(0, np.complex64)
@@ -91,11 +89,11 @@ def resample_stream(chunks: Iterable[Samples], plan: Resampling) -> Iterator[Sam
     for chunk in chunks:
         held = np.concatenate([held, chunk])
         while len(held) >= past + piece + reach:
-            yield _resampled(held[: past + piece + reach], plan, taps, slice(past, past + piece))
+            yield _resampled(held[: past + piece + reach], plan, slice(past, past + piece))
             held = held[past + piece - reach :]
             past = reach
     if len(held) > past:
-        yield _resampled(held, plan, taps, slice(past, len(held)))
+        yield _resampled(held, plan, slice(past, len(held)))
 
 
 def resample_part(read: Callable[[int, int], Samples], total: int, plan: Resampling, *, first: int, count: int) -> Samples:
@@ -114,22 +112,33 @@ def resample_part(read: Callable[[int, int], Samples], total: int, plan: Resampl
     # Pieces start at multiples of ``down``, where outputs fall on inputs.
     begin = max(0, first // plan.up * plan.down - reach)
     end = min(total, -(-(first + count) * plan.down // plan.up) + reach)
-    whole = signal.resample_poly(read(begin, end - begin), plan.up, plan.down, window=_filter(plan))
+    whole = _polyphase(read(begin, end - begin), plan)
     skipped = first - begin * plan.up // plan.down
     part: Samples = whole[skipped : skipped + count].astype(np.complex64, copy=False)
     return part
 
 
-def _resampled(samples: Samples, plan: Resampling, taps: NDArray[np.float32], wanted: slice) -> Samples:
+def _resampled(samples: Samples, plan: Resampling, wanted: slice) -> Samples:
     """Resample a stretch and keep what belongs to a part of it, which starts at a multiple of ``down``."""
-    whole: Samples = signal.resample_poly(samples, plan.up, plan.down, window=taps)
+    whole = _polyphase(samples, plan)
     first = wanted.start * plan.up // plan.down
     return whole[first : first + plan.output_length(wanted.stop - wanted.start)].astype(np.complex64, copy=False)
+
+
+def _polyphase(samples: Samples, plan: Resampling) -> Samples:
+    """Resample a stretch by itself."""
+    # Imported here: scipy takes a second, and those who only plan need none of it.
+    from scipy import signal  # noqa: PLC0415
+
+    whole: Samples = signal.resample_poly(samples, plan.up, plan.down, window=_filter(plan))
+    return whole
 
 
 @cache
 def _filter(plan: Resampling) -> NDArray[np.float32]:
     """Design the low-pass at the lower of the two band edges, ten of its periods to both sides."""
+    from scipy import signal  # noqa: PLC0415
+
     fastest = max(plan.up, plan.down)
     taps: NDArray[np.float64] = signal.firwin(20 * fastest + 1, 1 / fastest, window=("kaiser", 5.0))
     return taps.astype(np.float32)

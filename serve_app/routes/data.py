@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from actors.access import Role
@@ -18,7 +18,7 @@ from serve_app.bodies import JsonAnswer, JsonRoute, announced_size, media_type_o
 from serve_app.context import ServiceDep
 from serve_app.file_work import in_file_thread
 from serve_app.http_errors import STATUS_OF_SUBMISSION, RequestRefusedError, error_responses
-from serve_app.listing import describe, list_folder
+from serve_app.listing import CURSOR_PATTERN, describe, list_folder
 from serve_app.schemas.data import DataEntry, DataResponse
 from serve_app.schemas.fields import EmptyMeansNone, PathText
 from serve_app.shape_data import data_entry, data_response, root_entries
@@ -40,7 +40,7 @@ router = APIRouter(route_class=JsonRoute, tags=["data"])
 #: Bodies that are no JSON.
 uploads = APIRouter(route_class=GuardedRoute, tags=["data"])
 
-Cursor = Annotated[str, StringConstraints(max_length=1000)]
+Cursor = Annotated[str, StringConstraints(max_length=1000), Field(json_schema_extra={"pattern": CURSOR_PATTERN})]
 
 
 @router.get("/api/v2/data", response_model=DataResponse, responses=error_responses(400, 403, 404, 422))

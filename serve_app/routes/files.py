@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from actors.access import Role
@@ -20,7 +20,7 @@ from serve_app.context import ServiceDep
 from serve_app.file_answer import FileAnswer
 from serve_app.file_work import in_file_thread
 from serve_app.http_errors import error_responses
-from serve_app.listing import list_files
+from serve_app.listing import CURSOR_PATTERN, list_files
 from serve_app.routes.lookup import find_task
 from serve_app.schemas.data import TaskFilesResponse
 from serve_app.schemas.fields import EmptyMeansNone
@@ -28,7 +28,7 @@ from serve_app.shape import clean_text
 from serve_app.shape_data import file_body
 
 router = APIRouter(route_class=JsonRoute, tags=["tasks"])
-Cursor = Annotated[str, StringConstraints(max_length=6000)]
+Cursor = Annotated[str, StringConstraints(max_length=6000), Field(json_schema_extra={"pattern": CURSOR_PATTERN})]
 _CONTENT: Final[dict[str, Any]] = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 _DOWNLOAD_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: _CONTENT | {"description": "The file"},

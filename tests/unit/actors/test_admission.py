@@ -145,7 +145,20 @@ class TestRecordings:
             file.write("recipe: {pipeline: native}\n")
         admission.check(inference(source_path=recordings))
 
+    def test_recordings_of_which_none_can_be_used_are_refused_with_the_reason(self, root, recordings):
+        (root / "iq/x_433.92M_250k.cu8").rename(root / "iq/x.cu8")
+        chosen = inference(source_path=recordings, recipe={"pipeline": "native"})
+        assert refusal(root, chosen) == ("sample_rate", "source_path")
+        Admission([root]).check(inference(source_path=recordings, recipe={"pipeline": "native"}, sample_rate=250e3))
+        (root / "iq/y_433.92M_250k.cu8").write_bytes(bytes(1000))
+        Admission([root]).check(chosen)
+
+    def test_a_recipe_that_cannot_be_used_at_the_recordings_rate_is_refused(self, root, recordings):
+        chosen = inference(source_path=recordings, recipe={"pipeline": "native", "frame_duration_s": 1e-4})
+        assert refusal(root, chosen) == ("recipe_invalid", "recipe")
+
     def test_a_file_of_any_name_is_one_where_its_datatype_is_told(self, root):
-        given = {"source_path": "w.pth", "recipe": {"pipeline": "native"}}
+        (root / "capture.raw").write_bytes(bytes(1000))
+        given = {"source_path": "capture.raw", "recipe": {"pipeline": "native"}, "sample_rate": 250e3}
         assert refusal(root, inference(**given))[1] == "source_path"
         Admission([root]).check(inference(**given, format="cu8"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors.learning.errors import ModelCardError, WeightsNotFoundError
-from actors.learning.model_card import ModelCard, read_model_card, sha256_of, write_model_card
+from actors.learning.model_card import ModelCard, read_model_card, sha256_of, store_metrics_by_snr, write_model_card
 
 
 def make_card(**changes: object) -> ModelCard:
@@ -91,3 +91,12 @@ def test_the_digest_is_that_of_the_content(tmp_path: Path) -> None:
     assert sha256_of(tmp_path / "w") == hashlib.sha256(b"weights").hexdigest()
     with pytest.raises(WeightsNotFoundError):
         sha256_of(tmp_path / "none")
+
+
+def test_figures_by_ratio_replace_those_of_the_same_ratio_only(tmp_path: Path) -> None:
+    card = make_card()
+    write_model_card(tmp_path / "card.json", card)
+    for metrics in ({"clean": {"accuracy": 90.0}, "-10": {"accuracy": 20.0}}, {"clean": {"accuracy": 95.0}}):
+        assert store_metrics_by_snr(tmp_path / "card.json", metrics, weights_sha256=card.weights_sha256)
+    stored = read_model_card(tmp_path / "card.json").metrics_by_snr
+    assert stored == {"clean": {"accuracy": 95.0}, "-10": {"accuracy": 20.0}}
