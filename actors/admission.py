@@ -28,13 +28,14 @@ from actors.memory_check import check_need
 from actors.paths import resolve_existing, resolve_file, resolve_inside
 from actors.preprocessing_check import check_preprocessing
 from actors.recording_check import check_any_usable, check_recording_fields
-from actors.signals.errors import RecipeError
+from actors.signals.errors import RecipeError, SampleRateError
 
 #: The field of an inference that an error is about, where that is not its source.
 _FIELD_OF: Final = {
     ConfigError.code: "cfg_path",
     RecipeMissingError.code: "recipe",
     RecipeError.code: "recipe",
+    SampleRateError.code: "sample_rate",
     WeightsNotFoundError.code: "weight_path",
 }
 

@@ -1,25 +1,20 @@
 """What can be known to be wrong with an evaluation before it waits in line. Reads names, headers and texts, and needs no torch."""
 
-from collections.abc import Mapping
-from itertools import islice
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from actors.core.errors import SubmissionError
 from actors.core.tasks import Submission
 from actors.files.data_roots import DataRoots
 from actors.files.errors import WorkError
-from actors.learning.chosen_recipe import ChosenRecipe, choose_recipe
+from actors.learning.chosen_recipe import choose_recipe
 from actors.learning.classify_config import load_classify_config
 from actors.learning.evaluation_plan import asked_ratios, choose_ratios
-from actors.learning.labelled_files import LabelledFiles, scan_labelled_files
+from actors.learning.labelled_files import scan_labelled_files
 from actors.paths import resolve_existing, resolve_file, resolve_inside
+from actors.recording_check import check_any_usable
 from actors.signals.errors import SignalError
-from actors.signals.recording import Recording, open_recording
 
-#: Recordings that are looked at: one that is bad is no reason to refuse the others.
-_LOOKED_AT: Final = 8
-#: Which field is to blame for what may be wrong with the first recordings; others are the data's own fault.
+#: Which field is to blame for what may be wrong with all recordings; others are the data's own fault.
 _FIELDS: Final = {"sample_rate": "sample_rate", "recipe_invalid": "recipe", "recipe_missing": "recipe"}
 
 
@@ -44,37 +39,8 @@ def check_evaluation(submission: Submission, roots: DataRoots) -> dict[str, str]
         choose_ratios(asked_ratios(request), data)
         if data.kind == "recordings":
             chosen = choose_recipe(request["recipe"], config, resolved["weight_path"], roots=roots)
-            _check_recordings(data, request, chosen, roots)
+            check_any_usable([each.path for each in data.files], chosen, request, roots)
     except WorkError as error:
         field = _FIELDS.get(error.code, "data_path" if isinstance(error, SignalError) else field)
         raise SubmissionError(error.code, field, error.message, error.hint) from None
     return {field: str(path) for field, path in resolved.items()}
-
-
-def _check_recordings(data: LabelledFiles, request: Mapping[str, Any], chosen: ChosenRecipe, roots: DataRoots) -> None:
-    """Open the first recording that can be opened, and complete the recipe for it.
-
-    Raises:
-        SignalError: None of the first ones can be; the error is that of the very first.
-        RecipeError: The recipe cannot be used at its rate.
-    """
-    failures = []
-    for each in islice(data.files, _LOOKED_AT):
-        try:
-            recording = _open(each.path, request, roots)
-        except SignalError as error:
-            failures.append(error)
-        else:
-            chosen.at(recording.sample_rate)
-            return
-    raise failures[0]
-
-
-def _open(path: Path, request: Mapping[str, Any], roots: DataRoots) -> Recording:
-    return open_recording(
-        path,
-        sample_rate=request["sample_rate"],
-        center_frequency=request["center_frequency"],
-        datatype=request["format"],
-        roots=roots,
-    )

@@ -1,4 +1,4 @@
-"""What can be known to be wrong with a training or an inference on recordings before it waits in line.
+"""What can be known to be wrong with work on recordings before it waits in line.
 
 Reads headers of some recordings, no samples, and needs no torch. What passes here may still fail later: a recording that was not
 looked at, or samples that are no numbers.

@@ -166,7 +166,7 @@ class _Run:
             frames = self._unless_bad(labelled, partial(_lay_out, recording, chosen))
             if frames is not None:
                 self._recipes[frames.recipe] = None
-                for remark in _remarks_on(labelled.file, frames):
+                for remark in frames.remarks(labelled.file):
                     self._progress.remark(remark)
                 yield RecordingSource(labelled, frames, self._engines)
 
@@ -278,16 +278,6 @@ class _Run:
 def _lay_out(recording: Recording, chosen: ChosenRecipe) -> RecordingFrames:
     """Lay out a recording's frames, at its own rate where the recipe names none."""
     return RecordingFrames(recording, chosen.at(recording.sample_rate))
-
-
-def _remarks_on(file: str, frames: RecordingFrames) -> Iterator[str]:
-    """Tell what was done to a recording that the user may not expect."""
-    yield from frames.recording.warnings
-    if frames.resampling.is_needed:
-        rates = f"from {frames.recording.sample_rate:g} to {frames.recipe.sample_rate:g} samples per second"
-        yield f"{file}: brought {rates}, the recipe's rate"
-    if frames.short_captures:
-        yield f"{file}: {frames.short_captures} captures are shorter than a frame and are left out"
 
 
 def _make_input(source: Source, index: int, noise: SeededNoise | None) -> tuple[Source, Input | WorkError]:

@@ -162,13 +162,7 @@ class RecordingFeed:
             job.error = error
             return job
         job.frames, job.result = frames, RecordingResult(job.file, frames)
-        self.remarks += recording.warnings
-        if frames.resampling.is_needed:
-            self.remarks.append(
-                f"{job.file}: brought from {recording.sample_rate:g} to the recipe's {frames.recipe.sample_rate:g} samples per second"
-            )
-        if frames.short_captures:
-            self.remarks.append(f"{job.file}: {frames.short_captures} captures are shorter than a frame and are left out")
+        self.remarks += frames.remarks(job.file)
         return job
 
     def _workers(self) -> int:

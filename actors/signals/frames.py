@@ -127,6 +127,15 @@ class RecordingFrames(Sequence[FramePlace]):
         """Go over the places in order."""
         return (self[index] for index in range(len(self)))
 
+    def remarks(self, name: str) -> Iterator[str]:
+        """Tell what was done to the recording that the user may not expect, under the name that they know it by."""
+        yield from self.recording.warnings
+        if self.resampling.is_needed:
+            rates = f"from {self.resampling.source_rate:g} to the recipe's {self.recipe.sample_rate:g} samples per second"
+            yield f"{name}: brought {rates}"
+        if self.short_captures:
+            yield f"{name}: {self.short_captures} captures are shorter than a frame and are left out"
+
     def read(self, index: int, *, change: Change | None = None) -> Samples:
         """Read a frame: ``recipe.frame_samples`` samples at the recipe's rate.
 

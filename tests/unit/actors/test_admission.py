@@ -148,7 +148,7 @@ class TestRecordings:
     def test_recordings_of_which_none_can_be_used_are_refused_with_the_reason(self, root, recordings):
         (root / "iq/x_433.92M_250k.cu8").rename(root / "iq/x.cu8")
         chosen = inference(source_path=recordings, recipe={"pipeline": "native"})
-        assert refusal(root, chosen) == ("sample_rate", "source_path")
+        assert refusal(root, chosen) == ("sample_rate", "sample_rate")
         Admission([root]).check(inference(source_path=recordings, recipe={"pipeline": "native"}, sample_rate=250e3))
         (root / "iq/y_433.92M_250k.cu8").write_bytes(bytes(1000))
         Admission([root]).check(chosen)

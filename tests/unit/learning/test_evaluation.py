@@ -209,7 +209,7 @@ def test_recordings_of_another_rate_are_brought_to_the_recipes_and_the_log_says_
     evaluated()
     assert evaluated.scores[20.0]["accuracy"] == 100
     assert evaluated.scores[-20.0]["accuracy"] < 80
-    told = [record.message for record in evaluated.records if "brought from 1e+06 to 800000" in record.message]
+    told = [record.message for record in evaluated.records if "brought from 1e+06 to the recipe's 800000" in record.message]
     assert len(told) == 7
 
 
