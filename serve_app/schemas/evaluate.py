@@ -6,16 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, with_config
 
 from actors.learning.evaluation_plan import USUAL_SNR_DB
-from serve_app.schemas.fields import (
-    DeviceName,
-    EmptyMeansNone,
-    PathText,
-    PlainName,
-    Priority,
-    ResponseModel,
-    TaskId,
-)
-from serve_app.schemas.recipe import RecipeRequest, RecordingFields
+from serve_app.schemas.fields import PathText, ResponseModel
+from serve_app.schemas.inference import SingleFields
 from serve_app.schemas.tasks import EXACT, TaskResponse
 
 #: Of one evaluation: each is a pass over all frames.
@@ -36,13 +28,12 @@ Ratios = Annotated[
 ]
 
 
-class EvaluationRequest(RecordingFields):
+class EvaluationRequest(SingleFields):
     """Which model to measure with which files of known classes."""
 
-    cfg_path: PathText = Field(description="classification YAML of the model")
-    weight_path: PathText = Field(description=".pth or .safetensors file of the weights")
     data_path: PathText = Field(
-        description="folder with one folder of IQ recordings, or of pictures, for each class; each named like one of the model's"
+        description="folder with one folder of IQ recordings, or of pictures, for each class; each named like one of the model's. "
+        "Results must go elsewhere"
     )
     snr_db: Ratios = Field(
         default_factory=lambda: list(USUAL_SNR_DB),
@@ -56,16 +47,6 @@ class EvaluationRequest(RecordingFields):
         description="width of the signals in Hz, for measuring their ratios; by default 20 MHz or a fifth of the rate",
     )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="of the noise: the same seed gives the same figures")
-    save_path: Annotated[PathText | None, EmptyMeansNone] = Field(
-        None, description="folder of the results, outside data_path; by default results/<task_id> in the first data root"
-    )
-    name: Annotated[PlainName | None, EmptyMeansNone] = Field(None, description="sub-folder of save_path")
-    device: DeviceName = Field("cuda", description="cpu, cuda (the least loaded GPU) or cuda:N")
-    task_id: Annotated[TaskId | None, EmptyMeansNone] = Field(None, description="the caller's own id; made here if absent")
-    priority: Priority = 3
-    recipe: RecipeRequest | None = Field(
-        None, description="how pictures are made of IQ, for weights whose model card does not tell"
-    )
 
 
 class EvaluationScore(ResponseModel):

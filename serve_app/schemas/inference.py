@@ -24,22 +24,32 @@ MOST_SOURCES = 1_000
 BasePathText = Annotated[PathText, StringConstraints(max_length=MOST_PATH_LENGTH - 8)]
 
 
-class InferenceRequest(RecordingFields):
-    """Which model predicts which file or folder."""
+class ModelFields(RecordingFields):
+    """Which model works on files, where, and how urgently."""
 
     cfg_path: PathText = Field(description="classification YAML of the model")
     weight_path: PathText = Field(description=".pth or .safetensors file of the weights")
-    source_path: PathText = Field(description="a picture, an IQ recording, or a folder of them")
-    save_path: Annotated[PathText | None, EmptyMeansNone] = Field(
-        None, description="folder of the results; by default results/<task_id> in the first data root"
-    )
-    name: Annotated[PlainName | None, EmptyMeansNone] = Field(None, description="sub-folder of save_path")
     device: DeviceName = Field("cuda", description="cpu, cuda (the least loaded GPU) or cuda:N")
-    task_id: Annotated[TaskId | None, EmptyMeansNone] = Field(None, description="the caller's own id; made here if absent")
     priority: Priority = 3
     recipe: RecipeRequest | None = Field(
         None, description="how pictures are made of IQ, for weights whose model card and configuration do not tell"
     )
+
+
+class SingleFields(ModelFields):
+    """The same of one task, and where its results go."""
+
+    save_path: Annotated[PathText | None, EmptyMeansNone] = Field(
+        None, description="folder of the results; by default results/<task_id> in the first data root"
+    )
+    name: Annotated[PlainName | None, EmptyMeansNone] = Field(None, description="sub-folder of save_path")
+    task_id: Annotated[TaskId | None, EmptyMeansNone] = Field(None, description="the caller's own id; made here if absent")
+
+
+class InferenceRequest(SingleFields):
+    """Which model predicts which file or folder."""
+
+    source_path: PathText = Field(description="a picture, an IQ recording, or a folder of them")
 
 
 class LegacyInferenceRequest(InferenceRequest):
@@ -48,19 +58,14 @@ class LegacyInferenceRequest(InferenceRequest):
     model_config = ConfigDict(extra="allow")
 
 
-class BatchInferenceRequest(RecordingFields):
+class BatchInferenceRequest(ModelFields):
     """One inference for each source, all with the same model."""
 
-    cfg_path: PathText = Field(description="classification YAML of the model")
-    weight_path: PathText = Field(description=".pth or .safetensors file of the weights")
     source_paths: list[PathText] = Field(min_length=1, max_length=MOST_SOURCES)
     save_base_path: Annotated[BasePathText | None, EmptyMeansNone] = Field(
         None,
         description="results of the sources go to its sub-folders 0, 1, ...; by default results/<batch_id>",
     )
-    device: DeviceName = Field("cuda", description="cpu, cuda (the least loaded GPU) or cuda:N")
-    priority: Priority = 3
-    recipe: RecipeRequest | None = Field(None, description="as of a single inference")
 
 
 class BatchResponse(ResponseModel):
