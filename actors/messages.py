@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from actors.core.model import Device, Lease, Portion, WorkKind
+from actors.core.model import Device, DeviceKind, Lease, Portion, WorkKind
 from actors.core.tasks import Compact, Progress, Task, TaskFault, TaskState
 from actors.learning.memory_need import Peak
+from actors.presence import Presence
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,51 @@ class EncodedPage(Compact):
 
 
 @dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A version that a replica holds ready.
+
+    Attributes:
+        name, version: which.
+        precision: what it computes in: float32 or bfloat16.
+        memory_bytes: what it takes.
+        requests: answered since it was loaded.
+    """
+
+    name: str
+    version: int
+    precision: str
+    memory_bytes: int
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaReport:
+    """What a replica of the predictor tells the accountant of itself, every few seconds and after each change.
+
+    Attributes:
+        replica_id: Serve's name of it.
+        node_id: where it runs.
+        kind: the kind of its device.
+        gpu_index: Ray's number of its GPU on the node; 0 for a CPU.
+        presence: its process.
+        memory_bytes: what it holds: of the GPU's memory with its CUDA context, else of main memory.
+        budget_bytes: what it may hold.
+        models: loaded versions.
+        ongoing: requests in it now.
+    """
+
+    replica_id: str
+    node_id: str
+    kind: DeviceKind
+    gpu_index: int
+    presence: Presence
+    memory_bytes: int
+    budget_bytes: int
+    models: tuple[LoadedModel, ...] = ()
+    ongoing: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceView(Compact):
     """One device with everything that is known of it now.
 
@@ -117,6 +163,7 @@ class DeviceView(Compact):
         quarantine: why nothing new may start, "" while it may.
         foreign_bytes: memory in use by processes without a lease.
         free_bytes: memory that is neither used by others nor promised to a lease.
+        replicas: the predictor's replicas that live there.
     """
 
     device: Device
@@ -137,6 +184,7 @@ class DeviceView(Compact):
     quarantine: str = ""
     foreign_bytes: int = 0
     free_bytes: int = 0
+    replicas: tuple[ReplicaReport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

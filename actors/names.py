@@ -9,3 +9,5 @@ SUPERVISOR: Final = "supervisor"
 LOG_HUB: Final = "log_hub"
 #: The Serve application that answers HTTP, and its one deployment.
 INGRESS: Final = "ingress"
+#: The Serve application of online prediction, and its one deployment.
+PREDICTOR: Final = "predictor"

@@ -50,6 +50,21 @@ ENVIRONMENT_NAMES: Mapping[str, str] = {
     "RFUAV_PICTURE_CACHE_MB": "picture_cache_mb",
     "RFUAV_MAX_UPLOAD_MB": "max_upload_mb",
     "RFUAV_MAX_LOG_STREAMS": "max_log_streams",
+    "RFUAV_SERVING_MIN_REPLICAS": "serving_min_replicas",
+    "RFUAV_SERVING_MAX_REPLICAS": "serving_max_replicas",
+    "RFUAV_SERVING_UP_DELAY_S": "serving_up_delay_s",
+    "RFUAV_SERVING_DOWN_DELAY_S": "serving_down_delay_s",
+    "RFUAV_SERVING_TARGET_ONGOING": "serving_target_ongoing",
+    "RFUAV_SERVING_MAX_ONGOING": "serving_max_ongoing",
+    "RFUAV_SERVING_MAX_QUEUED": "serving_max_queued",
+    "RFUAV_SERVING_MAX_BATCH": "serving_max_batch",
+    "RFUAV_SERVING_BATCH_WAIT_MS": "serving_batch_wait_ms",
+    "RFUAV_SERVING_MEMORY_GB": "serving_memory_gb",
+    "RFUAV_SERVING_PRECISION": "serving_precision",
+    "RFUAV_SERVING_OPTIMISE": "serving_optimise",
+    "RFUAV_PREDICTION_CACHE_MB": "prediction_cache_mb",
+    "RFUAV_MAX_PREDICT_MB": "max_predict_mb",
+    "RFUAV_MAX_PREDICT_FRAMES": "max_predict_frames",
 }
 
 
@@ -98,6 +113,34 @@ class Settings(BaseModel):
     )
     max_upload_mb: int = Field(2048, ge=1, description="megabytes that one uploaded file may have")
     max_log_streams: int = Field(2000, ge=1, le=4000, description="most open log streams of one key, or of all callers without one")
+
+    serving_min_replicas: int = Field(1, ge=1, le=64, description="replicas of the predictor that are always up")
+    serving_max_replicas: int = Field(0, ge=0, le=512, description="most replicas; 0: as many as the serving share carries")
+    serving_up_delay_s: float = Field(3.0, ge=0, description="how long load must last before another replica is started")
+    serving_down_delay_s: float = Field(300.0, ge=0, description="how long load must be away before a replica is ended")
+    serving_target_ongoing: float = Field(
+        48.0, gt=0, description="requests that each replica should have at once; more start another"
+    )
+    serving_max_ongoing: int = Field(128, ge=1, le=10_000, description="most requests in one replica at once")
+    serving_max_queued: int = Field(
+        128, ge=0, le=100_000, description="most requests that wait for a replica; beyond, they get 429"
+    )
+    serving_max_batch: int = Field(8, ge=1, le=1024, description="most pictures or frames of one forward pass")
+    serving_batch_wait_ms: float = Field(0.0, ge=0, le=1000, description="how long an idle replica waits for a batch to fill")
+    serving_memory_gb: float = Field(
+        0.0, ge=0, description="memory in GB of one replica's models; 0: its part of the GPU, or 2 on a CPU"
+    )
+    serving_precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="what versions compute in that do not name it themselves; auto: bfloat16 where it is fast and agrees"
+    )
+    serving_optimise: bool = Field(
+        default=True, description="fold batch norm, freeze the graph and use channels_last when a model is loaded"
+    )
+    prediction_cache_mb: int = Field(
+        0, ge=0, description="memory in MB for answers to contents that were sent before; 0: none are kept"
+    )
+    max_predict_mb: int = Field(256, ge=1, description="megabytes that the body of one online prediction may have")
+    max_predict_frames: int = Field(256, ge=1, le=10_000, description="most frames and pictures of one online prediction")
 
     @field_validator("cors_origins", "host_names", "data_roots", mode="before")
     @classmethod

@@ -11,7 +11,7 @@ from configs.settings import Settings
 from serve_app.cpu_meter import CpuMeter
 from serve_app.key_gate import Door
 from serve_app.log_feed import LogFeed
-from serve_app.ports import AccessPort, HealthPort, LogsPort, ResourcesPort, TasksPort
+from serve_app.ports import AccessPort, HealthPort, LogsPort, ModelsPort, PredictorPort, ResourcesPort, TasksPort
 from serve_app.request_meter import RequestTally
 from serve_app.shared_answer import SharedAnswer
 
@@ -28,6 +28,8 @@ class Ports:
     resources: ResourcesPort
     health: HealthPort
     access: AccessPort
+    models: ModelsPort
+    predictor: PredictorPort
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from starlette.responses import Response
 
 from actors.core.errors import (
     ActorSystemError,
+    AliasMovedError,
+    DeadlineExceededError,
     DuplicateRequestError,
     InvalidSelectorError,
     InvalidTransitionError,
@@ -28,6 +30,11 @@ from actors.core.errors import (
     LastAdminKeyError,
     LimitError,
     LineFullError,
+    ModelCheckError,
+    ModelInUseError,
+    ModelNotFoundError,
+    PredictionInputError,
+    ServingFullError,
     StoreUnavailableError,
     SubmissionError,
     TaskEndedError,
@@ -52,6 +59,13 @@ STATUS_OF: Mapping[type[Exception], int] = {
     DuplicateRequestError: 409,
     UnsatisfiableRequestError: 409,
     LineFullError: 429,
+    ServingFullError: 429,
+    ModelNotFoundError: 404,
+    ModelInUseError: 409,
+    AliasMovedError: 409,
+    ModelCheckError: 409,
+    PredictionInputError: 422,
+    DeadlineExceededError: 504,
     LimitError: 422,
     InvalidSelectorError: 422,
     InvalidUnitsError: 422,
@@ -69,7 +83,7 @@ CODE_OF_STATUS: Mapping[int, str] = {
     415: "unsupported_media_type",
 }
 #: When asking again is worth while: a place in the line takes minutes rather than seconds, a full disk a person.
-RETRY_AFTER_S: Mapping[type[Exception], int] = {LineFullError: 30, StoreUnavailableError: 30}
+RETRY_AFTER_S: Mapping[type[Exception], int] = {LineFullError: 30, StoreUnavailableError: 30, ServingFullError: 1}
 INVALID = HTTPStatus.UNPROCESSABLE_ENTITY
 MOST_FIELD_ERRORS = 100
 #: Where the cursors of all lists are sent.
@@ -175,6 +189,8 @@ def _wrong_field(error: ActorSystemError) -> list[dict[str, Any]]:
     if isinstance(error, SubmissionError):
         message = f"{error.message} ({error.hint})" if error.hint else error.message
         return [_field_error(["body", error.field], message, error.code)]
+    if isinstance(error, PredictionInputError):
+        return [_field_error(["body"], error.reason, error.code)]
     if isinstance(error, LimitError):
         return [_field_error(["body", "max_concurrent", error.field], error.reason, error.code)]
     return []

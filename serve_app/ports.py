@@ -12,6 +12,8 @@ from actors.core.explanation import Explanation
 from actors.core.model import WorkKind
 from actors.core.tasks import EndMode, Submission, Task
 from actors.messages import BooksReport, ComponentHealth, LogSlice, ResourceView, TaskCounters, TaskPage, TaskQuery
+from actors.online.orders import PredictAnswer, PredictOrder, PrepareOrder, PrepareReport, TensorAnswer, TensorOrder
+from actors.registry.records import ModelTable, ModelVersion, RegisterModel, SetAlias
 
 
 class NotReadyError(Exception):
@@ -116,3 +118,51 @@ class HealthPort(Protocol):
 
     async def components(self) -> Mapping[str, ComponentHealth]:
         """accountant, supervisor, log_hub, predictor and store, each with state and latency; never raises."""
+
+
+class ModelsPort(Protocol):
+    """The model registry, who lives with the supervisor."""
+
+    async def watch(self, revision: int, wait_s: float) -> ModelTable:
+        """All models, as soon as their revision is another than ``revision``; after ``wait_s`` at the latest."""
+
+    async def register(self, wish: RegisterModel) -> ModelVersion:
+        """Keep a new version: its weights are copied, and its card and lineage noted.
+
+        Raises:
+            SubmissionError: a path, the task or the weights' description is wrong.
+            TaskNotFoundError: there is no such training.
+            StoreUnavailableError: nothing was kept.
+        """
+
+    async def set_alias(self, wish: SetAlias) -> ModelTable:
+        """Let an alias mean another version. Raises ModelNotFoundError, AliasMovedError."""
+
+    async def remove_alias(self, name: str, alias: str) -> ModelTable:
+        """Let an alias mean nothing. Raises ModelNotFoundError."""
+
+    async def delete(self, name: str, version: int | None) -> ModelTable:
+        """Forget a version, or a whole model; files that no other version needs go too. Raises ModelNotFoundError, ModelInUseError."""
+
+
+class PredictorPort(Protocol):
+    """Online prediction, as the replicas of the predictor do it."""
+
+    async def predict(self, order: PredictOrder) -> PredictAnswer:
+        """Predict files with one version. Cancelling the call drops the work.
+
+        Raises:
+            ModelCheckError: the version cannot be loaded.
+            PredictionInputError: nothing of what was sent can be predicted by this version.
+            DeadlineExceededError, ServingFullError: nothing was computed.
+            NotReadyError: no replica answers.
+        """
+
+    async def infer(self, order: TensorOrder) -> TensorAnswer:
+        """The same for a batch that is ready for the network. Raises as ``predict``."""
+
+    async def prepare(self, order: PrepareOrder) -> Sequence[PrepareReport]:
+        """Let every replica load and check a version; a report from each. Raises NotReadyError where there is none."""
+
+    async def free(self, name: str, version: int) -> None:
+        """Let every replica forget a version that nobody asks for any more; what is under way in it ends first."""

@@ -42,8 +42,19 @@ from actors.messages import (
     TaskQuery,
 )
 from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
+from actors.registry.records import (
+    DeleteVersion,
+    ModelTable,
+    ModelVersion,
+    RegisterModel,
+    RegistryQuestion,
+    RemoveAlias,
+    SetAlias,
+    WatchModels,
+)
 from serve_app.context import Ports
 from serve_app.ports import NotReadyError
+from serve_app.predictor_port import RayPredictor
 
 #: An actor answers in milliseconds; beyond this it hangs.
 ANSWER_S = 10.0
@@ -230,6 +241,36 @@ class RayAccess:
         return cast("AuditPage", await self._supervisor.ask("gatekeep", ReadAudit(cursor, limit)))
 
 
+class RayModels:
+    """``ModelsPort`` over the registry, who lives with the supervisor."""
+
+    def __init__(self, supervisor: NamedActor) -> None:
+        self._supervisor = supervisor
+
+    async def watch(self, revision: int, wait_s: float) -> ModelTable:
+        """See ModelsPort."""
+        return cast("ModelTable", await self._ask(WatchModels(revision, wait_s), timeout_s=wait_s + ANSWER_S))
+
+    async def register(self, wish: RegisterModel) -> ModelVersion:
+        """See ModelsPort. The weights are read and copied meanwhile."""
+        return cast("ModelVersion", await self._ask(wish, timeout_s=SUBMIT_S, is_repeatable=False))
+
+    async def set_alias(self, wish: SetAlias) -> ModelTable:
+        """See ModelsPort."""
+        return cast("ModelTable", await self._ask(wish, is_repeatable=False))
+
+    async def remove_alias(self, name: str, alias: str) -> ModelTable:
+        """See ModelsPort."""
+        return cast("ModelTable", await self._ask(RemoveAlias(name, alias), is_repeatable=False))
+
+    async def delete(self, name: str, version: int | None) -> ModelTable:
+        """See ModelsPort."""
+        return cast("ModelTable", await self._ask(DeleteVersion(name, version), is_repeatable=False))
+
+    async def _ask(self, question: RegistryQuestion, **options: Any) -> Any:
+        return await self._supervisor.ask("ask_registry", question, **options)
+
+
 class RayHealth:
     """``HealthPort`` over pings. Remembers since when each component has been in its state."""
 
@@ -282,5 +323,7 @@ def build_ray_ports() -> Ports:
         logs=RayLogs(log_hub),
         resources=RayResources(accountant),
         access=RayAccess(supervisor),
+        models=RayModels(supervisor),
+        predictor=RayPredictor(),
         health=RayHealth(accountant, supervisor, log_hub),
     )

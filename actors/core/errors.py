@@ -21,7 +21,16 @@
     |- LastAdminKeyError            without this API key nobody could manage keys
     |- SubmissionError              a request whose field is wrong in a way only this machine can tell
     |- StoreUnavailableError        the durable store cannot be written or read now (a full disk, say)
-    `- StaleTokenError              a holder with an old fencing token wants to write
+    |- StaleTokenError              a holder with an old fencing token wants to write
+    |- ModelError
+    |  |- ModelNotFoundError        no such model, version or alias
+    |  |- ModelInUseError           an alias means the version
+    |  |- AliasMovedError           the alias was changed by somebody else meanwhile
+    |  `- ModelCheckError           the version cannot be loaded, or fails its check
+    `- PredictionError
+       |- ServingFullError          every replica has as much waiting as it may
+       |- DeadlineExceededError     the answer would come later than the caller wants it
+       `- PredictionInputError      what was sent cannot be predicted by this model
 
 "Not now" is never an error: a request that has to wait gets a ``Queue`` command. These errors cross Ray, so every class hands its
 constructor's arguments unchanged to ``Exception`` and builds its text in ``__str__``.
@@ -273,3 +282,72 @@ class StaleTokenError(ActorSystemError):
 
     def __str__(self) -> str:
         return f"token {self.token} is older than {self.newest}: a newer attempt owns this output; this one must stop"
+
+
+class ModelError(ActorSystemError):
+    """Base of errors about a registered model, or a version of one."""
+
+    code = "model_error"
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(model, reason)
+        self.model = model
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"model {self.model!r}: {self.reason}"
+
+
+class ModelNotFoundError(ModelError):
+    """No such model, or none of its versions or aliases is called so; ``reason`` tells what there is."""
+
+    code = "model_not_found"
+
+
+class ModelInUseError(ModelError):
+    """A version that an alias means cannot be deleted."""
+
+    code = "model_in_use"
+
+
+class AliasMovedError(ModelError):
+    """Somebody else changed the alias while a version was being prepared for it."""
+
+    code = "alias_moved"
+
+
+class ModelCheckError(ModelError):
+    """The version cannot be loaded, or does not answer its golden inputs as it should; it gets no traffic."""
+
+    code = "model_check_failed"
+
+
+class PredictionError(ActorSystemError):
+    """Base of errors about one online prediction."""
+
+    code = "prediction_failed"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class ServingFullError(PredictionError):
+    """Every replica has as many requests waiting as it may."""
+
+    code = "serving_full"
+
+
+class DeadlineExceededError(PredictionError):
+    """The answer would come later than the caller wants it; the work was dropped."""
+
+    code = "deadline_exceeded"
+
+
+class PredictionInputError(PredictionError):
+    """What was sent cannot be predicted by this model; the reason names the remedy."""
+
+    code = "invalid_input"

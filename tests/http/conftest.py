@@ -10,6 +10,7 @@ from serve_app.app import create_app
 from serve_app.context import Ports, Service
 from serve_app.cpu_meter import CpuMeter
 from serve_app.log_feed import LogFeed, Pace
+from tests.fake_serving import FakeModels, FakePredictor
 from tests.fakes import START, FakeAccess, FakeHealth, FakeLogs, FakeResources, FakeTasks, make_device_view
 
 BASE_URL = "http://127.0.0.1:8000"
@@ -55,18 +56,32 @@ def feed(logs, tasks):
     return LogFeed(logs, tasks, Pace(poll_s=0.05, turn_s=0))
 
 
+@pytest.fixture
+def models():
+    return FakeModels()
+
+
+@pytest.fixture
+def predictor():
+    return FakePredictor()
+
+
 @pytest.fixture(scope="session")
 def built_app():
     """Building the routes takes a third of a second: done once, with nothing behind them."""
-    nothing = Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), FakeAccess())
+    nothing = Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), FakeAccess(), FakeModels(), FakePredictor())
     return create_app(nothing, Settings())
 
 
 @pytest.fixture
-def app(built_app, tasks, logs, resources, health, access, settings, feed):
+def app(built_app, tasks, logs, resources, health, access, models, predictor, settings, feed):
     """The application over this test's own world."""
     built_app.state.service = Service(
-        Ports(tasks, logs, resources, health, access), settings, feed, CpuMeter(), built_app.state.service.requests
+        Ports(tasks, logs, resources, health, access, models, predictor),
+        settings,
+        feed,
+        CpuMeter(),
+        built_app.state.service.requests,
     )
     return built_app
 
@@ -97,7 +112,10 @@ def client_for():
         if keys:
             key = mint_key("somebody", Role.ADMIN, now=0.0).key
             access.table = KeyTable(1, {key.key_id: key})
-        app = create_app(Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), access), Settings(**changes))
+        app = create_app(
+            Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), access, FakeModels(), FakePredictor()),
+            Settings(**changes),
+        )
         return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL)
 
     return make

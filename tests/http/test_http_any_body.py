@@ -14,6 +14,7 @@ from serve_app.context import Ports, Service
 from serve_app.cpu_meter import CpuMeter
 from serve_app.log_feed import LogFeed
 from serve_app.schemas.tasks import ErrorResponse
+from tests.fake_serving import FakeModels, FakePredictor
 from tests.fakes import FakeAccess, FakeHealth, FakeLogs, FakeResources, FakeTasks
 from tests.http import bodies
 
@@ -34,13 +35,18 @@ VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.di
 
 @pytest.fixture(scope="module")
 def app():
-    return create_app(Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), FakeAccess()), Settings())
+    return create_app(
+        Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), FakeAccess(), FakeModels(), FakePredictor()), Settings()
+    )
 
 
 async def post(app, path, body):
     tasks, logs = FakeTasks(), FakeLogs()
     app.state.service = Service(
-        Ports(tasks, logs, FakeResources(), FakeHealth(), FakeAccess()), Settings(), LogFeed(logs, tasks), CpuMeter()
+        Ports(tasks, logs, FakeResources(), FakeHealth(), FakeAccess(), FakeModels(), FakePredictor()),
+        Settings(),
+        LogFeed(logs, tasks),
+        CpuMeter(),
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         return await client.post(path, content=json.dumps(body), headers={"content-type": "application/json"})

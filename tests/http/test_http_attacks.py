@@ -24,6 +24,7 @@ from serve_app.app import create_app
 from serve_app.context import Ports
 from serve_app.schemas.tasks import ErrorResponse
 from tests import attack_files
+from tests.fake_serving import FakeModels, FakePredictor
 from tests.fakes import FakeAccess, FakeHealth, FakeLogs, FakeResources, FakeTasks
 from tests.http import bodies
 
@@ -318,7 +319,9 @@ async def test_a_body_that_never_ends_is_given_up(app, monkeypatch, world):
 @pytest.fixture(scope="module")
 def served():
     """The application behind the web server that the service uses, on a port."""
-    app = create_app(Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), FakeAccess()), Settings())
+    app = create_app(
+        Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), FakeAccess(), FakeModels(), FakePredictor()), Settings()
+    )
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

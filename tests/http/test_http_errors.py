@@ -15,6 +15,7 @@ from serve_app.http_errors import describe_error
 from serve_app.ports import NotReadyError
 from serve_app.schemas.tasks import ErrorResponse
 from serve_app.security import host_name, is_loopback
+from tests.fake_serving import FakeModels, FakePredictor
 from tests.fakes import FakeAccess, FakeHealth, FakeLogs, FakeResources, FakeTasks
 from tests.http import bodies
 
@@ -39,6 +40,13 @@ TABLE = [
     (SubmissionError("path_forbidden", "train_path", "outside"), 403, "path_forbidden"),
     (SubmissionError("too_few_classes", "num_classes", "2 is fewer than 3 folders", "raise it"), 422, "too_few_classes"),
     (NotReadyError("accountant", 7), 503, "not_ready"),
+    (errors.ModelNotFoundError("drones@3", "there is no version 3"), 404, "model_not_found"),
+    (errors.ModelInUseError("drones@3", "it is production"), 409, "model_in_use"),
+    (errors.AliasMovedError("drones", "production means version 2 now"), 409, "alias_moved"),
+    (errors.ModelCheckError("drones@3", "its answers differ"), 409, "model_check_failed"),
+    (errors.PredictionInputError("the picture sent cannot be decoded"), 422, "invalid_input"),
+    (errors.ServingFullError("full"), 429, "serving_full"),
+    (errors.DeadlineExceededError("late"), 504, "deadline_exceeded"),
 ]
 
 
@@ -53,7 +61,7 @@ async def test_every_error_of_the_domain_has_its_answer(client, tasks, error, st
 
 async def test_every_error_that_users_can_cause_is_in_the_table():
     inside = {"LeaseNotFoundError", "LeaseExpiredError", "LeaseError", "StaleTokenError", "ActorSystemError"}
-    bases = {"RequestError", "TaskError"}
+    bases = {"RequestError", "TaskError", "ModelError", "PredictionError"}
     kinds = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ActorSystemError)}
     assert kinds - inside - bases == {type(error).__name__ for error, *_ in TABLE} - {"NotReadyError"}
 
@@ -206,5 +214,7 @@ class TestCors:
 
 def make_client(settings):
     """A client of an application with its own settings."""
-    app = create_app(Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), FakeAccess()), settings)
+    app = create_app(
+        Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), FakeAccess(), FakeModels(), FakePredictor()), settings
+    )
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")

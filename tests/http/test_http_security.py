@@ -15,6 +15,7 @@ from serve_app.context import Ports
 from serve_app.key_gate import OpenPaths
 from serve_app.schemas.access import AuditResponse, KeyListResponse, KeyResponse, NewKeyResponse
 from serve_app.schemas.system import BriefHealthResponse, HealthResponse
+from tests.fake_serving import FakeModels, FakePredictor
 from tests.fakes import FakeAccess, FakeHealth, FakeLogs, FakeResources, FakeTasks
 from tests.http import bodies
 from tests.http.callers import error_code, sent
@@ -44,7 +45,9 @@ def wanted_role(method, path):
 
 def list_routes():
     """Every (method, path, route) of the application but the pages of the documentation."""
-    app = create_app(Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), FakeAccess()), Settings())
+    app = create_app(
+        Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), FakeAccess(), FakeModels(), FakePredictor()), Settings()
+    )
     return [(method, route.path, route) for route in all_routes(app) if isinstance(route, APIRoute) for method in route.methods]
 
 

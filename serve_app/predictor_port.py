@@ -1,0 +1,83 @@
+"""The predictor's port over its Serve handle: the only place where what Serve raises of replicas becomes the domain's errors.
+
+Owns the handle and its time limits. Full queues come out as ``ServingFullError``, a replica that died as ``NotReadyError``; a call that
+is cancelled here is cancelled in the replica.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any, Final, cast
+
+from ray import serve
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from actors.core.errors import ServingFullError
+from actors.names import PREDICTOR
+from actors.online.orders import PredictAnswer, PredictOrder, PrepareOrder, PrepareReport, TensorAnswer, TensorOrder
+from serve_app.ports import NotReadyError
+
+#: A prediction without a deadline of its own ends after this.
+PREDICT_S: Final = 60.0
+#: Loading a large version from a slow disk takes its time.
+PREPARE_S: Final = 120.0
+FREE_S: Final = 30.0
+
+
+class RayPredictor:
+    """``PredictorPort`` over the predictor's Serve handle, which is found when it is first needed."""
+
+    def __init__(self) -> None:
+        self._handle: DeploymentHandle | None = None
+
+    async def predict(self, order: PredictOrder) -> PredictAnswer:
+        """See PredictorPort."""
+        return cast("PredictAnswer", await self._call("predict", order, order.timeout_s))
+
+    async def infer(self, order: TensorOrder) -> TensorAnswer:
+        """See PredictorPort."""
+        return cast("TensorAnswer", await self._call("infer", order, order.timeout_s))
+
+    async def prepare(self, order: PrepareOrder) -> Sequence[PrepareReport]:
+        """See PredictorPort."""
+        return cast("Sequence[PrepareReport]", await self._call_all("prepare", order, timeout_s=PREPARE_S))
+
+    async def free(self, name: str, version: int) -> None:
+        """See PredictorPort."""
+        await self._call_all("free", name, version, timeout_s=FREE_S)
+
+    async def _call(self, method: str, order: PredictOrder | TensorOrder, timeout_s: float | None) -> Any:
+        # A replica tells of a deadline itself; here only its silence ends.
+        limit_s = PREDICT_S if timeout_s is None else min(PREDICT_S, timeout_s + 5.0)
+        return await _translated(getattr(self._found(), method).remote(order), limit_s)
+
+    async def _call_all(self, method: str, *args: Any, timeout_s: float) -> list[Any]:
+        answers = await _translated(self._found().broadcast(method, *args).results_async(), timeout_s)
+        if not answers:
+            raise NotReadyError(PREDICTOR)
+        return list(answers)
+
+    def _found(self) -> DeploymentHandle:
+        if self._handle is None:
+            try:
+                self._handle = serve.get_deployment_handle(PREDICTOR, app_name=PREDICTOR)
+            except RayServeException as error:
+                raise NotReadyError(PREDICTOR) from error
+        return self._handle
+
+
+async def _translated(answer: Awaitable[Any], timeout_s: float) -> Any:
+    """Wait for an answer; what is not the replica's own error is that it is not there."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await answer
+    except BackPressureError as error:
+        raise ServingFullError("every replica has as many requests waiting as it may; try again in a moment") from error
+    except RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, RayError | TimeoutError):
+            raise NotReadyError(PREDICTOR) from error
+        raise cast("Exception", cause) from None
+    except (RayError, RayServeException, TimeoutError) as error:
+        raise NotReadyError(PREDICTOR) from error
