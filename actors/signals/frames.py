@@ -1,4 +1,4 @@
-"""Cuts recordings into a recipe's frames: samples in memory, or files of any size, of which a frame at a time is read.
+"""Cuts recordings of any size into a recipe's frames, of which one at a time is read.
 
 Owns the rate of frames where nobody chose one, where frames lie, what happens at a recording's end, and that a frame read alone
 equals the same frame of the whole recording resampled at once. It must not import torch.
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Final, overload
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from actors.signals.contents import Capture
@@ -28,22 +27,6 @@ _SAMPLE_BYTES: Final = 8
 _RESAMPLED_COPIES: Final = 4
 #: Takes the place of the first sample in its recording, and the samples, which it may overwrite; returns as many.
 Change = Callable[[int, Samples], Samples]
-
-
-def cut_frames(samples: Samples, recipe: Recipe) -> Samples:
-    """Cut a recording at the recipe's rate into frames, which share its memory where no zeros have to be added.
-
-    Returns:
-        (frames, ``recipe.frame_samples``), read-only. An incomplete last frame is left out; a recording shorter than one
-        frame is filled up with zeros where the recipe pads.
-
-    Raises:
-        RecordingTooShortError: As ``Recipe.frame_starts``.
-    """
-    starts = recipe.frame_starts(len(samples))
-    missing = recipe.frame_samples - len(samples)
-    whole = np.pad(samples, (0, missing)) if missing > 0 else samples
-    return sliding_window_view(whole, recipe.frame_samples)[:: starts.step]
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,12 +95,6 @@ def noise_power_for(estimate: SnrEstimate, target_db: float, sample_rate: float)
     return density * sample_rate
 
 
-def add_noise(samples: Samples, power: float, rng: np.random.Generator) -> Samples:
-    """Add complex white Gaussian noise of a mean power."""
-    noise = rng.standard_normal((len(samples), 2), dtype=np.float32).view(np.complex64)[:, 0]
-    return samples + noise * np.float32(math.sqrt(power / 2))
-
-
 @dataclass(frozen=True, slots=True)
 class SeededNoise:
     """White noise over a whole recording of any length.

@@ -1,10 +1,10 @@
-"""Brings samples to a recipe's rate with a polyphase filter, whole or as a stream of chunks with equal results.
+"""Brings samples to a recipe's rate with a polyphase filter; any part alone equals that of the whole.
 
 Owns when that is refused. It must not import torch, and knows nothing of files.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -22,8 +22,6 @@ Samples = NDArray[np.complex64]
 _WIDEST_RATIO: Final = 64
 #: The largest number of filter phases; 20 taps each.
 _MOST_PHASES: Final = 4096
-#: Input samples that are filtered at once.
-_CHUNK: Final = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,34 +66,6 @@ def plan_resampling(sample_rate: float, recipe: Recipe) -> Resampling:
     return Resampling(source, target, ratio.numerator, ratio.denominator)
 
 
-def resample(samples: Samples, plan: Resampling) -> Samples:
-    """Resample a whole recording."""
-    return np.concatenate([*resample_stream([samples], plan), np.empty(0, np.complex64)])
-
-
-def resample_stream(chunks: Iterable[Samples], plan: Resampling) -> Iterator[Samples]:
-    """Resample chunks of any lengths; joined, what comes out equals the whole recording resampled at once.
-
-    Memory does not grow with the recording: besides a chunk, a piece and the filter's reach on both sides are held.
-    """
-    if not plan.is_needed:
-        yield from chunks
-        return
-    reach = _reach(plan)
-    piece = -(-_CHUNK // plan.down) * plan.down
-    held = np.zeros(0, np.complex64)
-    #: Samples at the front of ``held`` that only serve as the past of the next piece.
-    past = 0
-    for chunk in chunks:
-        held = np.concatenate([held, chunk])
-        while len(held) >= past + piece + reach:
-            yield _resampled(held[: past + piece + reach], plan, slice(past, past + piece))
-            held = held[past + piece - reach :]
-            past = reach
-    if len(held) > past:
-        yield _resampled(held, plan, slice(past, len(held)))
-
-
 def resample_part(read: Callable[[int, int], Samples], total: int, plan: Resampling, *, first: int, count: int) -> Samples:
     """Compute a part of what comes out, reading only the samples that it depends on.
 
@@ -116,13 +86,6 @@ def resample_part(read: Callable[[int, int], Samples], total: int, plan: Resampl
     skipped = first - begin * plan.up // plan.down
     part: Samples = whole[skipped : skipped + count].astype(np.complex64, copy=False)
     return part
-
-
-def _resampled(samples: Samples, plan: Resampling, wanted: slice) -> Samples:
-    """Resample a stretch and keep what belongs to a part of it, which starts at a multiple of ``down``."""
-    whole = _polyphase(samples, plan)
-    first = wanted.start * plan.up // plan.down
-    return whole[first : first + plan.output_length(wanted.stop - wanted.start)].astype(np.complex64, copy=False)
 
 
 def _polyphase(samples: Samples, plan: Resampling) -> Samples:

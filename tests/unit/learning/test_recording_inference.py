@@ -22,12 +22,11 @@ from actors.learning.inference_plan import InferenceOutcome
 from actors.learning.zoo import build_model
 from actors.signals.engine import SpectrogramEngine
 from actors.signals.errors import RecipeError
-from actors.signals.frames import cut_frames
 from actors.signals.recipe import Recipe
 from actors.signals.recording import open_recording
 from tests.unit.learning.inference_runs import CLASSES, Run, write_model
 from tests.unit.learning.test_batch_inference import picture
-from tests.unit.signals.recordings import encode, make_samples, write_sigmf
+from tests.unit.signals.recordings import cut, encode, make_samples, write_sigmf
 
 RATE = 100e3
 CHOICES = {"pipeline": "native", "nfft": 64, "frame_duration_s": 0.02}
@@ -80,7 +79,7 @@ def test_entries_hold_what_the_network_says_of_the_recipes_pictures(run, source)
     inference()
     recipe = Recipe.of(CHOICES, sample_rate=RATE)
     samples = open_recording(source / "a_433.92M_100k.cf32").read(0, 23_000)
-    pictures = SpectrogramEngine(recipe, image_size=32)(np.array(cut_frames(samples, recipe)))
+    pictures = SpectrogramEngine(recipe, image_size=32)(np.array(cut(samples, recipe)))
     model = build_model("mobilenet_v3_small", 3)
     model.load_state_dict(torch.load(inference.plan.weight_path, weights_only=True))
     with torch.no_grad():

@@ -6,6 +6,7 @@ import struct
 import tarfile
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 #: name of a datatype -> (numpy's of one value, the value of full scale, the offset of zero)
 DATATYPES = {
@@ -30,6 +31,11 @@ def make_samples(count, seed=1):
     """Samples whose parts lie in (-1, 1)."""
     parts = np.random.default_rng(seed).uniform(-0.99, 0.99, 2 * count)
     return (parts[0::2] + 1j * parts[1::2]).astype(np.complex64)
+
+
+def cut(samples, recipe):
+    """The frames of a recording in memory, which is at the recipe's rate and no shorter than one."""
+    return sliding_window_view(samples, recipe.frame_samples)[:: recipe.frame_starts(len(samples)).step]
 
 
 def encode(samples, datatype):

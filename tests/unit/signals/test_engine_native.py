@@ -9,8 +9,8 @@ import torch
 from actors.signals import stft
 from actors.signals.engine import SpectrogramEngine
 from actors.signals.errors import RecordingTooShortError
-from actors.signals.frames import cut_frames
 from actors.signals.recipe import Recipe
+from tests.unit.signals.recordings import cut
 from tests.unit.signals.reference import data_folder, dji, synthetic
 
 NATIVE = Recipe.native(1e6, nfft=256, frame_duration_s=0.05)
@@ -121,16 +121,8 @@ def test_frames_of_another_kind_are_refused(frames):
         SpectrogramEngine(NATIVE)(given)
 
 
-def test_frames_overlap_as_the_recipe_says_and_share_memory():
-    samples = noise(250_000)
-    frames = cut_frames(samples, Recipe.p1(1e6))
-    assert frames.shape == (4, 100_000)
-    assert np.shares_memory(frames, samples)
-    assert np.array_equal(frames[3], samples[150_000:])
-
-
 def test_a_recording_cut_frame_by_frame_gives_the_pictures_of_the_whole():
     engine, samples = SpectrogramEngine(NATIVE), noise(200_000)
-    whole = engine(cut_frames(samples, NATIVE))
+    whole = engine(cut(samples, NATIVE))
     pieces = torch.cat([engine(samples[None, start : start + 50_000]) for start in NATIVE.frame_starts(200_000)])
     torch.testing.assert_close(whole, pieces, atol=1e-5, rtol=0)

@@ -5,7 +5,7 @@ import pytest
 from scipy import signal
 
 from actors.signals.errors import SnrError
-from actors.signals.noise import SeededNoise, add_noise, estimate_snr, noise_power_for
+from actors.signals.noise import SeededNoise, estimate_snr, noise_power_for
 from tests.unit.signals.reference import dji
 
 
@@ -43,16 +43,8 @@ def test_added_noise_brings_a_recording_to_its_target(target_db):
     samples = recording(12)
     before = estimate_snr(samples, 100e6)
     power = noise_power_for(before, target_db, 100e6)
-    after = estimate_snr(add_noise(samples, power, np.random.default_rng(5)), 100e6)
+    after = estimate_snr(SeededNoise.of(power, 1, "x").add_to(0, samples.copy()), 100e6)
     assert after.snr_db == pytest.approx(target_db, abs=0.3)
-
-
-def test_equal_seeds_add_equal_noise():
-    samples = np.zeros(1000, np.complex64)
-    first, again, other = (add_noise(samples, 2.0, np.random.default_rng(seed)) for seed in (1, 1, 2))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
-    assert np.square(np.abs(first)).mean() == pytest.approx(2.0, rel=0.1)
 
 
 def test_the_noise_of_a_sample_depends_on_seed_and_place_alone():
@@ -68,13 +60,6 @@ def test_the_noise_of_a_sample_depends_on_seed_and_place_alone():
         SeededNoise.of(2.0, 7, "a/b.iq", -2.0),
     ):
         assert not np.array_equal(other.add_to(0, np.zeros(100, np.complex64)), whole[:100])
-
-
-def test_seeded_noise_brings_a_recording_to_its_target_too():
-    samples = recording(12)
-    power = noise_power_for(estimate_snr(samples, 100e6), 0, 100e6)
-    after = estimate_snr(SeededNoise.of(power, 1, "x").add_to(0, samples.copy()), 100e6)
-    assert after.snr_db == pytest.approx(0, abs=0.3)
 
 
 def test_what_cannot_be_measured_or_reached_is_refused():

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.signals.errors import RecordingTooShortError, ResamplingError
-from actors.signals.frames import RecordingFrames, cut_frames
+from actors.signals.frames import RecordingFrames
 from actors.signals.recipe import Recipe
 from actors.signals.recording import open_recording
-from actors.signals.resample import plan_resampling, resample
-from tests.unit.signals.recordings import encode, make_samples, write_sigmf
+from actors.signals.resample import plan_resampling, resample_part
+from tests.unit.signals.recordings import cut, encode, make_samples, write_sigmf
 
 RATE = 250e3
 
@@ -26,7 +26,7 @@ def test_frames_are_those_of_the_samples_in_memory(tmp_path):
     recording, samples = write(tmp_path, 100_000)
     recipe = Recipe.p1(RATE)
     frames = RecordingFrames(recording, recipe)
-    expected = cut_frames(samples, recipe)
+    expected = cut(samples, recipe)
     assert len(frames) == len(expected) == 7
     for index in range(7):
         np.testing.assert_array_equal(frames.read(index), expected[index])
@@ -43,7 +43,9 @@ def test_a_frame_resampled_alone_is_that_of_the_whole_recording_resampled(tmp_pa
     recording, samples = write(tmp_path, 90_000)
     recipe = Recipe.native(rate, nfft=256, frame_duration_s=0.05, frame_step_s=0.03)
     frames = RecordingFrames(recording, recipe)
-    expected = cut_frames(resample(samples, plan_resampling(RATE, recipe)), recipe)
+    change = plan_resampling(RATE, recipe)
+    whole = resample_part(lambda at, n: samples[at : at + n], 90_000, change, first=0, count=change.output_length(90_000))
+    expected = cut(whole, recipe)
     assert len(frames) == len(expected)
     for index, place in enumerate(frames):
         np.testing.assert_allclose(frames.read(index), expected[index], atol=2e-6)
