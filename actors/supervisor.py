@@ -38,7 +38,7 @@ from actors.gatekeeper import Gatekeeper
 from actors.learning.memory_need import NeedEstimator, Peak
 from actors.messages import AttemptOrder, EncodedPage, GrantedLease, Queued, TaskCounters, TaskQuery
 from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
-from actors.paths import build_data_roots
+from actors.paths import build_data_roots, build_model_roots
 from actors.presence import announce
 from actors.registry.records import RegistryQuestion
 from actors.registry.registry import ModelRegistry
@@ -69,7 +69,7 @@ class TaskSupervisor:
         self._writer = StoreWriter(self._store)
         self._gatekeeper = Gatekeeper(settings, self._clock)
         self._needs = NeedEstimator()
-        self._admission = Admission(build_data_roots(settings), self._needs)
+        self._admission = Admission(build_data_roots(settings), self._needs, model_roots=build_model_roots(settings))
         self._runner = AttemptRunner(settings, self._learn_peak)
         self._flow = TaskFlow()
         self._registry = ModelRegistry(settings, self._clock, self._flow.get)

@@ -8,14 +8,14 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Final, TypeVar, assert_never
+from typing import TypeVar, assert_never
 
 from actors.clock import Clock
 from actors.core.errors import ModelNotFoundError, StoreUnavailableError
 from actors.core.tasks import Task
 from actors.files.data_roots import DataRoots
 from actors.files.errors import OutputError
-from actors.paths import build_data_roots
+from actors.paths import build_data_roots, models_folder
 from actors.registry.files import ModelFiles
 from actors.registry.intake import Draft, Intake
 from actors.registry.records import (
@@ -33,8 +33,6 @@ from actors.registry.records import (
 from actors.registry.store import RegistryStore
 from configs.settings import Settings
 
-#: In the state folder.
-MODELS_FOLDER: Final = "models"
 Result = TypeVar("Result")
 
 
@@ -54,7 +52,7 @@ class ModelRegistry:
             find_task: gives a task by its id, or raises TaskNotFoundError; called on the event loop.
         """
         self._store = RegistryStore(settings.database_url)
-        self._files = ModelFiles(settings.state_dir.absolute() / MODELS_FOLDER)
+        self._files = ModelFiles(models_folder(settings))
         self._roots: DataRoots = build_data_roots(settings)
         self._intake = Intake(self._roots, self._files)
         self._clock = clock

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.exceptions import RequestValidationError
-from pydantic import StringConstraints
 from starlette.responses import Response
 
 from actors.access import Role
@@ -20,6 +19,7 @@ from serve_app.model_table import find_entry, find_version
 from serve_app.ports import NotReadyError
 from serve_app.results import metrics_history
 from serve_app.routes.lookup import find_task
+from serve_app.schemas.fields import ModelReferenceText, TaskId
 from serve_app.schemas.models import (
     AliasRequest,
     ComparisonResponse,
@@ -44,9 +44,6 @@ LOOK_ERRORS = error_responses(400, 404, 422, 503)
 CHANGE_ERRORS = error_responses(400, 404, 409, 413, 415, 422, 503)
 #: Of one comparison; more fit no table that people read.
 MOST_COMPARED = 32
-_LONGEST_REFERENCE = 130
-
-ReferenceText = Annotated[str, StringConstraints(max_length=_LONGEST_REFERENCE)]
 
 
 @router.get("/api/v2/models", response_model=ModelListResponse, responses=error_responses(400, 503))
@@ -131,11 +128,11 @@ async def remove_alias(name: str, alias: str, service: ServiceDep) -> Response:
 async def compare(
     service: ServiceDep,
     model: Annotated[
-        list[ReferenceText],
+        list[ModelReferenceText],
         Query(default_factory=list, max_length=MOST_COMPARED, description="NAME, NAME@VERSION or NAME@ALIAS; may be repeated"),
     ],
     task: Annotated[
-        list[ReferenceText],
+        list[TaskId],
         Query(default_factory=list, max_length=MOST_COMPARED, description="the task of a training; may be repeated"),
     ],
 ) -> Response:
