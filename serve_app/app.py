@@ -27,6 +27,7 @@ from serve_app.routes import (
     files,
     inference,
     metrics,
+    models,
     preprocessing,
     resources,
     system,
@@ -49,6 +50,7 @@ ROUTERS = (
     data.uploads,
     resources.router,
     metrics.router,
+    models.router,
     access.router,
 )
 

@@ -11,7 +11,9 @@ from configs.settings import Settings
 from serve_app.cpu_meter import CpuMeter
 from serve_app.key_gate import Door
 from serve_app.log_feed import LogFeed
+from serve_app.model_table import FollowedModels
 from serve_app.ports import AccessPort, HealthPort, LogsPort, ModelsPort, PredictorPort, ResourcesPort, TasksPort
+from serve_app.promotion import Promoter
 from serve_app.request_meter import RequestTally
 from serve_app.shared_answer import SharedAnswer
 
@@ -42,11 +44,15 @@ class Service:
     cpu: CpuMeter
     requests: RequestTally = field(default_factory=RequestTally)
     door: Door = field(init=False)
+    models: FollowedModels = field(init=False)
+    promoter: Promoter = field(init=False)
     brief_health: SharedAnswer[Mapping[str, ComponentHealth]] = field(init=False)
 
     def __post_init__(self) -> None:
         """Make what stands on the same ports; frozen fields can only be set like this."""
         object.__setattr__(self, "door", Door(self.ports.access))
+        object.__setattr__(self, "models", FollowedModels(self.ports.models))
+        object.__setattr__(self, "promoter", Promoter(self.ports.models, self.ports.predictor, self.models))
         object.__setattr__(self, "brief_health", SharedAnswer(self.ports.health.components, BRIEF_HEALTH_S))
 
 
