@@ -14,6 +14,7 @@ from serve_app.access import security_schemes
 from serve_app.context import Ports, Service
 from serve_app.cpu_meter import CpuMeter
 from serve_app.document import DocumentAnswer
+from serve_app.file_work import in_file_thread
 from serve_app.http_errors import install_error_handlers
 from serve_app.key_gate import KeyGate, OpenPaths
 from serve_app.log_feed import LogFeed
@@ -27,6 +28,7 @@ from serve_app.routes import (
     files,
     inference,
     metrics,
+    predict,
     preprocessing,
     resources,
     system,
@@ -41,6 +43,7 @@ ROUTERS = (
     training.router,
     inference.router,
     evaluate.router,
+    predict.router,
     preprocessing.router,
     waiting.router,
     tasks.router,
@@ -124,6 +127,9 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
 
 @asynccontextmanager
 async def _until_all_is_noted(app: FastAPI) -> AsyncIterator[None]:
-    """Let the application end only when its last audit entries are on their way."""
+    """Clear what an earlier process left; let the application end only when its last audit entries are on their way."""
+    service: Service = app.state.service
+    await in_file_thread(service.spool.clear_leftovers)
     yield
-    await app.state.service.door.audit.flush(LAST_ENTRIES_S)
+    await service.door.audit.flush(LAST_ENTRIES_S)
+    await in_file_thread(service.spool.close)

@@ -13,8 +13,10 @@ from serve_app.key_gate import Door
 from serve_app.log_feed import LogFeed
 from serve_app.model_table import FollowedModels
 from serve_app.ports import AccessPort, HealthPort, LogsPort, ModelsPort, PredictorPort, ResourcesPort, TasksPort
+from serve_app.predictions import Predictions
 from serve_app.request_meter import RequestTally
 from serve_app.shared_answer import SharedAnswer
+from serve_app.spool import Spool
 
 #: How old the state of the components may be for callers without a key, who could ask as often as they like.
 BRIEF_HEALTH_S: Final = 1.0
@@ -44,12 +46,16 @@ class Service:
     requests: RequestTally = field(default_factory=RequestTally)
     door: Door = field(init=False)
     models: FollowedModels = field(init=False)
+    predictions: Predictions = field(init=False)
+    spool: Spool = field(init=False)
     brief_health: SharedAnswer[Mapping[str, ComponentHealth]] = field(init=False)
 
     def __post_init__(self) -> None:
         """Make what stands on the same ports; frozen fields can only be set like this."""
         object.__setattr__(self, "door", Door(self.ports.access))
         object.__setattr__(self, "models", FollowedModels(self.ports.models))
+        object.__setattr__(self, "predictions", Predictions(self.ports.predictor, self.settings))
+        object.__setattr__(self, "spool", Spool(self.settings.state_dir))
         object.__setattr__(self, "brief_health", SharedAnswer(self.ports.health.components, BRIEF_HEALTH_S))
 
 
