@@ -31,7 +31,11 @@ FOR_ADMINS = {
     ("DELETE", "/api/v2/keys/{key_id}"),
     ("GET", "/api/v2/audit"),
 }
-POSTS_OF_VIEWERS = {("POST", "/api/v2/tasks/explain"), ("POST", "/api/v2/stream-tickets")}
+POSTS_OF_VIEWERS = {
+    ("POST", "/api/v2/tasks/explain"),
+    ("POST", "/api/v2/stream-tickets"),
+    ("POST", "/api/v2/predict"),
+}
 
 
 def wanted_role(method, path):
