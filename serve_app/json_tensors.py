@@ -11,6 +11,7 @@ from typing import Final, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
 
 #: Of the text without its arrays.
 MOST_HEADER_BYTES: Final = 256 << 10
@@ -118,11 +119,11 @@ def _array_at(text: bytes | bytearray | memoryview, start: int) -> bytes:
 
 def _read_piece(text: bytes, *, is_all: bool) -> NDArray[np.float64]:
     try:
-        values = json.loads(b"[" + text.translate(_WITHOUT_BRACKETS) + b"]")
+        values = from_json(b"[" + text.translate(_WITHOUT_BRACKETS) + b"]", allow_inf_nan=False)
         if not values and not is_all:
             raise TensorTextError("it has a comma too many")
         return np.array(values, np.float64)
-    except (ValueError, OverflowError, RecursionError) as error:
+    except (ValueError, OverflowError) as error:
         raise error if isinstance(error, TensorTextError) else TensorTextError(f"it is no JSON: {error}") from None
 
 

@@ -178,8 +178,9 @@ def wait_until(condition, seconds=5.0):
         assert time.monotonic() < end
 
 
-def body(shape=SHAPE, **changes):
-    return {"inputs": [{"name": "input", "datatype": "FP32", "shape": shape, "data": [0.5] * int(np.prod(shape))} | changes]}
+def body(**changes):
+    data = [0.5] * int(np.prod(SHAPE))
+    return {"inputs": [{"name": "input", "datatype": "FP32", "shape": SHAPE, "data": data} | changes]}
 
 
 @pytest.mark.anyio
