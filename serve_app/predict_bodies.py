@@ -65,6 +65,11 @@ def predict_limit(settings: Settings) -> BodyLimit:
     return BodyLimit(settings.max_predict_mb << 20, "a prediction", "RFUAV_MAX_PREDICT_MB")
 
 
+def memory_of(request: Request, limit: BodyLimit) -> int:
+    """The most memory that a body can take: what is beyond goes over the disk."""
+    return min(limit.expected_bytes(request), PICTURES_IN_MEMORY_BYTES)
+
+
 def check_predict_headers(request: Request, limit: BodyLimit) -> str:
     """The media type of a body. Raises RequestRefusedError where it is another one (415) or the body too large (413)."""
     kind = media_type_of(request)

@@ -36,16 +36,18 @@ class Distribution:
         self.total += value
 
 
+def _new_stages() -> dict[str, Distribution]:
+    times = {name: Distribution(STAGE_BOUNDS_S) for name in ("queue_seconds", "preprocess_seconds", "forward_seconds")}
+    return times | {"batch_size": Distribution(BATCH_BOUNDS)}
+
+
 @dataclass(slots=True)
 class VersionTally:
     """The counts of one version; they only grow."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     cache_hits: int = 0
-    queue_s: Distribution = field(default_factory=lambda: Distribution(STAGE_BOUNDS_S))
-    preprocess_s: Distribution = field(default_factory=lambda: Distribution(STAGE_BOUNDS_S))
-    forward_s: Distribution = field(default_factory=lambda: Distribution(STAGE_BOUNDS_S))
-    batch_sizes: Distribution = field(default_factory=lambda: Distribution(BATCH_BOUNDS))
+    stages: dict[str, Distribution] = field(default_factory=_new_stages)
 
 
 class PredictionTally:
@@ -58,11 +60,11 @@ class PredictionTally:
         """Take in an answer that was computed."""
         tally = self._of(key)
         tally.outcomes[OK] += 1
-        tally.queue_s.add(timing.queue_s)
-        tally.preprocess_s.add(timing.preprocess_s)
-        tally.forward_s.add(timing.forward_s)
+        tally.stages["queue_seconds"].add(timing.queue_s)
+        tally.stages["preprocess_seconds"].add(timing.preprocess_s)
+        tally.stages["forward_seconds"].add(timing.forward_s)
         for size in timing.batch_sizes:
-            tally.batch_sizes.add(size)
+            tally.stages["batch_size"].add(size)
 
     def count_hit(self, key: VersionKey) -> None:
         """Take in an answer that was there already."""

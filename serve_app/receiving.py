@@ -8,7 +8,8 @@ import asyncio
 import errno
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from typing import Final
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from actors.core.errors import ServingFullError
 from serve_app.bodies import announced_size
 from serve_app.http_errors import RequestRefusedError
 
@@ -42,9 +44,34 @@ class BodyLimit:
         if size_bytes > self.most_bytes:
             raise RequestRefusedError(413, "body_too_large", f"{self.what} may take {self.most_bytes} bytes ({self.setting})")
 
+    def expected_bytes(self, request: Request) -> int:
+        """The most that a body can have: what is said of it, or the limit where nothing is said."""
+        return min(announced_size(request) or self.most_bytes, self.most_bytes)
+
     def check_announced(self, request: Request) -> None:
         """Refuse a body that is said to be larger, before any of it is read. Raises RequestRefusedError (413)."""
         self.check(announced_size(request))
+
+
+class BodyRoom:
+    """The memory that bodies may take which are read as a whole, of all requests together.
+
+    Invariant: what was taken and not given back is never more than ``most_bytes``.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._free_bytes = most_bytes
+
+    @contextmanager
+    def take(self, size_bytes: int) -> Iterator[None]:
+        """Hold room as long as a request needs it. Raises ServingFullError where there is none."""
+        if size_bytes > self._free_bytes:
+            raise ServingFullError("the requests under way take all the memory that there is for bodies; try again in a moment")
+        self._free_bytes -= size_bytes
+        try:
+            yield
+        finally:
+            self._free_bytes += size_bytes
 
 
 async def body_chunks(request: Request, limit: BodyLimit) -> AsyncIterator[bytes]:

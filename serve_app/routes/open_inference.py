@@ -200,9 +200,10 @@ async def _infer(request: Request, service: Service, model: str, version: str = 
         _check_media_type(request)
         limit.check_announced(request)
         resolved = await _resolve(service, model, version)
-        asked = await _read(request, resolved, limit)
-        order = TensorOrder(resolved.version.served, asked.inputs, deadline.left_s(), may_follow=bool(resolved.alias))
-        answer = await while_connected(request, service.predictions.infer(order))
+        with service.body_room.take(limit.expected_bytes(request)):
+            asked = await _read(request, resolved, limit)
+            order = TensorOrder(resolved.version.served, asked.inputs, deadline.left_s(), may_follow=bool(resolved.alias))
+            answer = await while_connected(request, service.predictions.infer(order))
     content, header_bytes = write_infer_response(answer, asked)
     if header_bytes is None:
         return Response(content, media_type=JSON_TYPE)

@@ -18,7 +18,16 @@ from serve_app.file_work import in_file_thread
 from serve_app.http_errors import error_responses
 from serve_app.model_table import ResolvedModel
 from serve_app.multipart import MULTIPART_TYPE
-from serve_app.predict_bodies import PREDICT_TYPES, RAW_TYPE, WAV_TYPES, PredictBody, Reading, check_predict_headers, predict_limit
+from serve_app.predict_bodies import (
+    PREDICT_TYPES,
+    RAW_TYPE,
+    WAV_TYPES,
+    PredictBody,
+    Reading,
+    check_predict_headers,
+    memory_of,
+    predict_limit,
+)
 from serve_app.schemas.predict import PredictQuery, PredictResponse
 from serve_app.shape_predict import as_sent, predict_response
 from serve_app.spool import SpoolFolder
@@ -65,11 +74,12 @@ async def predict(
         _check_recipe(kind, resolved.version.served)
         folder = SpoolFolder(service.spool)
         try:
-            reading = Reading(query.datatype, query.sample_rate, query.center_frequency)
-            body = PredictBody(folder, reading, service.settings.max_predict_frames)
-            contents = await body.receive(request, limit)
-            order = _build_order(resolved, contents, top_k=query.top_k, timeout_s=deadline.left_s())
-            answer, is_cached = await _ask(request, service, order)
+            with service.body_room.take(memory_of(request, limit)):
+                reading = Reading(query.datatype, query.sample_rate, query.center_frequency)
+                body = PredictBody(folder, reading, service.settings.max_predict_frames)
+                contents = await body.receive(request, limit)
+                order = _build_order(resolved, contents, top_k=query.top_k, timeout_s=deadline.left_s())
+                answer, is_cached = await _ask(request, service, order)
         finally:
             if folder.is_made:
                 await in_file_thread(folder.remove)
