@@ -14,9 +14,9 @@ from serve_app.file_work import in_file_thread
 #: Hashing more than this takes longer than the way to a thread.
 _HASH_HERE_BYTES: Final = 256 << 10
 #: What Python takes for an answer, a row and one of its classes; measured with all names and numbers of their own, and rounded up.
-_ANSWER_BYTES: Final = 1_500
-_ROW_BYTES: Final = 600
-_CLASS_BYTES: Final = 200
+_ANSWER_BYTES: Final = 700
+_ROW_BYTES: Final = 400
+_CLASS_BYTES: Final = 170
 
 
 class PredictionCache:
