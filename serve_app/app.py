@@ -14,6 +14,7 @@ from serve_app.access import security_schemes
 from serve_app.context import Ports, Service
 from serve_app.cpu_meter import CpuMeter
 from serve_app.document import DocumentAnswer
+from serve_app.file_work import in_file_thread
 from serve_app.http_errors import install_error_handlers
 from serve_app.key_gate import KeyGate, OpenPaths
 from serve_app.log_feed import LogFeed
@@ -28,6 +29,8 @@ from serve_app.routes import (
     inference,
     metrics,
     models,
+    open_inference,
+    predict,
     preprocessing,
     resources,
     system,
@@ -42,6 +45,8 @@ ROUTERS = (
     training.router,
     inference.router,
     evaluate.router,
+    predict.router,
+    open_inference.router,
     preprocessing.router,
     waiting.router,
     tasks.router,
@@ -126,6 +131,9 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
 
 @asynccontextmanager
 async def _until_all_is_noted(app: FastAPI) -> AsyncIterator[None]:
-    """Let the application end only when its last audit entries are on their way."""
+    """Clear what an earlier process left; let the application end only when its last audit entries are on their way."""
+    service: Service = app.state.service
+    await in_file_thread(service.spool.clear_leftovers)
     yield
-    await app.state.service.door.audit.flush(LAST_ENTRIES_S)
+    await service.door.audit.flush(LAST_ENTRIES_S)
+    await in_file_thread(service.spool.close)

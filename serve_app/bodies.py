@@ -24,6 +24,7 @@ MOST_FIELDS = 5_000
 #: A megabyte takes no longer; a body that never ends would keep its request for ever.
 MOST_BODY_S = 60.0
 JSON_TYPE = "application/json"
+PICTURE_TYPES = tuple(f"image/{kind}" for kind in ("png", "jpeg", "gif", "bmp", "tiff"))
 #: What any request may be answered with: a foreign Host, and a body that should not be there.
 BODY_ERRORS = error_responses(400, 413, 415)
 

@@ -84,6 +84,8 @@ CODE_OF_STATUS: Mapping[int, str] = {
 }
 #: When asking again is worth while: a place in the line takes minutes rather than seconds, a full disk a person.
 RETRY_AFTER_S: Mapping[type[Exception], int] = {LineFullError: 30, StoreUnavailableError: 30, ServingFullError: 1}
+#: The paths of the Open Inference Protocol.
+PROTOCOL_ROOT = "/v2"
 INVALID = HTTPStatus.UNPROCESSABLE_ENTITY
 MOST_FIELD_ERRORS = 100
 #: Where the cursors of all lists are sent.
@@ -119,9 +121,15 @@ class HttpFault:
             "timestamp": datetime.now(UTC).isoformat(),
         }
 
-    def response(self) -> Response:
-        """The whole answer. Escaped to ASCII, since what a client sent may hold half characters."""
-        return Response(json.dumps(self.body()), self.status, self.headers, "application/json")
+    def response(self, path: str = "") -> Response:
+        """The whole answer to a request for a path. Escaped to ASCII, since what a client sent may hold half characters."""
+        body = {"error": self.message} if is_protocol_path(path) else self.body()
+        return Response(json.dumps(body), self.status, self.headers, "application/json")
+
+
+def is_protocol_path(path: str) -> bool:
+    """Whether a path belongs to the Open Inference Protocol, whose errors have a body of their own."""
+    return path == PROTOCOL_ROOT or path.startswith(f"{PROTOCOL_ROOT}/")
 
 
 def describe_error(error: Exception) -> HttpFault:
@@ -160,7 +168,7 @@ def install_error_handlers(app: FastAPI) -> None:
             error = HTTPException(error.status_code, error.detail, allow)
         if isinstance(error, HTTPException) and not isinstance(error, RequestRefusedError):
             error = _name_the_route(request, error)
-        return describe_error(error).response()
+        return describe_error(error).response(request.url.path)
 
     for kind in (ActorSystemError, NotReadyError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, on_error)

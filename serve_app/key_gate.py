@@ -84,11 +84,11 @@ class KeyGate:
         try:
             caller = await self._identify(scope, door)
         except NotReadyError as error:
-            await describe_error(error).response()(scope, receive, send)
+            await describe_error(error).response(scope["path"])(scope, receive, send)
             return
         if caller is None:
             text = refuse_unknown(_NO_KEYS_YET) if _has_no_keys(door) else refuse_unknown()
-            await describe_error(text).response()(scope, receive, send)
+            await describe_error(text).response(scope["path"])(scope, receive, send)
             return
         scope[CALLER] = caller
         if scope["method"] in SAFE_METHODS:

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from actors.core.model import Lease
 from actors.messages import DeviceView, ResourceView, TaskCounters
+from serve_app.prediction_meter import PredictionTally
 from serve_app.request_meter import LATENCY_BOUNDS_S, RequestTally
 from serve_app.shape_resources import FOREIGN
 
@@ -21,22 +22,32 @@ from serve_app.shape_resources import FOREIGN
 METRICS_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _SINCE = "since the supervisor's process began"
 _DEVICE = ("device", "kind", "simulated")
+#: What is told of each prediction that was computed, by how ``VersionTally.stages`` calls it.
+_STAGES = {
+    "queue_seconds": "waiting of a prediction for the network",
+    "preprocess_seconds": "decoding, or making pictures of samples, of a prediction",
+    "forward_seconds": "in the network, with all that shared the batch, of a prediction",
+    "batch_size": "pictures and frames of the forward passes that a prediction took part in",
+}
 
 
-def metrics_text(view: ResourceView | None, counters: TaskCounters | None, requests: RequestTally) -> bytes:
+def metrics_text(
+    view: ResourceView | None, counters: TaskCounters | None, requests: RequestTally, predictions: PredictionTally
+) -> bytes:
     """All figures as text.
 
     Args:
         view: of the accountant; None while it is away.
         counters: of the supervisor; None while it is away.
         requests: of this process.
+        predictions: of this process.
     """
     families = [_up({"accountant": view is not None, "supervisor": counters is not None})]
     if view is not None:
         families += [*_device_families(view.devices), *_memory_families(view.devices), *_line_families(view)]
     if counters is not None:
         families += _task_families(counters)
-    families += _request_families(requests)
+    families += [*_request_families(requests), *_prediction_families(predictions)]
     return generate_latest(_Families(families))
 
 
@@ -113,6 +124,26 @@ def _request_families(requests: RequestTally) -> Iterator[Metric]:
     for (route, method), each in sorted(requests.latencies.items()):
         latencies.add_metric([route, method], _cumulate(each.counts, LATENCY_BOUNDS_S), each.sum_s)
     yield from (answers, latencies)
+
+
+def _prediction_families(predictions: PredictionTally) -> Iterator[Metric]:
+    labels = ["model", "version"]
+    since = "since this process began"
+    answers = CounterMetricFamily(
+        "rfuav_predictions", f"predictions by ok or the error's code, {since}", labels=[*labels, "outcome"]
+    )
+    hits = CounterMetricFamily("rfuav_prediction_cache_hits", f"predictions answered from memory, {since}", labels=labels)
+    for (name, version), tally in sorted(predictions.versions.items()):
+        for outcome, count in sorted(tally.outcomes.items()):
+            answers.add_metric([name, str(version), outcome], count)
+        hits.add_metric([name, str(version)], tally.cache_hits)
+    yield from (answers, hits)
+    for stage, text in _STAGES.items():
+        family = HistogramMetricFamily(f"rfuav_prediction_{stage}", f"{text}, {since}", labels=labels)
+        for (name, version), tally in sorted(predictions.versions.items()):
+            values = tally.stages[stage]
+            family.add_metric([name, str(version)], _cumulate(values.counts, values.bounds), values.total)
+        yield family
 
 
 def _gauge(name: str, text: str, devices: Sequence[DeviceView], read: Callable[[DeviceView], float]) -> Metric:

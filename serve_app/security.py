@@ -48,7 +48,7 @@ class HostGate:
             "the Host header must be localhost, a loopback address or the configured host; "
             "further names of this machine can be set with RFUAV_HOST_NAMES"
         )
-        await HttpFault(400, "host_not_allowed", message).response()(scope, receive, send)
+        await HttpFault(400, "host_not_allowed", message).response(scope["path"])(scope, receive, send)
 
     def _is_known(self, scope: Scope) -> bool:
         hosts = _header_values(scope, b"host")
@@ -76,7 +76,7 @@ class OriginGate:
             await self._app(scope, receive, send)
             return
         message = "pages of other sites may not use this service; CORS_ORIGINS lists those that may"
-        await HttpFault(403, "origin_not_allowed", message).response()(scope, receive, send)
+        await HttpFault(403, "origin_not_allowed", message).response(scope["path"])(scope, receive, send)
 
     def _is_welcome(self, scope: Scope) -> bool:
         origins = _header_values(scope, b"origin")

@@ -4,35 +4,25 @@ Owns that nobody ever sees half of it: it is written under a hidden name in a fo
 step at the end. Nothing of it is left where that does not come. All but ``receive`` blocks: call it in a thread.
 """
 
-import asyncio
 import contextlib
 import errno
 import os
 import secrets
-import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
 from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
-from starlette.requests import ClientDisconnect
 
 from actors.core.errors import SubmissionError
 from actors.files.data_roots import DataRoots, OutsideRootsError
 from actors.paths import resolve_inside
+from configs.settings import Settings
 from serve_app.file_work import in_file_thread
 from serve_app.http_errors import RequestRefusedError
+from serve_app.receiving import BLOCK_BYTES, BodyLimit, body_chunks, disk_full, is_full, require_room
 from serve_app.schemas.fields import PlainName
 
-#: A client that sends nothing for so long has gone, whatever its connection says.
-SILENCE_S: Final = 60.0
-#: A full disk takes a person.
-_RETRY_AFTER_S: Final = 30
-#: Enough that a large file takes few trips to a thread.
-_BLOCK_BYTES: Final = 1 << 20
-#: Stays free whatever is sent: the store and the logs lie on the same disk more often than not.
-RESERVE_BYTES: Final = 1 << 30
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DRAFT_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAME: Final = TypeAdapter(PlainName)
@@ -77,8 +67,10 @@ class Upload:
 
     def check_room(self, size_bytes: int) -> None:
         """Refuse what does not fit before it is sent, with what the store and the logs may need. Raises RequestRefusedError."""
-        if size_bytes + RESERVE_BYTES > shutil.disk_usage(self._folder).free:
-            raise self._refusal(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        try:
+            require_room(self._folder, size_bytes)
+        except OSError as error:
+            raise self._refusal(error) from None
 
     def write(self, block: bytes) -> None:
         """Append to the draft. Raises RequestRefusedError where no room is left."""
@@ -157,9 +149,8 @@ class Upload:
     def _refusal(self, error: OSError) -> RequestRefusedError:
         """Say in the user's words why the file could not be written."""
         name = self.target.name
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            wait = {"Retry-After": str(_RETRY_AFTER_S)}
-            return RequestRefusedError(503, "disk_full", f"no room is left for {name!r}; free some space", headers=wait)
+        if is_full(error):
+            return disk_full(name)
         if isinstance(error, FileExistsError):
             return RequestRefusedError(409, "path_exists", f"{name!r} exists; add overwrite=true to replace it")
         if isinstance(error, PermissionError) or error.errno == errno.EROFS:
@@ -167,43 +158,24 @@ class Upload:
         return RequestRefusedError(409, "path_exists", f"{name!r} cannot be put there: {error.strerror}")
 
 
-async def receive(request: Request, upload: Upload, *, most_bytes: int) -> None:
+def upload_limit(settings: Settings) -> BodyLimit:
+    """How large an uploaded file may be."""
+    return BodyLimit(settings.max_upload_mb << 20, "an upload", "RFUAV_MAX_UPLOAD_MB")
+
+
+async def receive(request: Request, upload: Upload, *, limit: BodyLimit) -> None:
     """Write a request's body into an upload.
 
     Raises:
         RequestRefusedError: it is too large, stops coming, or finds no room.
     """
-    received, buffer = 0, bytearray()
-    async for chunk in _chunks(request):
-        received += len(chunk)
-        if received > most_bytes:
-            raise too_large(most_bytes)
+    buffer = bytearray()
+    async for chunk in body_chunks(request, limit):
         buffer += chunk
-        if len(buffer) >= _BLOCK_BYTES:
+        if len(buffer) >= BLOCK_BYTES:
             await in_file_thread(upload.write, bytes(buffer))
             buffer.clear()
     await in_file_thread(upload.write, bytes(buffer))
-
-
-def too_large(most_bytes: int) -> RequestRefusedError:
-    """The refusal of a body above the limit."""
-    return RequestRefusedError(413, "body_too_large", f"an upload may take {most_bytes} bytes (RFUAV_MAX_UPLOAD_MB)")
-
-
-async def _chunks(request: Request) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises RequestRefusedError where it ends early or stops coming."""
-    stream = request.stream()
-    while True:
-        try:
-            async with asyncio.timeout(SILENCE_S):
-                chunk = await anext(stream)
-        except StopAsyncIteration:
-            return
-        except ClientDisconnect:
-            raise RequestRefusedError(400, "body_incomplete", "the connection ended before the body did") from None
-        except TimeoutError:
-            raise RequestRefusedError(400, "body_incomplete", f"nothing came for {SILENCE_S:.0f} s") from None
-        yield chunk
 
 
 def _check_names(target: Path, text: str, roots: DataRoots) -> None:

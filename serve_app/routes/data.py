@@ -14,21 +14,19 @@ from actors.files.data_roots import DataRoots, OutsideRootsError
 from actors.paths import build_data_roots, resolve_existing
 from configs.settings import Settings
 from serve_app.access import SUBJECT, GuardedRoute, requires
-from serve_app.bodies import JsonAnswer, JsonRoute, announced_size, media_type_of
+from serve_app.bodies import PICTURE_TYPES, JsonAnswer, JsonRoute, announced_size, media_type_of
 from serve_app.context import ServiceDep
 from serve_app.file_work import in_file_thread
 from serve_app.http_errors import STATUS_OF_SUBMISSION, RequestRefusedError, error_responses
 from serve_app.listing import CURSOR_PATTERN, describe, list_folder
+from serve_app.receiving import BodyLimit
 from serve_app.schemas.data import DataEntry, DataResponse
 from serve_app.schemas.fields import EmptyMeansNone, PathText
 from serve_app.shape_data import data_entry, data_response, root_entries
-from serve_app.uploads import Upload, receive, too_large
+from serve_app.uploads import Upload, receive, upload_limit
 
 #: None of them can be sent by a page of another site without that browser asking first.
-UPLOAD_TYPES: Final = (
-    "application/octet-stream",
-    *(f"image/{kind}" for kind in ("png", "jpeg", "gif", "bmp", "tiff")),
-)
+UPLOAD_TYPES: Final = ("application/octet-stream", *PICTURE_TYPES)
 _UPLOAD_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -70,12 +68,12 @@ async def upload_file(
 ) -> Response:
     """Put the body into a file. It appears whole or not at all."""
     request.scope[SUBJECT] = path
-    most_bytes = service.settings.max_upload_mb << 20
-    _check_headers(request, most_bytes)
+    limit = upload_limit(service.settings)
+    _check_headers(request, limit)
     upload = await in_file_thread(_begin, service.settings, path, is_overwriting=overwrite)
     try:
         await in_file_thread(upload.check_room, announced_size(request))
-        await receive(request, upload, most_bytes=most_bytes)
+        await receive(request, upload, limit=limit)
         await in_file_thread(upload.publish)
         return JsonAnswer(await in_file_thread(_describe_new, service.settings, upload))
     finally:
@@ -113,15 +111,14 @@ def _describe_new(settings: Settings, upload: Upload) -> DataEntry:
     return data_entry(describe(upload.target, roots), roots)
 
 
-def _check_headers(request: Request, most_bytes: int) -> None:
+def _check_headers(request: Request, limit: BodyLimit) -> None:
     kind = media_type_of(request)
     if kind not in UPLOAD_TYPES:
         message = (
             f"the body must be the file itself, as {' or '.join(UPLOAD_TYPES[:2])} or another picture type, not {kind[:100]!r}"
         )
         raise RequestRefusedError(415, "unsupported_media_type", message)
-    if announced_size(request) > most_bytes:
-        raise too_large(most_bytes)
+    limit.check_announced(request)
 
 
 def _in_query(error: SubmissionError) -> Exception:

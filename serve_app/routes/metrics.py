@@ -27,10 +27,13 @@ Answer = TypeVar("Answer")
 @router.get("/metrics", response_class=Response, responses=METRICS_RESPONSES)
 @requires(Role.VIEWER)
 async def get_metrics(service: ServiceDep) -> Response:
-    """Devices, leases, the line, waits, attempts and requests. Always 200: rfuav_up tells what is missing."""
+    """Devices, leases, the line, waits, attempts, requests and predictions. Always 200: rfuav_up tells what is missing."""
     ports = service.ports
     view, counters = await asyncio.gather(_in_time(ports.resources.view()), _in_time(ports.tasks.counters()))
-    return Response(metrics_text(view, counters, service.requests), media_type=METRICS_TYPE)
+    tally = service.predictions.tally
+    if (table := service.models.current) is not None:
+        tally.forget_others({each.served.key for entry in table.models.values() for each in entry.versions.values()})
+    return Response(metrics_text(view, counters, service.requests, tally), media_type=METRICS_TYPE)
 
 
 async def _in_time(answer: Awaitable[Answer]) -> Answer | None:

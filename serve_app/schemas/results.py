@@ -39,7 +39,7 @@ class PredictionBody(ResponseModel):
     segment: int | None = Field(description="part of a recording; null for a picture")
     class_name: str | None = Field(alias="class", description="null where there is an error")
     confidence: float | None = Field(ge=0, le=100, description="percent")
-    top: list[ClassConfidence] = Field(description="the best five, best first")
+    top: list[ClassConfidence] = Field(description="the best classes, best first; of a job five")
     error: str | None = Field(description="why there is no prediction")
     start_s: float | None = Field(None, ge=0, description="where the segment begins in its recording; null for a picture")
     duration_s: float | None = Field(None, ge=0, description="how long the segment is; null for a picture")
@@ -53,7 +53,7 @@ class FileSummaryBody(ResponseModel):
         alias="class", description="of the greatest mean probability over the frames; null if there is none"
     )
     confidence: float | None = Field(ge=0, le=100, description="that mean, in percent")
-    top: list[ClassConfidence] = Field(description="the best five by mean probability, best first")
+    top: list[ClassConfidence] = Field(description="the best classes by mean probability, best first; of a job five")
     frames: int = Field(ge=0, description="frames that were predicted; 1 for a picture")
     seconds: float | None = Field(ge=0, description="of the recording; null for a picture")
     frames_per_class: dict[str, int] = Field(description="of how many frames each class was the best")

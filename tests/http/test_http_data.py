@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from configs.settings import Settings
-from serve_app import uploads
+from serve_app import receiving
 from serve_app.file_answer import parse_range
 from serve_app.http_errors import RequestRefusedError
 from serve_app.schemas.data import DataEntry, DataResponse, TaskFilesResponse
@@ -208,14 +208,14 @@ class TestUploads:
         assert files_below(world / "first") == files_below_pictures()
 
     async def test_nothing_is_left_of_a_client_that_falls_silent(self, app, world, monkeypatch):
-        monkeypatch.setattr(uploads, "SILENCE_S", 0.01)
+        monkeypatch.setattr(receiving, "SILENCE_S", 0.01)
         answer = await call(app, None)
         assert answer["status"] == 400
         assert files_below(world / "first") == files_below_pictures()
 
     async def test_what_would_leave_the_store_no_room_is_refused(self, client, world, monkeypatch):
         free = shutil.disk_usage(world)
-        monkeypatch.setattr(shutil, "disk_usage", lambda _folder: free._replace(free=uploads.RESERVE_BYTES + len(b"content")))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _folder: free._replace(free=receiving.RESERVE_BYTES + len(b"content")))
         assert (await put(client, "small")).status_code == 200
         answer = await put(client, "larger", content=b"contents")
         assert (answer.status_code, answer.json()["code"]) == (503, "disk_full")

@@ -5,11 +5,13 @@ import asyncio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from actors.core.errors import ServingFullError
 from actors.core.model import GIB, LeaseRequest, WorkKind
 from actors.core.tasks import EndMode
 from actors.messages import ResourceView
 from serve_app.request_meter import NO_ROUTE
 from serve_app.routes import metrics
+from tests.fake_serving import make_version
 from tests.fakes import START, make_device_view, make_lease
 from tests.http import bodies
 
@@ -155,3 +157,53 @@ async def test_label_values_are_escaped(read, tasks, resources):
     resources.current = ResourceView(START, devices, waiting=0, oldest_wait_s=0.0)
     value = await read()
     assert value("rfuav_task_memory_budget_bytes", **CUDA, task_id='a"b\\c\n') == 1
+
+
+FIRST = {"model": "drones", "version": "1"}
+
+
+class TestPredictions:
+    @pytest.fixture(autouse=True)
+    async def registered(self, models):
+        await models.put(make_version())
+
+    async def predict(self, client, **params):
+        return await client.post("/api/v2/predict", params=params, content=b"picture", headers={"content-type": "image/png"})
+
+    async def test_answers_errors_and_where_their_time_went_are_counted_by_version(self, client, read, predictor):
+        await self.predict(client)
+        await self.predict(client)
+        predictor.error = ServingFullError("full")
+        await self.predict(client)
+        value = await read()
+        assert value("rfuav_predictions_total", **FIRST, outcome="ok") == 2
+        assert value("rfuav_predictions_total", **FIRST, outcome="serving_full") == 1
+        assert value("rfuav_prediction_cache_hits_total", **FIRST) == 0
+        for stage, total in (("queue", 0.002), ("preprocess", 0.004), ("forward", 0.006)):
+            assert value(f"rfuav_prediction_{stage}_seconds_count", **FIRST) == 2
+            assert value(f"rfuav_prediction_{stage}_seconds_sum", **FIRST) == pytest.approx(total)
+        assert value("rfuav_prediction_forward_seconds_bucket", **FIRST, le="0.0025") == 0
+        assert value("rfuav_prediction_forward_seconds_bucket", **FIRST, le="0.005") == 2
+        assert value("rfuav_prediction_batch_size_bucket", **FIRST, le="1") == 2
+
+    async def test_tensors_and_those_whose_caller_gave_up_count_too(self, client, read, predictor):
+        tensor = {"name": "input", "datatype": "FP32", "shape": [1, 3, 32, 32], "data": [0] * 3072}
+        assert (await client.post("/v2/models/drones/infer", json={"inputs": [tensor]})).status_code == 200
+        predictor.gate.clear()
+        await client.post("/v2/models/drones/infer", json={"inputs": [tensor]}, headers={"x-request-timeout": "0.01"})
+        value = await read()
+        assert value("rfuav_predictions_total", **FIRST, outcome="ok") == 1
+        assert value("rfuav_predictions_total", **FIRST, outcome="cancelled") == 1
+
+    async def test_nobody_can_make_up_a_line_and_versions_that_are_gone_have_none(self, client, read, models, app):
+        await models.put(make_version(version=2))
+        await self.predict(client, model="drones@2")
+        for name in ("birds", "drones@7", "drones@nothing"):
+            await self.predict(client, model=name)
+        value = await read()
+        assert value("rfuav_predictions_total", model="drones", version="2", outcome="ok") == 1
+        assert set(app.state.service.predictions.tally.versions) == {("drones", 2)}
+        await models.delete("drones", 2)
+        await app.state.service.models.refresh()
+        value = await read()
+        assert value("rfuav_predictions_total", model="drones", version="2", outcome="ok") is None

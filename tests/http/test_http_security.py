@@ -23,7 +23,7 @@ from tests.http.callers import error_code, sent
 pytestmark = pytest.mark.anyio
 
 #: The exceptions from the rule: who only reads is a viewer, who changes something an operator.
-OPEN = {("GET", "/"), ("GET", "/api/v1/health")}
+OPEN = {("GET", "/"), ("GET", "/api/v1/health"), ("GET", "/v2/health/live"), ("GET", "/v2/health/ready")}
 FOR_ADMINS = {
     ("POST", "/api/v2/resources/config"),
     ("GET", "/api/v2/keys"),
@@ -31,7 +31,14 @@ FOR_ADMINS = {
     ("DELETE", "/api/v2/keys/{key_id}"),
     ("GET", "/api/v2/audit"),
 }
-POSTS_OF_VIEWERS = {("POST", "/api/v2/tasks/explain"), ("POST", "/api/v2/stream-tickets")}
+POSTS_OF_VIEWERS = {
+    ("POST", "/api/v2/tasks/explain"),
+    ("POST", "/api/v2/stream-tickets"),
+    ("POST", "/api/v2/predict"),
+    ("POST", "/v2/repository/index"),
+    ("POST", "/v2/models/{model}/infer"),
+    ("POST", "/v2/models/{model}/versions/{version}/infer"),
+}
 
 
 def wanted_role(method, path):
@@ -84,7 +91,8 @@ class TestRoles:
 
     @pytest.mark.usefixtures("keys")
     @pytest.mark.parametrize(("method", "path"), PATHS, ids=ROUTE_IDS)
-    async def test_without_a_key_only_open_routes_answer(self, client, tasks, method, path):
+    async def test_without_a_key_only_open_routes_answer(self, client, tasks, health, method, path):
+        health.states["predictor"] = "healthy"
         wrong = f"rfuav_00000000_{'A' * 43}"
         for headers in ({}, sent(wrong), sent(""), {"Authorization": "Basic YTpi"}, {"Authorization": "Bearer"}):
             answer = await call(client, method, path, headers=headers)
