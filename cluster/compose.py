@@ -16,7 +16,7 @@ from ray import serve
 from ray.serve.schema import ApplicationStatus, LoggingConfig
 
 from actors.names import INGRESS, NAMESPACE, PREDICTOR
-from actors.system import start_actors, stop_actors
+from actors.system import StartingActors, stop_actors
 from cluster.ports import find_free_port
 from cluster.serving import deploy_predictor
 from configs.settings import Settings
@@ -111,13 +111,13 @@ def take_apart(*, started_serve: bool) -> None:
 
 __all__ = [
     "DeployFailedError",
+    "StartingActors",
     "connect",
     "deploy",
     "deploy_predictor",
     "disconnect",
     "is_serve_running",
     "raise_if_failed",
-    "start_actors",
     "start_serve",
     "take_apart",
 ]

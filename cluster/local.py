@@ -19,6 +19,7 @@ from typing import Final
 
 from actors import presence
 from actors.core.errors import ActorSystemError
+from actors.names import ACCOUNTANT
 from actors.presence import Presence
 from cluster import signals
 from cluster.bring_down import UP, bring_down
@@ -213,16 +214,20 @@ def _start_parts(settings: Settings, *, is_direct: bool, say: Say) -> None:
 
     logs = _ray_logs(settings.state_dir)
     say("starting the accountant, the supervisor, the log hub, HTTP and the predictor")
-    # Both wait for processes that import for seconds, mostly on one core.
+    # All of them wait for processes that import for seconds, mostly on one core.
     with ThreadPoolExecutor(1) as beside:
         serving = beside.submit(compose.start_serve, settings, is_direct=is_direct)
         with _as_failure_of("actors", logs):
-            compose.start_actors(settings)
+            starting = compose.StartingActors(settings)
         with _as_failure_of("HTTP", logs):
             serving.result()
             compose.deploy(settings)
+    with _as_failure_of("actors", logs):
+        starting.wait(ACCOUNTANT)
     with _as_failure_of("predictor", logs):
         compose.deploy_predictor(settings, is_own=is_direct)
+    with _as_failure_of("actors", logs):
+        starting.wait()
 
 
 def _wait_until_healthy(url: str) -> None:

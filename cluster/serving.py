@@ -1,43 +1,25 @@
-"""Deploys the predictor, and lets its ceiling follow the accountant's allowance.
+"""Deploys the predictor, and changes its scale while it runs.
 
 On our own Ray it is deployed by Serve's declarative configuration: applying that again with another scale keeps every replica, and the
 ingress. On an adopted Ray that would delete the declarative applications of others, so the predictor is deployed like the ingress,
 and its ceiling stays what the devices carried then. Importing this module imports Ray.
 """
 
-import json
-import logging
-import os
-from pathlib import Path
 from typing import Final
 
-import ray
-from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve.context import _get_global_client
 from ray.serve.schema import DeploymentSchema, ServeApplicationSchema, ServeDeploySchema
 
-from actors.core.model import DeviceKind
-from actors.core.serving import ServingAllowance
-from actors.names import ACCOUNTANT, NAMESPACE, PREDICTOR
+from actors.names import PREDICTOR
+from cluster.ceiling import Deployed, read_allowance, write_deployed
 from configs.settings import Settings
 from serve_app.deployment import bind_predictor
 from serve_app.predictor_plan import PredictorPlan, choose_scale
 
 _IMPORT_PATH: Final = "serve_app.deployment:build_predictor"
-_ANSWER_S: Final = 10.0
+#: How long the accountant may take to begin.
 _START_S: Final = 90.0
-
-_log = logging.getLogger("rfuav.serving")
-
-
-class Deployed(BaseModel):
-    """What Serve was given: the plan, and the replicas that the devices carried."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    plan: PredictorPlan
-    most_replicas: int
 
 
 def deploy_predictor(settings: Settings, *, is_own: bool) -> None:
@@ -49,7 +31,8 @@ def deploy_predictor(settings: Settings, *, is_own: bool) -> None:
     """
     allowance = read_allowance(None, timeout_s=_START_S)
     plan = PredictorPlan(
-        settings=settings,
+        # Serve shows what it was given, and a database's URL may hold a password; replicas use no store.
+        settings=settings.model_copy(update={"store_url": ""}),
         kind=allowance.kind,
         replica_units=allowance.replica_units,
         device_cores=allowance.device_cores,
@@ -59,17 +42,6 @@ def deploy_predictor(settings: Settings, *, is_own: bool) -> None:
         apply_plan(plan, allowance.most_replicas)
     else:
         _run_predictor(plan, allowance.most_replicas)
-
-
-def read_allowance(kind: DeviceKind | None, *, timeout_s: float = _ANSWER_S) -> ServingAllowance:
-    """Ask the accountant what the predictor may use.
-
-    Raises:
-        ValueError, RayError, TimeoutError: it does not answer.
-    """
-    accountant = ray.get_actor(ACCOUNTANT, namespace=NAMESPACE)
-    allowance: ServingAllowance = ray.get(accountant.serving_allowance.remote(kind), timeout=timeout_s)
-    return allowance
 
 
 def apply_plan(plan: PredictorPlan, most_replicas: int) -> None:
@@ -90,42 +62,6 @@ def describe(plan: PredictorPlan, most_replicas: int) -> ServeDeploySchema:
     return ServeDeploySchema(applications=[application])
 
 
-class Ceiling:
-    """Keeps the predictor's ceiling at what the devices carry.
-
-    Invariant: Serve is asked only when the number is another than the one that it was given last.
-    """
-
-    def __init__(self, deployed: Deployed) -> None:
-        self._deployed = deployed
-
-    def follow(self) -> None:
-        """Look once. Raises what ``read_allowance`` raises."""
-        plan, before = self._deployed.plan, self._deployed.most_replicas
-        most = read_allowance(plan.kind).most_replicas
-        if most != before:
-            _log.info("the devices carry %d replicas now, %d before", most, before)
-            apply_plan(plan, most)
-            self._deployed = Deployed(plan=plan, most_replicas=most)
-            write_deployed(self._deployed)
-
-
-def write_deployed(deployed: Deployed) -> None:
-    """Note down what Serve was given, for whoever follows the ceiling."""
-    path = _note_path(deployed.plan.settings.state_dir)
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps(deployed.model_dump(mode="json")), encoding="utf-8")
-    draft.replace(path)
-
-
-def read_deployed(state_dir: Path) -> Deployed | None:
-    """What Serve was given for the service of a state folder; None where that was not noted."""
-    try:
-        return Deployed.model_validate(json.loads(_note_path(state_dir).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return None
-
-
 def _run_predictor(plan: PredictorPlan, most_replicas: int) -> None:
     """Deploy the predictor beside what else runs in an adopted Ray; an earlier one goes first, since both would not fit."""
     if PREDICTOR in serve.status().applications:
@@ -133,7 +69,3 @@ def _run_predictor(plan: PredictorPlan, most_replicas: int) -> None:
     application = bind_predictor(plan, choose_scale(plan.settings, most_replicas))
     target = serve.RunTarget(target=application, name=PREDICTOR, route_prefix=None)
     serve.run_many([target], wait_for_applications_running=False)
-
-
-def _note_path(state_dir: Path) -> Path:
-    return state_dir / "run" / "deployed_predictor.json"

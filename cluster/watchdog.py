@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import psutil
 
@@ -25,12 +25,10 @@ from actors.messages import ReplicaStanding
 from actors.names import ACCOUNTANT, INGRESS, LOG_HUB, NAMESPACE, PREDICTOR, SUPERVISOR
 from actors.presence import Presence
 from cluster.bring_down import WATCHDOG
+from cluster.ceiling import Ceiling, read_deployed
 from cluster.http_probe import get_json
 from cluster.processes import MARK, instance_mark, presence_of
 from cluster.run_record import ServiceRecord, read_record
-
-if TYPE_CHECKING:
-    from cluster.serving import Ceiling
 
 _SILENCE_S: Final = 10.0
 #: A new process may take so long until it answers for the first time.
@@ -181,7 +179,7 @@ def _ping_actor(name: str) -> object:
     return ray.get(ray.get_actor(name, namespace=NAMESPACE).ping.remote(), timeout=_PING_S)
 
 
-def _look_after_predictor(replicas: ReplicaWatch, ceiling: "Ceiling | None") -> object:
+def _look_after_predictor(replicas: ReplicaWatch, ceiling: Ceiling | None) -> object:
     import ray  # noqa: PLC0415 (see above)
 
     accountant = ray.get_actor(ACCOUNTANT, namespace=NAMESPACE)
@@ -199,8 +197,6 @@ def _ping_ingress(url: str) -> object:
 def main() -> None:
     """Watch the service whose state folder is the only argument."""
     import ray  # noqa: PLC0415 (see above)
-
-    from cluster.serving import Ceiling, read_deployed  # noqa: PLC0415 (imports Ray)
 
     state_dir = Path(sys.argv[1])
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
