@@ -16,24 +16,36 @@ from typing import Any
 
 import ray
 
-from actors.books_check import BookedDevice, Picture, find_lasting_differences
+from actors.books_check import find_lasting_differences
+from actors.books_picture import Beliefs
 from actors.clock import Clock, SystemClock
 from actors.core import events as ev
 from actors.core.durations import Durations
 from actors.core.errors import LimitError, StoreUnavailableError, UnsatisfiableRequestError
 from actors.core.events import EndCause
 from actors.core.explanation import Explanation
-from actors.core.ledger import DeviceAccount
-from actors.core.model import DeviceKind, HolderKind, Lease, LeaseRequest, Policy, WorkKind
+from actors.core.model import Device, DeviceKind, HolderKind, Lease, LeaseRequest, WorkKind
 from actors.core.scheduler import Scheduler
+from actors.core.serving import ServingAllowance, choose_allowance
 from actors.decision_feed import DecisionFeed, Position
-from actors.devices import DeviceGroup, DeviceHouse, group_resource, remove_groups
+from actors.devices import DeviceGroup, DeviceHouse, remove_groups
 from actors.duties import Duties
 from actors.holders import Holders
 from actors.memory_guard import DriverWatch, MemoryGuard
-from actors.messages import BooksReport, Decisions, GrantedLease, LeasePlace, Queued, ResourceView
+from actors.messages import (
+    BooksReport,
+    Decisions,
+    GrantedLease,
+    LeasePlace,
+    Queued,
+    ReplicaReport,
+    ReplicaStanding,
+    ResourceView,
+)
 from actors.names import ACCOUNTANT
+from actors.policy import build_policy
 from actors.presence import Presence, announce
+from actors.replicas import Replicas
 from actors.resource_view import Surroundings, build_view
 from actors.start import Start
 from actors.store import LeaseHolder, Store, StoredLease
@@ -44,24 +56,6 @@ _SURVEY_EVERY_TICKS = 5
 _RELEASE_GRACE_S = 5.0
 _MOST_ORDER = 1_000
 _STORE_PAUSE_S = 0.5
-
-
-def build_policy(settings: Settings) -> Policy:
-    """Turn the settings into the scheduler's fixed rules."""
-    limits = {
-        (DeviceKind.GPU, WorkKind.TRAINING): settings.max_training_concurrent_gpu,
-        (DeviceKind.GPU, WorkKind.INFERENCE): settings.max_inference_concurrent_gpu,
-        (DeviceKind.CPU, WorkKind.TRAINING): settings.max_training_concurrent_cpu,
-        (DeviceKind.CPU, WorkKind.INFERENCE): settings.max_inference_concurrent_cpu,
-        (DeviceKind.CPU, WorkKind.PREPROCESSING): settings.max_preprocessing_concurrent_cpu,
-    }
-    return Policy(
-        default_limits=limits,
-        patience_s=settings.patience_s,
-        lease_ttl_s=settings.lease_ttl_s,
-        # The supervisor ends what does not stop in time; only a holder that nobody looks after lingers for longer.
-        revoke_grace_s=2 * settings.stop_grace_s + settings.lease_ttl_s,
-    )
 
 
 class GpuAccountant:
@@ -87,6 +81,7 @@ class GpuAccountant:
         self._unmatched: set[str] = set()  # the devices on which the driver's pids are not ours
         self._groups: dict[str, str] = {}
         self._holders = Holders(self._session, self._guard, self._scheduler.ledger)
+        self._replicas = Replicas(self._session, self._scheduler.ledger, self._clock)
         self._store_pause = threading.Event()  # never set: it only waits
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lease-writer")
         self._feed = DecisionFeed(self._holders.is_good)
@@ -216,19 +211,38 @@ class GpuAccountant:
         await self._in_writer(self._store.write_limits, expanded)
         return await self.view()
 
+    async def report_replica(self, report: ReplicaReport) -> Device | None:
+        """Take in what a replica of the predictor says of itself; returns its device, None while that is not known yet."""
+        await self._start.finished()
+        return self._replicas.take(report)
+
+    async def list_replicas(self) -> tuple[ReplicaStanding, ...]:
+        """The replicas that live, with the time of their last report."""
+        await self._start.finished()
+        return self._replicas.standings()
+
+    async def serving_allowance(self, kind: DeviceKind | None = None) -> ServingAllowance:
+        """What the predictor may use of the devices that are there; of one kind, once its replicas use that."""
+        await self._start.finished()
+        present = (account.device for account in self._scheduler.ledger.accounts.values() if account.is_present)
+        return choose_allowance(present, self._policy, kind)
+
     async def view(self) -> ResourceView:
         """All devices and the line now."""
         await self._start.finished()
         reading = await self._driver.latest(self._clock.now())
-        leases = self._holders.leases
+        leases, replicas = self._holders.leases, self._replicas
         task_of_pid = {pid: leases[lease_id].lease.request.task_id for pid, lease_id in self._holders.local_pids(leases).items()}
-        around = Surroundings(self._groups, reading, task_of_pid, self._unmatched)
+        around = Surroundings(self._groups, reading, task_of_pid, replicas.local_pids(), replicas.on, self._unmatched)
         return build_view(self._scheduler, around, now=self._clock.now())
 
     async def check_books(self) -> BooksReport:
         """Compare the ledger with Ray's books and the live processes; takes a few seconds only where they differ."""
         await self._start.finished()
-        differences = await find_lasting_differences(self._picture)
+        beliefs = Beliefs(
+            self._scheduler.ledger, self._policy, self._holders, self._replicas, self._groups, own_node_id=self._session
+        )
+        differences = await find_lasting_differences(beliefs.picture)
         return BooksReport(not differences, differences, self._clock.now())
 
     # --- the transition and what follows ---
@@ -306,23 +320,6 @@ class GpuAccountant:
         accounts = self._scheduler.ledger.accounts
         ids = [portion.device_id for portion in lease.portions]
         return GrantedLease(lease, tuple(LeasePlace(accounts[each].device, self._groups[each]) for each in ids))
-
-    async def _picture(self) -> Picture:
-        accounts = self._scheduler.ledger.accounts.values()
-        devices = tuple(self._book(account) for account in accounts if account.is_present)
-        return Picture(tuple(self._holders.leases.values()), devices, self._session)
-
-    def _book(self, account: DeviceAccount) -> BookedDevice:
-        device = account.device
-        bound = [lease for lease in account.leases.values() if self._holders.is_up(lease)]
-        return BookedDevice(
-            device_id=device.device_id,
-            resource=group_resource(device.kind, self._groups[device.device_id]),
-            resource_per_device=1.0 if device.kind is DeviceKind.GPU else device.cores,
-            share_units=account.share_units,
-            bound_units=sum(account.portion_of(lease).units for lease in bound),
-            held_units=account.held_units,
-        )
 
     def _expand(self, name: str) -> list[str]:
         accounts = self._scheduler.ledger.accounts

@@ -127,6 +127,7 @@ class ReplicaReport:
         budget_bytes: what it may hold.
         models: loaded versions.
         ongoing: requests in it now.
+        is_ready: false while it begins and takes no requests yet.
     """
 
     replica_id: str
@@ -138,6 +139,16 @@ class ReplicaReport:
     budget_bytes: int
     models: tuple[LoadedModel, ...] = ()
     ongoing: int = 0
+    is_ready: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStanding:
+    """A replica as the accountant knows it: its last report, the device that it is on, and when it was heard."""
+
+    report: ReplicaReport
+    device_id: str
+    heard_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +170,9 @@ class DeviceView(Compact):
         temperature_c: degrees, 0 where unknown.
         power_w: watts, 0 where unknown.
         compute_capability: of a GPU, "" where unknown.
-        processes: (pid, task id or "foreign" or "unknown", bytes) of the processes on a GPU.
+        processes: (pid, task id or replica id or "foreign" or "unknown", bytes) of the processes on a GPU.
         quarantine: why nothing new may start, "" while it may.
-        foreign_bytes: memory in use by processes without a lease.
+        foreign_bytes: memory in use by processes that neither hold a lease nor are replicas.
         free_bytes: memory that is neither used by others nor promised to a lease.
         replicas: the predictor's replicas that live there.
     """

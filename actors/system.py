@@ -3,7 +3,6 @@
 Each is named, detached, restarted by Ray without limit and pinned to the head node, where the store and the logs are.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -43,23 +42,29 @@ def build_log_hub(settings: Settings) -> ActorHandle:
     return _build(LOG_HUB, LogHub, settings.state_dir)
 
 
-def start_actors(settings: Settings) -> None:
-    """Bring up the three actors and wait until each answers.
+class StartingActors:
+    """The three actors on their way up, all at the same time. The caller may do other work before it waits."""
 
-    Raises:
-        ActorStartError: names the one that did not, and why.
-    """
-    parts: list[tuple[str, Callable[[Settings], ActorHandle]]] = [
-        (ACCOUNTANT, build_accountant),
-        (LOG_HUB, build_log_hub),
-        (SUPERVISOR, build_supervisor),
-    ]
-    pings = [(name, build(settings).ping.remote()) for name, build in parts]
-    for name, ping in pings:
-        try:
-            ray.get(ping, timeout=_START_S)
-        except (RayError, TimeoutError) as error:
-            raise ActorStartError(f"the {name} did not start: {error}") from error
+    def __init__(self, settings: Settings) -> None:
+        parts = {ACCOUNTANT: build_accountant, LOG_HUB: build_log_hub, SUPERVISOR: build_supervisor}
+        self._pings = {name: build(settings).ping.remote() for name, build in parts.items()}
+
+    def wait(self, *names: str) -> None:
+        """Wait until these answer; all of them where none is named.
+
+        Raises:
+            ActorStartError: names the one that did not, and why.
+        """
+        for name in names or tuple(self._pings):
+            try:
+                ray.get(self._pings[name], timeout=_START_S)
+            except (RayError, TimeoutError) as error:
+                raise ActorStartError(f"the {name} did not start: {error}") from error
+
+
+def start_actors(settings: Settings) -> None:
+    """Bring up the three actors and wait until each answers. Raises ActorStartError."""
+    StartingActors(settings).wait()
 
 
 def stop_actors() -> None:

@@ -15,9 +15,10 @@ import ray
 from ray import serve
 from ray.serve.schema import ApplicationStatus, LoggingConfig
 
-from actors.names import INGRESS, NAMESPACE
-from actors.system import start_actors, stop_actors
+from actors.names import INGRESS, NAMESPACE, PREDICTOR
+from actors.system import StartingActors, stop_actors
 from cluster.ports import find_free_port
+from cluster.serving import deploy_predictor
 from configs.settings import Settings
 from serve_app.deployment import build_ingress
 
@@ -26,7 +27,7 @@ _SERVE_CONTROLLER: Final = ("SERVE_CONTROLLER_ACTOR", "serve")
 
 
 class DeployFailedError(Exception):
-    """Serve gave the ingress up. The text is Serve's reason."""
+    """Serve gave the ingress or the predictor up. The text is Serve's reason."""
 
 
 def connect(address: str) -> str:
@@ -77,43 +78,46 @@ def start_serve(settings: Settings, *, is_direct: bool) -> None:
 
 
 def deploy(settings: Settings) -> None:
-    """Ask Serve for the ingress; ``raise_if_failed`` and HTTP tell what became of it."""
+    """Ask Serve for the ingress; ``raise_if_failed`` and HTTP tell what became of it, and of the predictor."""
     target = serve.RunTarget(target=build_ingress(settings), name=INGRESS, route_prefix="/")
     serve.run_many([target], wait_for_applications_running=False)
 
 
 def raise_if_failed() -> None:
-    """Look whether Serve has given the ingress up.
+    """Look whether Serve has given the ingress or the predictor up.
 
     Raises:
         DeployFailedError: it has.
     """
-    application = serve.status().applications.get(INGRESS)
-    if application is not None and application.status == ApplicationStatus.DEPLOY_FAILED:
-        raise DeployFailedError(application.message.strip())
+    applications = serve.status().applications
+    for name in (INGRESS, PREDICTOR):
+        if name in applications and applications[name].status == ApplicationStatus.DEPLOY_FAILED:
+            raise DeployFailedError(f"{name}: {applications[name].message.strip()}")
 
 
 def take_apart(*, started_serve: bool) -> None:
     """Remove everything of ours from a Ray that belongs to somebody else.
 
     Args:
-        started_serve: Serve was ours too; otherwise only the ingress is removed from it.
+        started_serve: Serve was ours too; otherwise only our two applications are removed from it.
     """
     if started_serve:
         serve.shutdown()
     elif is_serve_running():
-        serve.delete(INGRESS)
+        for name in (INGRESS, PREDICTOR):
+            serve.delete(name)
     stop_actors()
 
 
 __all__ = [
     "DeployFailedError",
+    "StartingActors",
     "connect",
     "deploy",
+    "deploy_predictor",
     "disconnect",
     "is_serve_running",
     "raise_if_failed",
-    "start_actors",
     "start_serve",
     "take_apart",
 ]

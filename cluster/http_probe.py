@@ -13,10 +13,17 @@ _TIMEOUT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What /api/v1/health said: its status word, or "unreachable", and why it is not healthy."""
+    """What /api/v1/health said.
+
+    Attributes:
+        status: its word, or "unreachable".
+        reason: why it is not healthy.
+        predictor: how many replicas serve; "" where none do, or a key would be needed to know.
+    """
 
     status: str
     reason: str = ""
+    predictor: str = ""
 
     @property
     def is_healthy(self) -> bool:
@@ -65,11 +72,13 @@ def probe_health(url: str) -> Health:
     except NoAnswerError as error:
         return Health("unreachable", str(error))
     status = str(answer.get("status", "unknown")) if isinstance(answer, dict) else "unknown"
-    if status == "healthy":
-        return Health(status)
     parts = answer.get("components", {}) if isinstance(answer, dict) else {}
+    predictor = parts.get("predictor", {})
+    replicas = str(predictor.get("detail", "")) if predictor.get("state") == "healthy" else ""
+    if status == "healthy":
+        return Health(status, predictor=replicas)
     ill = [f"{name} is {each.get('state')}" for name, each in parts.items() if each.get("state") != "healthy"]
-    return Health(status, ", ".join(ill))
+    return Health(status, ", ".join(ill), replicas)
 
 
 def describe_devices(url: str) -> list[str]:

@@ -19,6 +19,7 @@ from typing import Final
 
 from actors import presence
 from actors.core.errors import ActorSystemError
+from actors.names import ACCOUNTANT
 from actors.presence import Presence
 from cluster import signals
 from cluster.bring_down import UP, bring_down
@@ -166,7 +167,7 @@ def _bring_up(settings: Settings, address: str | None, say: Say) -> ServiceRecor
     )
     write_record(settings.state_dir, record)
     _start_parts(settings, is_direct=is_own, say=say)
-    with _as_failure_of("HTTP", _ray_logs(settings.state_dir)):
+    with _as_failure_of("HTTP and the predictor", _ray_logs(settings.state_dir)):
         _wait_until_healthy(record.url)
     _leave_ray()
     return record
@@ -190,7 +191,9 @@ def _start_ray(settings: Settings, say: Say) -> _Joined:
 
 
 def _adopt_ray(settings: Settings, address: str, say: Say) -> _Joined:
-    say(f"adopting the Ray at {address}; HTTP goes through Serve's own proxy there")
+    say(
+        f"adopting the Ray at {address}; HTTP goes through Serve's own proxy there, and the most replicas stay what its devices carry now"
+    )
     with _as_failure_of("Ray", settings.state_dir / "logs"):
         from cluster import compose  # noqa: PLC0415 (imports Ray)
 
@@ -210,15 +213,21 @@ def _start_parts(settings: Settings, *, is_direct: bool, say: Say) -> None:
     from cluster import compose  # noqa: PLC0415 (imports Ray)
 
     logs = _ray_logs(settings.state_dir)
-    say("starting the accountant, the supervisor, the log hub and HTTP")
-    # Both wait for processes that import for seconds, mostly on one core.
+    say("starting the accountant, the supervisor, the log hub, HTTP and the predictor")
+    # All of them wait for processes that import for seconds, mostly on one core.
     with ThreadPoolExecutor(1) as beside:
         serving = beside.submit(compose.start_serve, settings, is_direct=is_direct)
         with _as_failure_of("actors", logs):
-            compose.start_actors(settings)
+            starting = compose.StartingActors(settings)
         with _as_failure_of("HTTP", logs):
             serving.result()
             compose.deploy(settings)
+    with _as_failure_of("actors", logs):
+        starting.wait(ACCOUNTANT)
+    with _as_failure_of("predictor", logs):
+        compose.deploy_predictor(settings, is_own=is_direct)
+    with _as_failure_of("actors", logs):
+        starting.wait()
 
 
 def _wait_until_healthy(url: str) -> None:

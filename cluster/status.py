@@ -4,12 +4,12 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actors import presence
 from cluster.bring_down import UP
-from cluster.http_probe import probe_health
+from cluster.http_probe import Health, probe_health
 from cluster.processes import find_processes, instance_mark
 from cluster.run_record import ServiceRecord, read_record
 
@@ -25,6 +25,7 @@ class ServiceStatus:
         ray_address: host:port of Ray's head.
         dashboard_url: Ray's dashboard, where `ray job submit` goes.
         http_mode: how HTTP arrives: at the ingress itself, or through Serve's proxy.
+        predictor: how many replicas serve, "" where that is not known.
         state_dir: its state folder.
         processes: how many processes of it live.
     """
@@ -35,6 +36,7 @@ class ServiceStatus:
     ray_address: str
     dashboard_url: str
     http_mode: str
+    predictor: str
     state_dir: str
     processes: int
 
@@ -48,14 +50,15 @@ def read_status(state_dir: Path) -> ServiceStatus:
     """Look at the service of a state folder."""
     record = read_record(state_dir)
     count = len(find_processes(instance_mark(state_dir)))
-    state, reason = _state_of(state_dir, record, count)
+    health = _health_of(state_dir, record, count)
     return ServiceStatus(
-        state=state,
-        reason=reason,
+        state=health.status,
+        reason=health.reason,
         url=record.url if record else "",
         ray_address=record.ray_address if record else "",
         dashboard_url=record.dashboard_url if record else "",
         http_mode=_http_mode(record),
+        predictor=health.predictor,
         state_dir=str(state_dir),
         processes=count,
     )
@@ -87,22 +90,22 @@ def as_shell(exports: Mapping[str, str]) -> str:
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in exports.items())
 
 
-def _state_of(state_dir: Path, record: ServiceRecord | None, count: int) -> tuple[str, str]:
+def _health_of(state_dir: Path, record: ServiceRecord | None, count: int) -> Health:
     found = presence.find(state_dir, UP)
     is_starting = found is not None and found.process() is not None and not (record and record.has_been_ready)
     if is_starting:
-        return "starting", "`rfuav up` has not got it ready yet"
+        return Health("starting", "`rfuav up` has not got it ready yet")
     if record is None:
-        return "down", f"{count} processes of it are left; `rfuav down` ends them" if count else ""
+        return Health("down", f"{count} processes of it are left; `rfuav down` ends them" if count else "")
     if record.head is not None and record.head.process() is None:
-        return "down", "its Ray has ended; `rfuav down` clears up"
+        return Health("down", "its Ray has ended; `rfuav down` clears up")
     health = probe_health(record.url)
     if not record.is_kept:
-        return health.status, "what kept it up was killed; `rfuav down` ends it, `rfuav up` starts it anew"
-    return health.status, health.reason
+        return replace(health, reason="what kept it up was killed; `rfuav down` ends it, `rfuav up` starts it anew")
+    return health
 
 
 def _http_mode(record: ServiceRecord | None) -> str:
     if record is None:
         return ""
-    return "Serve's proxy (adopted Ray)" if record.is_adopted else "direct ingress"
+    return "Serve's proxy (adopted Ray: the most replicas stay what its devices carried)" if record.is_adopted else "direct ingress"

@@ -1,7 +1,8 @@
 """Ends parts of the service that live but do not answer, so that Ray starts them anew.
 
 Ray restarts what dies but never notices what merely hangs. This small process of its own asks the ingress and the three actors again
-and again, and kills by pid what has been silent for too long. It ends when its Ray does. Never imports torch.
+and again, and kills by pid what has been silent for too long; replicas of the predictor speak to the accountant, which tells. It also
+lets the predictor's ceiling follow the devices. It ends when its Ray does. Never imports torch.
 """
 
 import functools
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -20,9 +21,11 @@ from typing import Final
 import psutil
 
 from actors import presence
-from actors.names import ACCOUNTANT, INGRESS, LOG_HUB, NAMESPACE, SUPERVISOR
+from actors.messages import ReplicaStanding
+from actors.names import ACCOUNTANT, INGRESS, LOG_HUB, NAMESPACE, PREDICTOR, SUPERVISOR
 from actors.presence import Presence
 from cluster.bring_down import WATCHDOG
+from cluster.ceiling import Ceiling, read_deployed
 from cluster.http_probe import get_json
 from cluster.processes import MARK, instance_mark, presence_of
 from cluster.run_record import ServiceRecord, read_record
@@ -52,8 +55,12 @@ class Watch:
         self._heard_at = dict.fromkeys(parts, now)
 
     def heard(self, part: str, *, now: float) -> None:
-        """Note that a part has answered."""
+        """Note that a part has answered; one that was not known is watched from now on."""
         self._heard_at[part] = now
+
+    def keep(self, parts: Iterable[str]) -> None:
+        """Forget all other parts."""
+        self._heard_at = {part: self._heard_at[part] for part in parts}
 
     def look(self, started_at: Mapping[str, float], *, now: float) -> list[str]:
         """Find the silent parts.
@@ -78,6 +85,31 @@ class Watch:
         if started_at > heard_at:
             return now - started_at > self._start_s
         return now - heard_at > self._silence_s
+
+
+class ReplicaWatch:
+    """Ends replicas that live but have stopped to report themselves. Replicas of other nodes are left to Serve's own checks.
+
+    Invariant: a replica is judged by when the accountant heard it last, and only while the accountant itself answers.
+    """
+
+    def __init__(self, *, now: float) -> None:
+        self._watch = Watch((), silence_s=_SILENCE_S, start_s=_START_S, now=now)
+        self._reported_at: dict[str, float] = {}
+
+    def look(self, standings: Sequence[ReplicaStanding], *, now: float) -> None:
+        """Take in what the accountant tells, and end the silent ones."""
+        by_name = {each.report.replica_id: each for each in standings}
+        for name, standing in by_name.items():
+            if self._reported_at.get(name) != standing.heard_at:
+                self._reported_at[name] = standing.heard_at
+                self._watch.heard(name, now=now)
+        self._reported_at = {name: self._reported_at[name] for name in by_name}
+        self._watch.keep(by_name)
+        for name in self._watch.look(dict.fromkeys(by_name, 0.0), now=now):
+            process = by_name[name].report.presence.process()
+            if process is not None:
+                _end(f"replica {name}", process)
 
 
 def start_watchdog(state_dir: Path) -> Presence:
@@ -125,11 +157,15 @@ def _end_silent(watch: Watch, state_dir: Path, parts: Iterable[str]) -> None:
     processes = {part: process for part in parts if (process := _process_of(state_dir, part)) is not None}
     started_at = {part: process.create_time() for part, process in processes.items()}
     for part in watch.look(started_at, now=time.time()):
-        _log.error("%s has been silent for %.0f s; ending its process %d", part, _SILENCE_S, processes[part].pid)
-        try:
-            processes[part].kill()
-        except psutil.Error as error:
-            _log.error("%s could not be ended: %s", part, error)
+        _end(part, processes[part])
+
+
+def _end(part: str, process: psutil.Process) -> None:
+    _log.error("%s has been silent for %.0f s; ending its process %d", part, _SILENCE_S, process.pid)
+    try:
+        process.kill()
+    except psutil.Error as error:
+        _log.error("%s could not be ended: %s", part, error)
 
 
 def _process_of(state_dir: Path, part: str) -> psutil.Process | None:
@@ -141,6 +177,16 @@ def _ping_actor(name: str) -> object:
     import ray  # noqa: PLC0415 (the pure part of this module is used without Ray)
 
     return ray.get(ray.get_actor(name, namespace=NAMESPACE).ping.remote(), timeout=_PING_S)
+
+
+def _look_after_predictor(replicas: ReplicaWatch, ceiling: Ceiling | None) -> object:
+    import ray  # noqa: PLC0415 (see above)
+
+    accountant = ray.get_actor(ACCOUNTANT, namespace=NAMESPACE)
+    replicas.look(ray.get(accountant.list_replicas.remote(), timeout=_PING_S), now=time.time())
+    if ceiling is not None:
+        ceiling.follow()
+    return None
 
 
 def _ping_ingress(url: str) -> object:
@@ -161,6 +207,10 @@ def main() -> None:
     ray.init(address=record.ray_address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
     pings: dict[str, Ping] = {name: functools.partial(_ping_actor, name) for name in (ACCOUNTANT, SUPERVISOR, LOG_HUB)}
     pings[INGRESS] = functools.partial(_ping_ingress, record.url)
+    # Asked in the same way; as a part without a process of its own it is never ended itself.
+    deployed = None if record.is_adopted else read_deployed(state_dir)
+    ceiling = Ceiling(deployed) if deployed else None
+    pings[PREDICTOR] = functools.partial(_look_after_predictor, ReplicaWatch(now=time.time()), ceiling)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray's own handler writes a stack trace into the log.
     _log.info("watching %s", ", ".join(pings))
     watch_service(state_dir, record, pings)

@@ -1,6 +1,7 @@
-"""The Serve application that answers HTTP. The only file with Serve's decorators and ``.bind()``."""
+"""The two Serve applications: HTTP, and online prediction. The only file with Serve's decorators and ``.bind()``."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from fastapi import FastAPI
 from ray import serve
@@ -8,12 +9,12 @@ from ray.serve import Application
 from ray.serve._private import replica
 from starlette.types import ASGIApp
 
-from actors.names import INGRESS
+from actors.names import INGRESS, PREDICTOR
 from actors.presence import announce
 from configs.settings import Settings
-from serve_app.app import create_app
-from serve_app.ray_ports import build_ray_ports
-from serve_app.security import AnswerHeaders
+from serve_app.predictor import Predictor
+from serve_app.predictor_plan import PredictorPlan, choose_scale
+from serve_app.predictor_port import PREDICT_S
 from serve_app.serve_headers import WithoutOrders
 
 #: Open log streams count as requests; hundreds of viewers must not keep others out.
@@ -22,6 +23,10 @@ MOST_ONGOING_REQUESTS = 5_000
 LOOK_EVERY_S = 1.0
 #: How long the end of the service waits for open streams, which would never end by themselves.
 SHUTDOWN_WAIT_S = 1.0
+#: A replica that is asked for its health and says nothing for so long is unwell; its process is ended earlier (see ``cluster.watchdog``).
+HEALTH_ANSWER_S = 10.0
+#: Serve lets every application's first deployment listen on a port of its own, of which there are only as many as the ingress needs.
+NO_PORT: Final = {"env_vars": {"RAY_SERVE_ENABLE_DIRECT_INGRESS": "0"}}
 
 
 @serve.ingress()
@@ -35,6 +40,9 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Build the application in the replica, so that nothing of it is ever pickled."""
+        from serve_app.app import create_app  # noqa: PLC0415 (takes a second, which nobody else should spend)
+        from serve_app.ray_ports import build_ray_ports  # noqa: PLC0415
+
         app = create_app(build_ray_ports(), self._settings)
         app.openapi()  # kept by the application; made here, it delays no request
         return app
@@ -47,6 +55,8 @@ def _guard_the_port() -> None:
     the port for a minute (measured: 62 s until the next one answered; 4 s with the option). Serve offers no setting
     for either.
     """
+    from serve_app.security import AnswerHeaders  # noqa: PLC0415 (see above)
+
     start = replica.start_asgi_http_server
 
     async def start_with_reuse(app: ASGIApp, *args: Any, **options: Any) -> Any:
@@ -70,3 +80,28 @@ def build_ingress(settings: Settings) -> Application:
         logging_config={"enable_access_log": False},
     )
     return deployment.bind(settings)
+
+
+def build_predictor(args: PredictorPlan) -> Application:
+    """Online prediction, for Serve's declarative configuration, which gives it its scale."""
+    return bind_predictor(args, choose_scale(args.settings, 1))
+
+
+def bind_predictor(plan: PredictorPlan, scale: Mapping[str, Any]) -> Application:
+    """Online prediction with its scale: replicas that take their fixed part of a device and no port."""
+    settings = plan.settings
+    deployment = serve.deployment(
+        Predictor,
+        name=PREDICTOR,
+        ray_actor_options={**plan.resources(), "runtime_env": NO_PORT},
+        autoscaling_config=dict(scale),
+        max_ongoing_requests=settings.serving_max_ongoing,
+        max_queued_requests=settings.serving_max_queued,
+        health_check_period_s=LOOK_EVERY_S,
+        health_check_timeout_s=HEALTH_ANSWER_S,
+        # A replica that has to go finishes what it has begun; nothing may take longer.
+        graceful_shutdown_wait_loop_s=0.2,
+        graceful_shutdown_timeout_s=PREDICT_S,
+        logging_config={"enable_access_log": False},
+    )
+    return deployment.bind(settings, plan.replica_units)

@@ -45,6 +45,7 @@ def metrics_text(
     families = [_up({"accountant": view is not None, "supervisor": counters is not None})]
     if view is not None:
         families += [*_device_families(view.devices), *_memory_families(view.devices), *_line_families(view)]
+        families += _replica_families(view.devices)
     if counters is not None:
         families += _task_families(counters)
     families += [*_request_families(requests), *_prediction_families(predictions)]
@@ -94,6 +95,23 @@ def _memory_families(devices: Sequence[DeviceView]) -> Iterator[Metric]:
         for lease in each.leases:
             budgets.add_metric([*_labels(each), lease.request.task_id], _budget_bytes(lease, each.device.device_id))
     yield budgets
+
+
+def _replica_families(devices: Sequence[DeviceView]) -> Iterator[Metric]:
+    yield _gauge("rfuav_serving_replicas", "replicas of the predictor", devices, lambda each: len(each.replicas))
+    yield _gauge("rfuav_serving_replicas_most", "most replicas on the device", devices, lambda each: each.serving_replicas)
+    yield _gauge("rfuav_serving_ongoing", "requests in replicas now", devices, lambda each: sum(r.ongoing for r in each.replicas))
+    labels = [*_DEVICE, "model", "version", "precision"]
+    loaded = GaugeMetricFamily("rfuav_model_replicas", "replicas that have a version loaded", labels=labels)
+    memory = GaugeMetricFamily("rfuav_model_memory_bytes", "what a version takes in all replicas on the device", labels=labels)
+    for each in devices:
+        models = [model for report in each.replicas for model in report.models]
+        for key in sorted({(model.name, model.version, model.precision) for model in models}):
+            mine = [model for model in models if (model.name, model.version, model.precision) == key]
+            values = [*_labels(each), *map(str, key)]
+            loaded.add_metric(values, len(mine))
+            memory.add_metric(values, sum(model.memory_bytes for model in mine))
+    yield from (loaded, memory)
 
 
 def _line_families(view: ResourceView) -> Iterator[Metric]:

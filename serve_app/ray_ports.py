@@ -8,6 +8,7 @@ import asyncio
 import pickle
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
@@ -36,12 +37,13 @@ from actors.messages import (
     ComponentHealth,
     EncodedPage,
     LogSlice,
+    ReplicaStanding,
     ResourceView,
     TaskCounters,
     TaskPage,
     TaskQuery,
 )
-from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
+from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, PREDICTOR, SUPERVISOR
 from actors.registry.records import (
     DeleteVersion,
     ModelTable,
@@ -67,6 +69,8 @@ DECODED_TASKS = 2_048
 DECODED_PER_TURN = 50
 #: An actor that was killed is back after about this time.
 RESTART_PAUSE_S = 1.0
+#: A replica speaks to the accountant every two seconds; one that has been silent for so long does not answer.
+REPLICA_SILENCE_S = 10.0
 
 
 class NamedActor:
@@ -271,48 +275,69 @@ class RayModels:
         return await self._supervisor.ask("ask_registry", question, **options)
 
 
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """An answer to a ping: the milliseconds that it took, and what else is worth knowing."""
+
+    latency_ms: float
+    detail: str = ""
+
+
 class RayHealth:
     """``HealthPort`` over pings. Remembers since when each component has been in its state."""
 
     def __init__(self, accountant: NamedActor, supervisor: NamedActor, log_hub: NamedActor) -> None:
-        self._probes: dict[str, Callable[[], Awaitable[float]]] = {
+        self._probes: dict[str, Callable[[], Awaitable[Pong]]] = {
             "accountant": lambda: _ping(accountant),
             "supervisor": lambda: _ping(supervisor),
             "log_hub": lambda: _ping(log_hub),
+            "predictor": lambda: _predictor_ping(accountant),
             "store": lambda: _store_ping(supervisor),
         }
         now = time.time()
         self._last = {name: ComponentHealth("starting", 0.0, now) for name in self._probes}
-        self._predictor = ComponentHealth("not_deployed", 0.0, now)
 
     async def components(self) -> Mapping[str, ComponentHealth]:
         """See HealthPort."""
         names = list(self._probes)
         answers = await asyncio.gather(*(self._probes[name]() for name in names), return_exceptions=True)
-        self._last |= {name: self._judge(name, answer) for name, answer in zip(names, answers, strict=True)}
-        return {**self._last, "predictor": self._predictor}
+        self._last = {name: self._judge(name, answer) for name, answer in zip(names, answers, strict=True)}
+        return dict(self._last)
 
-    def _judge(self, name: str, answer: float | BaseException) -> ComponentHealth:
+    def _judge(self, name: str, answer: Pong | BaseException) -> ComponentHealth:
         """The new state of a component; one that has never answered is starting."""
         last = self._last[name]
         if isinstance(answer, BaseException):
             state, latency_ms, detail = "starting" if last.state == "starting" else "unhealthy", 0.0, str(answer)
         else:
-            state, latency_ms, detail = "healthy", answer, ""
+            state, latency_ms, detail = "healthy", answer.latency_ms, answer.detail
         since = last.since if state == last.state else time.time()
         return ComponentHealth(state, latency_ms, since, detail)
 
 
-async def _ping(actor: NamedActor) -> float:
-    """The milliseconds that an answer took."""
+async def _ping(actor: NamedActor) -> Pong:
     began = time.perf_counter()
     await actor.ask("ping", timeout_s=PING_S, is_repeatable=False)
-    return (time.perf_counter() - began) * 1000
+    return Pong((time.perf_counter() - began) * 1000)
 
 
-async def _store_ping(supervisor: NamedActor) -> float:
+async def _store_ping(supervisor: NamedActor) -> Pong:
     """The milliseconds that the store took, as the supervisor measured them."""
-    return float(await supervisor.ask("store_ping", timeout_s=PING_S, is_repeatable=False))
+    return Pong(float(await supervisor.ask("store_ping", timeout_s=PING_S, is_repeatable=False)))
+
+
+async def _predictor_ping(accountant: NamedActor) -> Pong:
+    """How many replicas speak, as the accountant hears them: a request of our own would wait behind those of callers.
+
+    Raises:
+        NotReadyError: none does.
+    """
+    began = time.perf_counter()
+    standings: Sequence[ReplicaStanding] = await accountant.ask("list_replicas", timeout_s=PING_S, is_repeatable=False)
+    count = sum(time.time() - each.heard_at < REPLICA_SILENCE_S for each in standings if each.report.is_ready)
+    if not count:
+        raise NotReadyError(PREDICTOR)
+    return Pong((time.perf_counter() - began) * 1000, f"{count} replica{'s' if count > 1 else ''}")
 
 
 def build_ray_ports() -> Ports:

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from actors.core.model import Device, DeviceKind, Lease, Portion, WorkKind
 from actors.core.serving import REPLICA_UNITS
 from actors.core.units import UNITS_PER_DEVICE, fraction_from_units
-from actors.messages import BooksReport, DeviceView, ResourceView
+from actors.messages import BooksReport, DeviceView, ReplicaReport, ResourceView
 from serve_app.cpu_meter import CpuReading
 from serve_app.schemas.resources import (
     ActiveTask,
@@ -22,6 +22,8 @@ from serve_app.schemas.resources import (
     GpuProcess,
     GpuResponse,
     QueueBody,
+    ReplicaBody,
+    ReplicaModel,
     ResourceResponse,
     ServingPart,
     WorkCounts,
@@ -171,17 +173,18 @@ def _gpu_device(view: DeviceView) -> GpuDevice:
         simulated=device.simulated,
         temperature_c=view.temperature_c,
         power_w=view.power_w,
-        processes=_processes(view.processes),
+        processes=_processes(view, view.processes),
     )
 
 
-def _processes(processes: Iterable[tuple[int, str, int]]) -> list[GpuProcess]:
+def _processes(view: DeviceView, processes: Iterable[tuple[int, str, int]]) -> list[GpuProcess]:
+    replicas = {report.replica_id for report in view.replicas}
     return [
         GpuProcess(
             pid=pid,
             memory_gb=gigabytes(size_bytes),
-            task_id=None if owner == FOREIGN else owner,
-            replica=None,
+            task_id=None if owner == FOREIGN or owner in replicas else owner,
+            replica=owner if owner in replicas else None,
             foreign=owner == FOREIGN,
         )
         for pid, owner, size_bytes in processes
@@ -206,16 +209,42 @@ def _device_body(view: DeviceView) -> DeviceBody:
         limits={work.value: limit for work, limit in view.limits.items()},
         leases=_leases(device, view.leases),
         serving=_serving_part(view),
-        foreign_processes=_processes(each for each in view.processes if each[1] == FOREIGN),
+        foreign_processes=_processes(view, (each for each in view.processes if each[1] == FOREIGN)),
         quarantine=view.quarantine or None,
     )
 
 
 def _serving_part(view: DeviceView) -> ServingPart:
-    """What tasks leave; replicas report themselves once there are any."""
+    """What tasks leave, and who uses it."""
     units = view.serving_replicas * REPLICA_UNITS[view.device.kind]
     return ServingPart(
-        gpu_fraction=fraction_from_units(min(units, UNITS_PER_DEVICE)), max_replicas=view.serving_replicas, replicas=[]
+        gpu_fraction=fraction_from_units(min(units, UNITS_PER_DEVICE)),
+        max_replicas=view.serving_replicas,
+        replicas=[_replica(view.device, report) for report in view.replicas],
+    )
+
+
+def _replica(device: Device, report: ReplicaReport) -> ReplicaBody:
+    models = [
+        ReplicaModel(
+            model=each.name,
+            version=each.version,
+            precision=each.precision,
+            memory_gb=gigabytes(each.memory_bytes),
+            requests=each.requests,
+        )
+        for each in report.models
+    ]
+    return ReplicaBody(
+        id=report.replica_id,
+        pid=report.presence.pid,
+        device=device.device_id,
+        simulated=device.simulated,
+        ready=report.is_ready,
+        memory_gb=gigabytes(report.memory_bytes),
+        memory_budget_gb=gigabytes(report.budget_bytes),
+        ongoing=report.ongoing,
+        models=models,
     )
 
 

@@ -22,22 +22,36 @@ class ServingAllowance:
         kind: the kind of device that replicas go to.
         replica_units: the fixed units of one replica.
         most_replicas: the ceiling over all devices.
+        device_cores: the cores of the smallest CPU among them, which a replica's units are a part of; 0 for GPUs.
     """
 
     kind: DeviceKind
     replica_units: int
     most_replicas: int
+    device_cores: int = 0
+
+
+def serving_units(kind: DeviceKind, policy: Policy) -> int:
+    """The units of a device that tasks leave to serving."""
+    return UNITS_PER_DEVICE - policy.task_share_units[kind]
 
 
 def replicas_on(device: Device, policy: Policy) -> int:
     """The most replicas that a device's serving share carries."""
-    serving_units = UNITS_PER_DEVICE - policy.task_share_units[device.kind]
-    return serving_units // REPLICA_UNITS[device.kind]
+    return serving_units(device.kind, policy) // REPLICA_UNITS[device.kind]
 
 
-def choose_allowance(devices: Iterable[Device], policy: Policy) -> ServingAllowance:
-    """Work out the allowance of a set of present devices."""
+def choose_allowance(devices: Iterable[Device], policy: Policy, kind: DeviceKind | None = None) -> ServingAllowance:
+    """Work out the allowance of a set of present devices.
+
+    Args:
+        devices: those that are there.
+        policy: their shares.
+        kind: what the replicas that are deployed already use; None chooses.
+    """
     present = tuple(devices)
-    kind = DeviceKind.GPU if any(device.kind is DeviceKind.GPU for device in present) else DeviceKind.CPU
-    ceiling = sum(replicas_on(device, policy) for device in present if device.kind is kind)
-    return ServingAllowance(kind, REPLICA_UNITS[kind], ceiling)
+    if kind is None:
+        kind = DeviceKind.GPU if any(device.kind is DeviceKind.GPU for device in present) else DeviceKind.CPU
+    usable = [device for device in present if device.kind is kind]
+    ceiling = sum(replicas_on(device, policy) for device in usable)
+    return ServingAllowance(kind, REPLICA_UNITS[kind], ceiling, min((device.cores for device in usable), default=0))

@@ -52,6 +52,8 @@ class ModelCard:
     metrics: dict[str, float] = field(default_factory=dict)
     #: The same by signal-to-noise ratio in dB, where it was measured.
     metrics_by_snr: dict[str, dict[str, float]] | None = None
+    #: Answers less likely than this (0 to 1) are called unknown; None: never.
+    unknown_below: float | None = None
     #: The file described, beside the card.
     weights_file: str = "best_model.pth"
     weights_sha256: str = ""
@@ -156,6 +158,9 @@ def _contradiction_in(content: dict[str, Any]) -> str | None:
         return "classes are not all names"
     if len(content["classes"]) > content["num_classes"]:
         return f"{len(content['classes'])} classes are named, but num_classes is {content['num_classes']}"
+    threshold = content.get("unknown_below")
+    if threshold is not None and not 0.0 <= threshold <= 1.0:
+        return f"unknown_below is {threshold}, not a probability from 0 to 1"
     return None
 
 

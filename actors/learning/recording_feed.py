@@ -5,11 +5,9 @@ computes alone, since torch's own threads meet after every small step of a spect
 """
 
 import contextlib
-import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -19,21 +17,18 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from actors.learning.chosen_recipe import ChosenRecipe
-from actors.learning.engines import Engines
 from actors.learning.feed import Batch, Probabilities
+from actors.learning.frame_renderer import FramePicture, FrameRenderer, join_inputs
 from actors.learning.inference_plan import InferencePlan
 from actors.learning.inference_progress import Progress
 from actors.learning.inference_sources import as_text, paths_within
 from actors.learning.prediction_files import FileSummary, Prediction, failed_prediction
 from actors.learning.predictor import Predictor, Ranking, in_percent
 from actors.learning.recording_result import RecordingResult
-from actors.signals.engine import SpectrogramEngine
 from actors.signals.errors import BadSamplesError, RecordingFormatError, SignalError
 from actors.signals.frames import RecordingFrames, require_few_frames
-from actors.signals.recipe import Recipe
 from actors.signals.recording import open_recording
 
 #: Bytes of samples that all threads together may hold: fewer threads read longer frames.
@@ -66,20 +61,12 @@ class _Job:
 
 
 @dataclass(frozen=True, slots=True)
-class _Picture:
-    """A frame as the network takes it, and its levels in dB on the same grid."""
-
-    inputs: Tensor
-    decibels: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
 class _Ahead:
     """A frame that is being made; ``index`` is None for a recording that has none."""
 
     job: _Job
     index: int | None
-    made: "Future[_Picture | SignalError]"
+    made: "Future[FramePicture | SignalError]"
 
 
 class RecordingFeed:
@@ -103,7 +90,7 @@ class RecordingFeed:
         names = result_names(files)
         self._jobs = [self._open(path, _Job(as_text(file), names[file])) for path, file in zip(paths, files, strict=True)]
         require_few_frames([job.frames for job in self._jobs if job.frames])
-        self._renderer = _Renderer(predictor)
+        self._renderer = FrameRenderer(image_size=predictor.image_size, device=predictor.device)
         self._writing: deque[Future[str | None]] = deque()
 
     @property
@@ -196,7 +183,7 @@ class RecordingFeed:
             yield self._batch(pool, group, progress)
         self._hear_of_writing(progress, is_last=True)
 
-    def _make(self, job: _Job, index: int | None) -> _Picture | SignalError:
+    def _make(self, job: _Job, index: int | None) -> FramePicture | SignalError:
         """Read a frame and make its picture, giving the failure as a value: it is that recording's, not the run's."""
         if job.frames is None or index is None or job.error:
             return job.error or RecordingFormatError(f"{job.file} has no frames")
@@ -204,13 +191,13 @@ class RecordingFeed:
             samples = job.frames.read(index)
         except SignalError as error:
             return error
-        return self._renderer(job.frames.recipe, samples)
+        return self._renderer.with_decibels(job.frames.recipe, samples)
 
     def _batch(self, pool: ThreadPoolExecutor, group: Sequence[_Ahead], progress: Progress) -> Batch:
         """Put together what the network takes."""
         made = [each.made.result() for each in group]
-        pictures = [each for each in made if isinstance(each, _Picture)]
-        inputs = self._renderer.join([each.inputs for each in pictures]) if pictures else None
+        pictures = [each for each in made if isinstance(each, FramePicture)]
+        inputs = join_inputs([each.inputs for each in pictures]) if pictures else None
         return Batch(inputs, len(group), partial(self._settle, pool, progress, group, made))
 
     def _settle(
@@ -218,14 +205,14 @@ class RecordingFeed:
         pool: ThreadPoolExecutor,
         progress: Progress,
         group: Sequence[_Ahead],
-        made: Sequence[_Picture | SignalError],
+        made: Sequence[FramePicture | SignalError],
         probabilities: Probabilities | None,
     ) -> list[Prediction]:
         """Make the entries of a batch, and have the files of recordings written that end in it."""
         rows = iter(() if probabilities is None else zip(probabilities, self._predictor.top(probabilities), strict=True))
         entries = []
         for each, item in zip(group, made, strict=True):
-            answer = next(rows) if isinstance(item, _Picture) else None
+            answer = next(rows) if isinstance(item, FramePicture) else None
             if each.job.summary:  # Broken off, with frames already under way.
                 continue
             entries.append(self._enter(each.job, each.index, item, answer, progress))
@@ -238,12 +225,12 @@ class RecordingFeed:
         self,
         job: _Job,
         index: int | None,
-        item: _Picture | SignalError,
+        item: FramePicture | SignalError,
         answer: tuple[NDArray[np.float32], Ranking] | None,
         progress: Progress,
     ) -> Prediction:
         """Make the entry of one frame, or of a recording that cannot be used."""
-        if isinstance(item, _Picture) and answer and job.result and index is not None:
+        if isinstance(item, FramePicture) and answer and job.result and index is not None:
             return job.result.add(index, answer[0], in_percent(answer[1]), item.decibels)
         assert isinstance(item, SignalError)  # noqa: S101 - a picture always has an answer
         progress.fail(item.message)
@@ -282,45 +269,6 @@ class RecordingFeed:
             remark = self._writing.popleft().result()
             if remark:
                 progress.remark(remark)
-
-
-class _Renderer:
-    """Makes frames into network inputs, in any thread. On a GPU each thread has a stream, so that copies and work overlap."""
-
-    def __init__(self, predictor: Predictor) -> None:
-        self._device = predictor.device
-        self._engines = Engines(image_size=predictor.image_size, device=predictor.device)
-        self._own = threading.local()
-
-    def __call__(self, recipe: Recipe, samples: NDArray[np.complex64]) -> _Picture:
-        """Make one frame's picture.
-
-        Raises:
-            GpuOutOfMemoryError: It does not fit into the device's memory.
-        """
-        return self._engines.use(recipe, partial(self._make, samples))
-
-    def _make(self, samples: NDArray[np.complex64], engine: SpectrogramEngine) -> _Picture:
-        with self._stream():
-            inputs, decibels = engine.with_decibels(samples[None])
-            # To the host, which waits until the stream has done all: the inputs too.
-            return _Picture(inputs[0], decibels[0].cpu().numpy())
-
-    def join(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Make a batch of pictures."""
-        if self._device.type == "cuda":
-            for each in inputs:
-                # Else its memory may be given away by the stream that made it while this one still reads.
-                each.record_stream(torch.cuda.current_stream(self._device))
-        return torch.stack(list(inputs))
-
-    def _stream(self) -> AbstractContextManager[object]:
-        """Work on this thread's stream, where there are streams."""
-        if self._device.type != "cuda":
-            return contextlib.nullcontext()
-        if not hasattr(self._own, "stream"):
-            self._own.stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        return torch.cuda.stream(self._own.stream)
 
 
 def result_names(files: Sequence[PurePosixPath]) -> dict[PurePosixPath, str]:

@@ -60,12 +60,12 @@ class RecordingResult:
         self._probabilities = self._probabilities + probabilities.astype(np.float64)
         # The whole frame, with what was filled up; the overview ends with the recording.
         self._overview.add(decibels, place.start_s, self._frames.recipe.frame_duration_s)
-        return self._entry(index, place, tuple(top), None)
+        return frame_prediction(self.file, index, place, top=tuple(top))
 
     def miss(self, index: int, error: str) -> Prediction:
         """Note that a frame has no answer; returns its entry of the prediction files."""
         self._first_error = self._first_error or error
-        return self._entry(index, self._frames[index], (), error)
+        return frame_prediction(self.file, index, self._frames[index], error=error)
 
     def summary(self, predictor: Predictor) -> FileSummary:
         """Tell the class of the greatest mean probability, and how many frames had which class."""
@@ -136,18 +136,6 @@ class RecordingResult:
         except OSError as error:
             raise output_error(path, error) from error
 
-    def _entry(self, index: int, place: FramePlace, top: tuple[tuple[str, float], ...], error: str | None) -> Prediction:
-        return Prediction(
-            file=self.file,
-            class_name=top[0][0] if top else None,
-            confidence=top[0][1] if top else None,
-            top=top,
-            segment=index,
-            error=error,
-            start_s=round(place.start_s, 9),
-            duration_s=round(place.duration_s, 9),
-        )
-
     def _findings(self) -> list[Finding]:
         """Tell of each frame, or of each run of frames with one class where there are too many frames."""
         is_long = len(self._answers) > MOST_ANNOTATIONS
@@ -188,3 +176,32 @@ class RecordingResult:
             Segment(run[0].place.start_s, min(end, following), run[0].class_name)
             for run, end, following in zip(runs, ends, starts, strict=True)
         ]
+
+
+def frame_prediction(
+    file: str,
+    index: int,
+    place: FramePlace,
+    *,
+    top: tuple[tuple[str, float], ...] = (),
+    error: str | None = None,
+) -> Prediction:
+    """Make the entry of a frame.
+
+    Args:
+        file: how its recording is named.
+        index: which frame of it.
+        place: where the frame lies.
+        top: the best classes with their confidences in percent, best first; none where ``error`` tells why.
+        error: why there is no answer.
+    """
+    return Prediction(
+        file=file,
+        class_name=top[0][0] if top else None,
+        confidence=top[0][1] if top else None,
+        top=top,
+        segment=index,
+        error=error,
+        start_s=round(place.start_s, 9),
+        duration_s=round(place.duration_s, 9),
+    )

@@ -93,8 +93,8 @@ class AttemptActor:
 
     def _work(self) -> AttemptResult:
         order, settings = self._order, self._settings
-        threads = settings.torch_threads or choose_thread_count(order.granted)
-        blank_gpus_for_cpu_work(order.granted)
+        threads = settings.torch_threads or choose_thread_count(order.granted.device, len(order.granted.places))
+        blank_gpus_for_cpu_work(order.granted.device)
         set_thread_count(threads)
         keep_freed_memory()
         yield_to_serving()

@@ -61,6 +61,14 @@ class GpuMemory:
         torch.cuda.set_per_process_memory_fraction(min(1.0, usable / total))
         return f"GPU memory capped at {in_gib(budget_bytes)}, of which the CUDA context takes {in_gib(self.context_bytes)}"
 
+    def held_bytes(self) -> int:
+        """What this process holds now, its CUDA context included; 0 without a GPU."""
+        if not self.budget_bytes:
+            return 0
+        import torch  # noqa: PLC0415
+
+        return int(torch.cuda.memory_reserved()) + self.context_bytes
+
     def peak(self) -> GpuPeak:
         """What was taken so far."""
         if not self.budget_bytes:

@@ -1,12 +1,11 @@
-"""Making a worker process fit for its lease: what it sees and how urgent it is."""
+"""Making a process fit for the device that it computes on: what it sees, how many threads it has and how urgent it is."""
 
 import ctypes
 import os
 from contextlib import suppress
 from typing import Final
 
-from actors.core.model import DeviceKind
-from actors.messages import GrantedLease
+from actors.core.model import Device, DeviceKind
 
 #: The largest nice value: everything else on the machine goes first.
 _NICEST = 19
@@ -18,15 +17,15 @@ _MAPPED_FROM_BYTES: Final = 32 << 20
 _KEPT_BYTES: Final = 128 << 20
 
 
-def blank_gpus_for_cpu_work(granted: GrantedLease) -> None:
-    """Hide the node's GPUs from a process whose lease is on a CPU. Call it before torch is imported."""
-    if granted.device.kind is DeviceKind.CPU or granted.device.simulated:
+def blank_gpus_for_cpu_work(device: Device) -> None:
+    """Hide the node's GPUs from a process that computes on a CPU. Call it before torch is imported."""
+    if device.kind is DeviceKind.CPU or device.simulated:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
-def choose_thread_count(granted: GrantedLease) -> int:
-    """The CPU threads for a lease: a CPU device's cores, else the machine's; the ranks of a gang share them."""
-    return max(1, (granted.device.cores or os.cpu_count() or 1) // len(granted.places))
+def choose_thread_count(device: Device, sharers: int = 1) -> int:
+    """The CPU threads for a process: a CPU device's cores, else the machine's; the ranks of a gang share them."""
+    return max(1, (device.cores or os.cpu_count() or 1) // sharers)
 
 
 def set_thread_count(threads: int) -> None:
@@ -59,7 +58,7 @@ def yield_to_serving() -> None:
         os.nice(_NICEST)
 
 
-def torch_device(granted: GrantedLease) -> str:
-    """The torch device of a lease: the one GPU that the process sees, else the CPU (simulated GPUs compute there)."""
-    is_gpu = granted.device.kind is DeviceKind.GPU and not granted.device.simulated
+def torch_device(device: Device) -> str:
+    """What torch calls a device: the one GPU that the process sees, else the CPU (simulated GPUs compute there)."""
+    is_gpu = device.kind is DeviceKind.GPU and not device.simulated
     return "cuda:0" if is_gpu else "cpu"

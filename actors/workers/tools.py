@@ -52,7 +52,7 @@ class Tools:
         index = ",".join(ray.get_runtime_context().get_accelerator_ids().get("GPU", ()))
         in_ray = f", GPU {index} in Ray's books" if index else ""
         self.reporter.line("INFO", f"running on {device.device_id} ({device.name}{simulated}{in_ray}) with {self.threads} threads")
-        name = torch_device(granted)
+        name = torch_device(device)
         cap = "" if name == "cpu" else self.memory.cap(granted.portion.memory_bytes, gpu_index=device.index)
         if cap:
             self.reporter.line("INFO", cap)

@@ -89,12 +89,38 @@ class DeviceLease(ResponseModel):
     granted_at: Timestamp
 
 
+class ReplicaModel(ResponseModel):
+    """A version that a replica has loaded."""
+
+    model: str
+    version: int
+    precision: str
+    memory_gb: float
+    requests: int = Field(description="answered since it was loaded")
+
+
+class ReplicaBody(ResponseModel):
+    """A replica of the predictor, as it reports itself every two seconds."""
+
+    id: str
+    pid: int
+    device: str
+    simulated: bool
+    ready: bool = Field(description="false while it begins")
+    memory_gb: float = Field(
+        description="what it holds: of the GPU with its CUDA context, else what its models take of main memory"
+    )
+    memory_budget_gb: float
+    ongoing: int = Field(description="requests in it")
+    models: list[ReplicaModel]
+
+
 class ServingPart(ResponseModel):
-    """The part of a device that online prediction may use."""
+    """The part of a device that online prediction may use, and the replicas that do."""
 
     gpu_fraction: float
     max_replicas: int
-    replicas: list[str]
+    replicas: list[ReplicaBody]
 
 
 class DeviceBody(ResponseModel):

@@ -7,8 +7,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from actors.core.errors import ServingFullError
 from actors.core.model import GIB, LeaseRequest, WorkKind
+from actors.core.model import GIB, DeviceKind, LeaseRequest, WorkKind
 from actors.core.tasks import EndMode
-from actors.messages import ResourceView
+from actors.messages import LoadedModel, ReplicaReport, ResourceView
+from actors.presence import Presence
 from serve_app.request_meter import NO_ROUTE
 from serve_app.routes import metrics
 from tests.fake_serving import make_version
@@ -207,3 +209,16 @@ class TestPredictions:
         await app.state.service.models.refresh()
         value = await read()
         assert value("rfuav_predictions_total", model="drones", version="2", outcome="ok") is None
+async def test_replicas_and_loaded_versions_are_told_by_device(read, resources):
+    models = (LoadedModel("drones", 2, "bfloat16", GIB), LoadedModel("birds", 1, "float32", GIB))
+    reports = tuple(
+        ReplicaReport(f"r{number}", "node-1", DeviceKind.GPU, 0, Presence(number, 1.0), 0, 0, models[:number], ongoing=2)
+        for number in (1, 2)
+    )
+    resources.current = ResourceView(START, (make_device_view("cuda:0", replicas=reports),), waiting=0, oldest_wait_s=0.0)
+    value = await read()
+    assert (value("rfuav_serving_replicas", **CUDA), value("rfuav_serving_replicas_most", **CUDA)) == (2, 2)
+    assert value("rfuav_serving_ongoing", **CUDA) == 4
+    drones = {"model": "drones", "version": "2", "precision": "bfloat16"}
+    assert value("rfuav_model_replicas", **CUDA, **drones) == 2
+    assert value("rfuav_model_memory_bytes", **CUDA, **drones) == 2 * GIB

@@ -3,8 +3,9 @@
 import pytest
 from pydantic import TypeAdapter
 
-from actors.core.model import GIB, LeaseRequest, WorkKind
-from actors.messages import Difference, ResourceView
+from actors.core.model import GIB, DeviceKind, LeaseRequest, WorkKind
+from actors.messages import Difference, LoadedModel, ReplicaReport, ResourceView
+from actors.presence import Presence
 from serve_app.cpu_meter import SHORTEST_INTERVAL_S, CpuMeter
 from serve_app.schemas.resources import CheckResponse, CpuResponse, GpuResponse, ResourceConfigResponse, ResourceResponse
 from serve_app.schemas.system import HealthResponse, InfoResponse, RootResponse
@@ -82,6 +83,21 @@ class TestResources:
             "GPU_0": {"total_gb": 24.0, "allocated_gb": 9.0, "free_gb": 15.0},
             "GPU_1": {"total_gb": 24.0, "allocated_gb": 0.0, "free_gb": 24.0},
         }
+
+    async def test_replicas_are_told_with_what_they_hold_and_whether_their_device_is_simulated(self, client, resources):
+        models = (LoadedModel("drones", 2, "bfloat16", GIB, requests=7),)
+        report = ReplicaReport("r1", "node-1", DeviceKind.GPU, 1, Presence(13, 1.0), 2 * GIB, 3 * GIB, models, ongoing=4)
+        processes = ((13, "r1", 2 * GIB), (14, "foreign", GIB))
+        devices = (make_device_view("cuda:1", simulated=True, replicas=(report,), processes=processes),)
+        resources.current = ResourceView(START, devices, waiting=0, oldest_wait_s=0.0)
+        body = ResourceResponse(**(await client.get("/api/v2/resources")).json())
+        (replica,) = body.devices[0].serving.replicas
+        assert (replica.id, replica.pid, replica.device, replica.simulated, replica.ready) == ("r1", 13, "cuda:1", True, True)
+        assert (replica.memory_gb, replica.memory_budget_gb, replica.ongoing) == (2.0, 3.0, 4)
+        (model,) = replica.models
+        assert (model.model, model.version, model.precision, model.memory_gb, model.requests) == ("drones", 2, "bfloat16", 1.0, 7)
+        told = [(each.pid, each.task_id, each.replica, each.foreign) for each in body.gpu_info.devices[0].processes]
+        assert told == [(13, None, "r1", False), (14, None, None, True)]
 
     async def test_several_cpus_are_told_one_by_one_too(self, client, resources):
         lease = make_lease(make_request("t1", TRAINING), "cpu:1")

@@ -8,7 +8,10 @@ import pytest
 
 from cluster.ports import find_free_port
 from cluster.processes import find_processes, instance_mark
-from tests.service.driving import Service, run_cli, what_is_left
+from tests.service.driving import Service, clean_environment, run_cli, what_is_left
+
+#: The predictor follows its load within seconds, and begins with one request more than none.
+QUICK_SERVING = {"RFUAV_SERVING_TARGET_ONGOING": "1", "RFUAV_SERVING_UP_DELAY_S": "0.5", "RFUAV_SERVING_DOWN_DELAY_S": "3"}
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +31,9 @@ def service(tmp_path_factory: pytest.TempPathFactory, test_data_root: Path | Non
     roots = ["--data-root", data_root]
     if test_data_root:
         roots += ["--data-root", test_data_root]
-    begun = run_cli("up", "--detach", "--port", port, "--state-dir", state_dir, "--simulate-gpus", 2, *roots, cwd=folder)
+    environ = clean_environment() | QUICK_SERVING
+    options = ["--port", port, "--state-dir", state_dir, "--simulate-gpus", 2, *roots]
+    begun = run_cli("up", "--detach", *options, cwd=folder, environ=environ)
     assert begun.returncode == 0, begun.stdout + begun.stderr
     assert f"READY http://127.0.0.1:{port}/" in begun.stdout
     yield Service(f"http://127.0.0.1:{port}", port, state_dir, data_root, test_data_root)

@@ -2,7 +2,8 @@
 
 import os
 
-from actors.books_check import BookedDevice, Picture, RayBooks, compare
+from actors.books_check import BookedDevice, BookedServing, Picture, RayBooks, compare
+from actors.core.model import DeviceKind
 from actors.presence import Presence, own_presence
 from actors.store import LeaseHolder, StoredLease
 from tests.unit.core.factories import make_request, make_scheduler, must_grant
@@ -46,3 +47,27 @@ def test_a_lease_whose_process_is_gone_is_one_but_not_while_it_ends():
 
 def test_an_attempt_without_a_lease_is_one_and_a_rank_of_a_gang_is_not():
     assert subjects(picture(held=1_500, bound=0), ray_books(0, "stray.2", "task.1.rank1")) == ["process stray.2"]
+
+
+def serving_subjects(*reported, in_ray, used, kind=DeviceKind.GPU, cores=1.0):
+    serving = BookedServing(NODE, kind, cores, serving_units=5_000, replica_units=1_250, replica_ids=frozenset(reported))
+    free = {(NODE, "GPU" if kind is DeviceKind.GPU else "CPU"): (5_000 - used) / 10_000 * cores}
+    books = RayBooks({}, frozenset(), free, frozenset(in_ray))
+    return [difference.subject.partition(" of ")[0] for difference in compare(Picture((), (), NODE, (serving,)), books)]
+
+
+def test_replicas_that_ray_counts_too_are_no_difference_nor_is_one_that_is_coming_up():
+    assert serving_subjects("a", "b", in_ray=["a", "b"], used=2_500) == []
+    assert serving_subjects("a", in_ray=["a", "b"], used=2_500) == []
+    assert serving_subjects("a", in_ray=["a", "b"], used=1_250) == []
+
+
+def test_a_replica_that_only_speaks_or_is_not_counted_is_a_difference():
+    assert serving_subjects("a", "b", in_ray=["a"], used=2_500) == ["replica b", "serving share"]
+    assert serving_subjects("a", "b", in_ray=["a", "b"], used=1_250) == ["serving share"]
+
+
+def test_what_others_take_of_a_gpus_serving_share_is_a_difference_and_of_a_cpus_it_is_not():
+    assert serving_subjects("a", in_ray=["a"], used=2_500) == ["serving share"]
+    assert serving_subjects("a", in_ray=["a"], used=2_500, kind=DeviceKind.CPU, cores=8.0) == []
+    assert serving_subjects("a", in_ray=["a"], used=0, kind=DeviceKind.CPU, cores=8.0) == ["serving share"]

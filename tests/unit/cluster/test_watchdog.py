@@ -1,8 +1,15 @@
 """Which silent part the watchdog ends, on a clock that the test owns."""
 
+import subprocess
+import sys
+
+import psutil
 import pytest
 
-from cluster.watchdog import Watch
+from actors.core.model import DeviceKind
+from actors.messages import ReplicaReport, ReplicaStanding
+from actors.presence import Presence
+from cluster.watchdog import ReplicaWatch, Watch
 
 BORN = 0.0
 
@@ -55,3 +62,40 @@ def test_time_in_which_the_watch_itself_slept_counts_against_nobody(watch):
     assert watch.look({"hub": BORN}, now=101) == []
     assert watch.look({"hub": BORN}, now=4000) == []
     assert look_each_second(watch, 4000, 4020, {"hub": BORN}) == [(4011, "hub")]
+
+
+@pytest.fixture
+def sleeper():
+    """A process that only its own end ends."""
+    process = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def standing(process: subprocess.Popen, heard_at: float) -> ReplicaStanding:
+    presence = Presence(process.pid, psutil.Process(process.pid).create_time())
+    return ReplicaStanding(ReplicaReport("r1", "node", DeviceKind.GPU, 0, presence, 0, 0), "cuda:0", heard_at)
+
+
+def test_a_replica_that_goes_on_reporting_is_left_alone(sleeper):
+    watch = ReplicaWatch(now=100)
+    for now in range(100, 140, 2):
+        watch.look([standing(sleeper, heard_at=now)], now=now)
+    assert sleeper.poll() is None
+
+
+def test_a_replica_that_lives_and_has_stopped_to_report_is_ended(sleeper):
+    watch = ReplicaWatch(now=100)
+    for now in range(100, 111, 2):
+        watch.look([standing(sleeper, heard_at=100)], now=now)
+    assert sleeper.poll() is None
+    watch.look([standing(sleeper, heard_at=100)], now=112)
+    assert sleeper.wait(10) == -9
+
+
+def test_while_the_accountant_does_not_answer_no_replica_is_judged(sleeper):
+    watch = ReplicaWatch(now=100)
+    watch.look([standing(sleeper, heard_at=100)], now=100)
+    watch.look([standing(sleeper, heard_at=100)], now=130)
+    assert sleeper.poll() is None

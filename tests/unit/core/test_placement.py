@@ -1,7 +1,7 @@
 import pytest
 
 from actors.core.events import LimitsChanged
-from actors.core.model import GIB, WorkKind
+from actors.core.model import GIB, DeviceKind, WorkKind
 from actors.core.placement import LoadIndex, find_full, memory_budget, portion_units
 from actors.core.serving import choose_allowance
 from tests.unit.core.factories import ask, make_cpu, make_gpu, make_request, make_scheduler, must_grant
@@ -58,3 +58,11 @@ def test_serving_gets_two_replicas_on_each_gpu_or_two_on_each_cpu_where_there_is
     assert (with_gpus.kind, with_gpus.replica_units, with_gpus.most_replicas) == ("cuda", 1250, 4)
     without = choose_allowance([make_cpu(0), make_cpu(1)], policy)
     assert (without.kind, without.replica_units, without.most_replicas) == ("cpu", 1000, 4)
+
+
+def test_a_replicas_kind_stays_when_gpus_come_and_its_cores_are_those_of_the_smallest_cpu():
+    policy = make_scheduler().policy
+    devices = [make_gpu(0), make_cpu(0, cores=8), make_cpu(1, cores=2)]
+    allowance = choose_allowance(devices, policy, DeviceKind.CPU)
+    assert (allowance.kind, allowance.most_replicas, allowance.device_cores) == ("cpu", 4, 2)
+    assert choose_allowance([make_cpu()], policy, DeviceKind.GPU).most_replicas == 0

@@ -229,8 +229,8 @@ def test_exact_zeros_are_predicted_too(run, tmp_path):
 
 def test_a_stop_takes_effect_within_a_frame_for_each_thread_and_publishes_nothing(run, source, monkeypatch):
     made = []
-    renderer = recording_feed._Renderer.__call__
-    monkeypatch.setattr(recording_feed._Renderer, "__call__", lambda *given: made.append(1) or renderer(*given))
+    renderer = recording_feed.FrameRenderer.with_decibels
+    monkeypatch.setattr(recording_feed.FrameRenderer, "with_decibels", lambda *given: made.append(1) or renderer(*given))
     inference = run()
     outcome = inference(lambda: bool(made))
     assert (outcome.status, inference.published) == ("stopped", [])

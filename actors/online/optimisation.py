@@ -1,0 +1,230 @@
+"""Chooses the form in which a network serves: plain or optimised, in float32 or bfloat16.
+
+Owns what is done to a network and why one form is taken rather than another. Every form is compared with the plain network in float32
+on the same device before it is taken, so nothing here can change what a version answers beyond a stated tolerance.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from actors.core.errors import ModelCheckError
+from actors.learning.errors import WeightsError
+from actors.learning.predictor import Predictor
+from actors.online.golden import BFLOAT16_TOLERANCE, SAME_DEVICE_TOLERANCE, Comparison, Golden, Pixels, Probabilities, compare
+from actors.online.processor import has_bfloat16
+from actors.registry.records import Precision, ServedVersion
+
+_DTYPES: Final = {Precision.FLOAT32: torch.float32, Precision.BFLOAT16: torch.bfloat16}
+#: Pictures in the batch that a graph is recorded with; it then takes batches of any size.
+_TRACED_BATCH: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A way to compute a network; not yet a choice."""
+
+    precision: Precision
+    optimised: bool
+
+    def __str__(self) -> str:
+        return f"{self.precision}, {'optimised' if self.optimised else 'plain'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The form that was taken.
+
+    Attributes:
+        network: takes values in 0..1 of shape (n, 3, image_size, image_size), float32, on its device.
+        form: what was done to it.
+        reason: why, as a sentence.
+        answers: its probabilities for the golden inputs.
+        reference: those of the plain network in float32.
+    """
+
+    network: nn.Module
+    form: Form
+    reason: str
+    answers: Probabilities
+    reference: Probabilities
+
+
+class ServedNetwork(nn.Module):
+    """A network that computes in some precision, with pictures laid out by pixel, whatever it is given.
+
+    On a GPU batches are filled up to powers of two: for each size that it has not seen yet it would look for its kernels anew, which
+    takes longer than the pictures that fill up. A CPU has no such cost (measured: a batch of 3 takes 18 ms a picture at once, one
+    of 4 takes 19), so batches keep their size there.
+    """
+
+    def __init__(self, compute: Callable[[Tensor], Tensor], precision: Precision) -> None:
+        super().__init__()
+        # A function, no submodule: a frozen graph has neither modes nor parameters to move.
+        self._compute = (compute,)
+        self._dtype = _DTYPES[precision]
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Compute the outputs, of shape (n, classes)."""
+        count = len(values)
+        filled = _fill_up(values) if values.is_cuda else values
+        outputs: Tensor = self._compute[0](filled.to(dtype=self._dtype, memory_format=torch.channels_last))
+        return outputs[:count]
+
+
+def choose_form(network: nn.Module, model: ServedVersion, golden: Golden, device: torch.device) -> Choice:
+    """Choose how a network serves on a device: what its wish forces, else the fastest form whose answers agree.
+
+    Args:
+        network: float32, with its weights.
+        model: the version, with the wish that counts.
+        golden: what the forms are compared on.
+        device: where it will serve.
+
+    Raises:
+        ModelCheckError: It answers with no numbers, or the forced precision changes its answers too much.
+    """
+    plain = network.to(device).eval()
+    reference = _answer(plain, model, golden.inputs, device)
+    forms, reason = _candidates(model, golden, device)
+    reasons = [reason]
+    for form in forms:
+        try:
+            built = _build(plain, form, _example(golden.inputs, device))
+            answers = _answer(built, model, golden.inputs, device)
+        # torch tells by all sorts of errors that it cannot record a graph, or not run what it has recorded.
+        except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError, WeightsError, ModelCheckError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            reasons.append(f"{form} does not work: {_first_line(error)}")
+            continue
+        comparison = compare(answers, reference)
+        if _is_good(form, comparison, is_forced=model.wish.precision is form.precision):
+            return Choice(built, form, "; ".join(reasons), answers, reference)
+        reasons.append(f"{form}: golden inputs differ by {comparison.largest_difference:.2g}")
+    raise ModelCheckError(f"{model.name}@{model.version}", "; ".join(reasons))
+
+
+def warm_up(network: nn.Module, image_size: int, max_batch: int, device: torch.device) -> None:
+    """Run a network as often as it needs to reach its speed.
+
+    A recorded graph is rewritten in its first two runs, whatever their size; a GPU looks for kernels for each size.
+    """
+    sizes = [1, 1, max_batch] if device.type == "cpu" else [*_powers_up_to(max_batch)]
+    with torch.inference_mode():
+        for size in sizes:
+            network(torch.zeros(size, 3, image_size, image_size, device=device))
+
+
+def fold_batch_norm(network: nn.Module) -> fx.GraphModule:
+    """Put batch norms into the convolutions before them; the given network stays as it is.
+
+    Raises:
+        Exception: Whatever torch raises of a network whose course depends on its values.
+    """
+    folded = fx.symbolic_trace(network)
+    modules = dict(folded.named_modules())
+    for norm in list(folded.graph.nodes):
+        if norm.op != "call_module" or not isinstance(modules[norm.target], nn.BatchNorm2d):
+            continue
+        before = norm.args[0]
+        is_conv = isinstance(before, fx.Node) and isinstance(modules.get(str(before.target)), nn.Conv2d)
+        if is_conv and len(before.users) == 1:
+            folded.set_submodule(str(before.target), fuse_conv_bn_eval(modules[before.target], modules[norm.target]))
+            norm.replace_all_uses_with(before)
+            folded.graph.erase_node(norm)
+    folded.delete_all_unused_submodules()
+    folded.recompile()
+    return folded
+
+
+def _candidates(model: ServedVersion, golden: Golden, device: torch.device) -> tuple[Sequence[Form], str]:
+    """List the forms to try, the fastest first, and say why these."""
+    wish = model.wish
+    if wish.precision is not Precision.AUTO:
+        forms = [Form(wish.precision, optimised) for optimised in ((True, False) if wish.optimise else (False,))]
+        return forms, f"{wish.precision} is forced"
+    exact = [Form(Precision.FLOAT32, optimised=True), Form(Precision.FLOAT32, optimised=False)]
+    if not wish.optimise:
+        return exact[1:], "optimisation is switched off"
+    if not has_bfloat16(device):
+        return exact, f"the {'GPU' if device.type == 'cuda' else 'processor'} has no bfloat16"
+    if not golden.is_stored:
+        return exact, "there are no golden inputs to try bfloat16 on"
+    return [Form(Precision.BFLOAT16, optimised=True), *exact], "the device has bfloat16"
+
+
+def _is_good(form: Form, comparison: Comparison, *, is_forced: bool) -> bool:
+    """Whether a form answers as the plain network does; one that nobody forced must also keep the best class in ties."""
+    if form.precision is Precision.FLOAT32:
+        return comparison.is_within(SAME_DEVICE_TOLERANCE)
+    return comparison.is_within(BFLOAT16_TOLERANCE) and (is_forced or comparison.keeps_best)
+
+
+def _build(plain: nn.Module, form: Form, example: Tensor) -> nn.Module:
+    """Bring a network into a form."""
+    if form == Form(Precision.FLOAT32, optimised=False):
+        return plain
+    own = copy.deepcopy(plain)
+    if not form.optimised:
+        return ServedNetwork(own.to(_DTYPES[form.precision]), form.precision)
+    folded = fold_batch_norm(own).to(_DTYPES[form.precision]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if example.is_cuda:
+        # Frozen graphs make kernels for each new size there, at the expense of whoever waits.
+        return ServedNetwork(folded, form.precision)
+    return ServedNetwork(_freeze(folded, example.to(_DTYPES[form.precision], memory_format=torch.channels_last)), form.precision)
+
+
+def _freeze(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
+    """Record a network's graph with its weights as constants."""
+    with torch.no_grad(), warnings.catch_warnings():
+        # That this way is old, and that sizes become constants; batch sizes do not, which the comparison shows.
+        warnings.simplefilter("ignore")
+        recorded = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
+        frozen: Callable[[Tensor], Tensor] = torch.jit.freeze(recorded.eval())
+    return frozen
+
+
+def _answer(network: nn.Module, model: ServedVersion, inputs: Pixels, device: torch.device) -> Probabilities:
+    """Answer golden inputs together, and the first one alone too: both must be possible.
+
+    Raises:
+        ModelCheckError: The answers are no numbers.
+    """
+    predictor = Predictor(network, model.class_names, image_size=model.image_size, device=device)
+    try:
+        alone, together = predictor.predict(inputs[:1]), predictor.predict(inputs)
+    except WeightsError as error:
+        raise ModelCheckError(f"{model.name}@{model.version}", str(error)) from error
+    together[:1] = alone
+    return together
+
+
+def _example(inputs: Pixels, device: torch.device) -> Tensor:
+    """Make the batch that a graph is recorded with."""
+    return torch.zeros(_TRACED_BATCH, 3, *inputs.shape[1:3], device=device)
+
+
+def _fill_up(values: Tensor) -> Tensor:
+    """Fill a batch up with its first picture to the next power of two."""
+    missing = (1 << (len(values) - 1).bit_length()) - len(values)
+    return torch.cat([values, values[:1].expand(missing, -1, -1, -1)]) if missing else values
+
+
+def _powers_up_to(most: int) -> Iterator[int]:
+    """List the powers of two up to the first that is not less than ``most``, the smallest first."""
+    size = 1
+    while size < most:
+        yield size
+        size *= 2
+    yield size
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
