@@ -13,8 +13,8 @@ from serve_app.key_gate import Door
 from serve_app.log_feed import LogFeed
 from serve_app.model_table import FollowedModels
 from serve_app.ports import AccessPort, HealthPort, LogsPort, ModelsPort, PredictorPort, ResourcesPort, TasksPort
-from serve_app.promotion import Promoter
 from serve_app.predictions import Predictions
+from serve_app.promotion import Promoter
 from serve_app.receiving import BodyRoom
 from serve_app.request_meter import RequestTally
 from serve_app.shared_answer import SharedAnswer

@@ -6,7 +6,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from actors.core.errors import ServingFullError
-from actors.core.model import GIB, LeaseRequest, WorkKind
 from actors.core.model import GIB, DeviceKind, LeaseRequest, WorkKind
 from actors.core.tasks import EndMode
 from actors.messages import LoadedModel, ReplicaReport, ResourceView
@@ -209,6 +208,8 @@ class TestPredictions:
         await app.state.service.models.refresh()
         value = await read()
         assert value("rfuav_predictions_total", model="drones", version="2", outcome="ok") is None
+
+
 async def test_replicas_and_loaded_versions_are_told_by_device(read, resources):
     models = (LoadedModel("drones", 2, "bfloat16", GIB), LoadedModel("birds", 1, "float32", GIB))
     reports = tuple(

@@ -33,11 +33,43 @@ def infer(ism, service, name):
     return 100 * sum(each["class"] == each["file"].split("/")[0] for each in predictions) / len(predictions)
 
 
+def predict_online(ism, service, model):
+    """Classify the valid pictures online, a class folder at a time; returns the entries by file."""
+    entries = {}
+    for folder in sorted((service.test_data / "ism_spectrograms" / "valid").iterdir()):
+        files = [
+            ("files", (f"{folder.name}/{path.name}", path.read_bytes(), "image/jpeg")) for path in sorted(folder.glob("*.jpg"))
+        ]
+        answer = ism.client.post(f"/api/v2/predict?model={model}", files=files)
+        assert answer.status_code == 200, answer.text
+        names = [f"{folder.name}/{path.name}" for path in sorted(folder.glob("*.jpg"))]
+        entries |= dict(zip(names, answer.json()["predictions"], strict=True))
+    return entries
+
+
+def check_online(ism, service, name):
+    """Online and job agree: in float32 in every confidence, in bfloat16 in the best class of 99 %."""
+    job = json.loads((service.data_root / "ism-inferred" / name / "predictions.json").read_text())
+    task_id = next(t["task_id"] for t in ism.client.get("/api/v2/tasks?limit=1000").json()["training_tasks"] if t["name"] == name)
+    for precision in ("float32", "bfloat16"):
+        told = ism.post("/api/v2/models", {"name": f"ism-{name}", "task_id": task_id, "precision": precision})
+        online = predict_online(ism, service, f"ism-{name}@{told['version']}")
+        assert set(online) == {each["file"] for each in job}
+        if precision == "float32":
+            for each in job:
+                found = {top["class"]: top["confidence"] for top in online[each["file"]]["top"]}
+                assert found == pytest.approx({top["class"]: top["confidence"] for top in each["top"]}, abs=0.01)
+        equal = sum(online[each["file"]]["class"] == each["class"] for each in job)
+        print(f"{precision}: {equal} of {len(job)} pictures have the same class online and in the job")
+        assert equal >= 0.99 * len(job)
+
+
 def test_a_short_training_beats_chance_and_its_best_weights_predict_as_they_validated(ism, service):
     task = train(ism, service, "short", model="resnet18", image_size=64, num_epochs=3)
     best = task["latest_metrics"]["best_acc"]
     assert best > 3 * 100 / CLASSES
     assert infer(ism, service, "short") == pytest.approx(best, abs=0.01)
+    check_online(ism, service, "short")
 
 
 @pytest.mark.long
@@ -48,6 +80,7 @@ def test_resnet18_from_scratch_reaches_92_percent_in_8_epochs(ism, service):
     print(f"resnet18: {best:.2f} %")
     assert best >= 92
     assert infer(ism, service, "resnet18") == pytest.approx(best, abs=0.01)
+    check_online(ism, service, "resnet18")
 
 
 @pytest.mark.long
