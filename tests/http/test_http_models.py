@@ -355,6 +355,7 @@ async def test_who_changes_something_here_finds_it_changed_before_the_long_poll_
         return await (asyncio.Event().wait() if wait_s else watch(revision, wait_s))
 
     monkeypatch.setattr(models, "watch", tell_nothing_by_itself)
+    await app.state.service.models.refresh()
     assert (await client.request(method, path, json=body)).status_code == 200
     entry = (await app.state.service.models.table()).models["drones"]
     assert (entry.aliases, set(entry.versions)) == (aliases, versions)
