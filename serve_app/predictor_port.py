@@ -62,7 +62,7 @@ class RayPredictor:
         if self._handle is None:
             try:
                 self._handle = serve.get_deployment_handle(PREDICTOR, app_name=PREDICTOR)
-            except RayServeException as error:
+            except (KeyError, RayServeException) as error:  # KeyError: it is not deployed
                 raise NotReadyError(PREDICTOR) from error
         return self._handle
 

@@ -215,6 +215,12 @@ class TestPromotion:
         assert "replica-2: it is failed" in answer.json()["message"]
         assert (aliases_of(models), predictor.freed) == ({"production": 1}, [("drones", 2)])
 
+    async def test_a_version_that_is_in_use_already_stays_loaded_when_its_check_fails(self, client, models, predictor):
+        await models.put(make_version(version=2), aliases={"candidate": 2})
+        predictor.states = {"replica-1": "failed"}
+        assert error_code(await client.put(PRODUCTION, json={"version": 2})) == (409, "model_check_failed")
+        assert predictor.freed == []
+
     async def test_replicas_without_room_for_both_give_up_the_old_version_one_at_a_time(self, client, models, predictor):
         predictor.states = {"a": "no_room", "b": "ready", "c": "no_room"}
         assert (await client.put(PRODUCTION, json={"version": 2})).status_code == 200
@@ -267,10 +273,21 @@ class TestPromotion:
         assert error_code(await client.put(PRODUCTION, json={"version": 2})) == (503, "not_ready")
         assert aliases_of(models) == {"production": 1}
 
-    async def test_two_at_once_come_one_after_the_other(self, client, models, predictor):
+    async def test_two_at_once_come_one_after_the_other(self, client, models, predictor, monkeypatch):
+        prepare, under_way, most = predictor.prepare, [], []
+
+        async def prepare_slowly(order):
+            under_way.append(order)
+            await asyncio.sleep(0)
+            most.append(len(under_way))
+            under_way.remove(order)
+            return await prepare(order)
+
+        monkeypatch.setattr(predictor, "prepare", prepare_slowly)
         answers = await asyncio.gather(*(client.put(PRODUCTION, json={"version": version}) for version in (2, 3)))
         assert [answer.status_code for answer in answers] == [200, 200]
         assert (aliases_of(models), predictor.freed) == ({"production": 3}, [("drones", 1), ("drones", 2)])
+        assert most == [1, 1]
 
     @pytest.mark.parametrize(
         ("path", "body", "error"),
@@ -316,6 +333,32 @@ class TestDeletion:
     @pytest.mark.parametrize("path", ["birds", "birds/1", "drones/9", "drones/x"])
     async def test_what_is_not_there_cannot_be_deleted(self, client, path):
         assert error_code(await client.delete(f"{MODELS}/{path}")) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "aliases", "versions"),
+    [
+        ("POST", MODELS, FILES, {"production": 1}, {1, 2, 3, 4}),
+        ("POST", MODELS, {**FILES, "alias": "new"}, {"production": 1, "new": 4}, {1, 2, 3, 4}),
+        ("PUT", PRODUCTION, {"version": 2}, {"production": 2}, {1, 2, 3}),
+        ("DELETE", PRODUCTION, None, {}, {1, 2, 3}),
+        ("DELETE", f"{MODELS}/drones/3", None, {"production": 1}, {1, 2}),
+    ],
+)
+@pytest.mark.usefixtures("_three_versions")
+async def test_who_changes_something_here_finds_it_changed_before_the_long_poll_tells(
+    app, client, models, monkeypatch, method, path, body, aliases, versions
+):
+    watch = models.watch
+
+    async def tell_nothing_by_itself(revision, wait_s):
+        return await (asyncio.Event().wait() if wait_s else watch(revision, wait_s))
+
+    monkeypatch.setattr(models, "watch", tell_nothing_by_itself)
+    await app.state.service.models.refresh()
+    assert (await client.request(method, path, json=body)).status_code == 200
+    entry = (await app.state.service.models.table()).models["drones"]
+    assert (entry.aliases, set(entry.versions)) == (aliases, versions)
 
 
 class TestAccess:
