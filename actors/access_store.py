@@ -7,11 +7,12 @@ raises the version first: it takes the store's lock, and two changes come one af
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select
 
 from actors.access import ApiKey, AuditEntry, AuditPage, KeyTable, Role
-from actors.access_tables import api_keys, audit, versions
+from actors.access_tables import api_keys, audit
 from actors.core.errors import KeyNotFoundError, LastAdminKeyError
+from actors.revisions import raise_revision, read_revision
 from actors.store import Store
 
 _KEYS = "keys"
@@ -27,7 +28,7 @@ class AccessStore(Store):
     def keys_version(self) -> int:
         """How often the keys were changed so far."""
         with self._transaction() as connection:
-            return connection.execute(select(versions.c.value).where(versions.c.name == _KEYS)).scalar_one_or_none() or 0
+            return read_revision(connection, _KEYS)
 
     def read_keys(self) -> KeyTable:
         """All keys. The version is read first: a change in between makes it look too old, never too new."""
@@ -40,7 +41,7 @@ class AccessStore(Store):
     def add_key(self, key: ApiKey) -> None:
         """Keep a new key."""
         with self._transaction() as connection:
-            _raise_version(connection)
+            raise_revision(connection, _KEYS)
             connection.execute(insert(api_keys).values(**asdict(key)))
 
     def revoke_key(self, key_id: str, *, may_be_last_admin: bool = False) -> ApiKey:
@@ -51,7 +52,7 @@ class AccessStore(Store):
             LastAdminKeyError: it is the last admin key, and that was not asked for.
         """
         with self._transaction() as connection:
-            _raise_version(connection)
+            raise_revision(connection, _KEYS)
             row = connection.execute(select(api_keys).where(api_keys.c.key_id == key_id)).one_or_none()
             if row is None:
                 raise KeyNotFoundError(key_id)
@@ -82,9 +83,3 @@ class AccessStore(Store):
         names = AuditEntry.__dataclass_fields__
         entries = tuple(AuditEntry(**{name: getattr(row, name) for name in names}) for row in rows[:limit])
         return AuditPage(entries, rows[limit - 1].seq if len(rows) > limit else None)
-
-
-def _raise_version(connection: Connection) -> None:
-    """Count one change more. A write before any read: it takes the lock, and nobody else changes keys until this transaction ends."""
-    if connection.execute(update(versions).where(versions.c.name == _KEYS).values(value=versions.c.value + 1)).rowcount == 0:
-        connection.execute(insert(versions).values(name=_KEYS, value=1))

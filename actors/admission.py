@@ -12,7 +12,7 @@ from typing import Final
 
 from actors.core.errors import LineFullError, SubmissionError
 from actors.core.model import WorkKind
-from actors.core.tasks import EVALUATE, MEMORY_NOTE, Submission, Task
+from actors.core.tasks import EVALUATE, MEMORY_NOTE, REGISTERED_MODEL, Submission, Task
 from actors.evaluation_check import check_evaluation
 from actors.files.data_roots import DataRoots
 from actors.files.errors import WorkError
@@ -25,7 +25,7 @@ from actors.learning.inference_sources import find_sources
 from actors.learning.memory_need import NeedEstimator
 from actors.learning.plan import RESUME_STATE
 from actors.memory_check import check_need
-from actors.paths import resolve_existing, resolve_file, resolve_inside
+from actors.paths import find_model_files, resolve_existing, resolve_file, resolve_inside
 from actors.preprocessing_check import check_preprocessing
 from actors.recording_check import check_any_usable, check_recording_fields
 from actors.signals.errors import RecipeError, SampleRateError
@@ -55,8 +55,18 @@ def check_room(submission: Submission, waiting: Sequence[Task], most: int) -> No
 class Admission:
     """The check at the door, with the data roots it allows. Blocking: call it in a thread."""
 
-    def __init__(self, roots: Sequence[Path] | DataRoots, needs: NeedEstimator | None = None) -> None:
+    def __init__(
+        self, roots: Sequence[Path] | DataRoots, needs: NeedEstimator | None = None, *, model_roots: DataRoots | None = None
+    ) -> None:
+        """Take the bounds.
+
+        Args:
+            roots: where requests may read and write.
+            needs: what trainings were measured to need.
+            model_roots: the same with the files of registered models.
+        """
         self._roots = roots if isinstance(roots, DataRoots) else DataRoots.of(roots)
+        self._model_roots = model_roots or self._roots
         self._needs = needs or NeedEstimator()
         self._checks: Mapping[WorkKind, Callable[[Submission], dict[str, str]]] = {
             WorkKind.TRAINING: self._check_training,
@@ -75,6 +85,8 @@ class Admission:
             raise SubmissionError("unknown_work", "task_type", f"{submission.task_type!r} cannot be run", "see the routes")
         resolved = check(submission)
         resolved["output"] = str(self._output(submission))
+        if REGISTERED_MODEL in submission.resolved:
+            resolved[REGISTERED_MODEL] = submission.resolved[REGISTERED_MODEL]
         return replace(submission, resolved=resolved)
 
     def check_memory(self, submission: Submission, device_bytes: int | None = None) -> Submission:
@@ -120,17 +132,19 @@ class Admission:
 
     def _check_predicting(self, submission: Submission) -> dict[str, str]:
         is_evaluation = submission.task_type == EVALUATE
-        return check_evaluation(submission, self._roots) if is_evaluation else self._check_inference(submission)
+        if is_evaluation:
+            return check_evaluation(submission, self._roots, model_roots=self._model_roots)
+        return self._check_inference(submission)
 
     def _check_inference(self, submission: Submission) -> dict[str, str]:
         request = submission.request
-        resolved = {field: resolve_file(request[field], field, self._roots) for field in ("cfg_path", "weight_path")}
+        resolved, roots = find_model_files(submission, self._roots, self._model_roots)
         resolved["source_path"] = resolve_existing(request["source_path"], "source_path", self._roots)
         try:
-            config = load_classify_config(resolved["cfg_path"], roots=self._roots)
+            config = load_classify_config(resolved["cfg_path"], roots=roots)
             sources = find_sources(resolved["source_path"], is_typed=bool(request.get("format")), roots=self._roots)
             if sources.recordings:
-                recipe = choose_recipe(request.get("recipe"), config, resolved["weight_path"], roots=self._roots)
+                recipe = choose_recipe(request.get("recipe"), config, resolved["weight_path"], roots=roots)
                 check_any_usable(sources.recordings, recipe, request, self._roots)
         except WorkError as error:
             raise SubmissionError(error.code, _FIELD_OF.get(error.code, "source_path"), error.message, error.hint) from None

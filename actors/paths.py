@@ -8,10 +8,15 @@ from typing import Final
 
 import configs
 from actors.core.errors import SubmissionError
+from actors.core.tasks import REGISTERED_MODEL, Submission
 from actors.files.data_roots import DataRoots
 from configs.settings import Settings
 
 _OUTPUT: Final = "output"
+#: Where the files of registered models lie in the state folder.
+_MODELS: Final = "models"
+#: The fields of an inference that say which weights are meant, and what they mean.
+MODEL_FIELDS: Final = ("cfg_path", "weight_path")
 _RESUME_FROM: Final = "resume_from"
 _PACKAGES: Final = ("actors", "serve_app", "cluster", "configs")
 #: What Python's ``sysconfig`` calls the folders of installed modules and programs.
@@ -21,6 +26,16 @@ _INSTALLED: Final = ("purelib", "platlib", "stdlib", "platstdlib", "scripts")
 def build_data_roots(settings: Settings) -> DataRoots:
     """The data roots as configured, less the service's own files: they often lie in the same folder. Reads links: blocking."""
     return DataRoots.of(settings.data_roots, _own_files(settings))
+
+
+def models_folder(settings: Settings) -> Path:
+    """Where the files of registered models lie. Reads links: blocking."""
+    return (settings.state_dir / _MODELS).resolve()
+
+
+def build_model_roots(settings: Settings) -> DataRoots:
+    """The data roots, and the files of registered models: where the weights may lie of a job that names such a model."""
+    return build_data_roots(settings).also(models_folder(settings))
 
 
 def resolve_inside(text: str, field: str, roots: DataRoots) -> Path:
@@ -76,19 +91,40 @@ def resolve_file(text: str, field: str, roots: DataRoots) -> Path:
     return path
 
 
-def check_still_inside(resolved: Mapping[str, str], roots: DataRoots) -> None:
+def find_model_files(submission: Submission, roots: DataRoots, model_roots: DataRoots) -> tuple[dict[str, Path], DataRoots]:
+    """The configuration and the weights of an inference, by their fields: the user's own, or those of the registered model that it names.
+
+    Args:
+        submission: of an inference or an evaluation.
+        roots: where the user's files lie.
+        model_roots: where those of registered models lie, too.
+
+    Returns:
+        The files, and which of the roots they may be read in.
+
+    Raises:
+        SubmissionError: As ``resolve_file``.
+    """
+    if REGISTERED_MODEL in submission.resolved:
+        return {field: resolve_file(submission.resolved[field], "model", model_roots) for field in MODEL_FIELDS}, model_roots
+    return {field: resolve_file(submission.request[field], field, roots) for field in MODEL_FIELDS}, roots
+
+
+def check_still_inside(resolved: Mapping[str, str], roots: DataRoots, model_roots: DataRoots | None = None) -> None:
     """Resolve the paths of a submission once more, at the start of an attempt: links may have changed while it waited.
 
     Args:
         resolved: what admission settled; entries that are no paths are passed over.
         roots: as configured now.
+        model_roots: the same with the files of registered models, which only a job that names such a model may read.
 
     Raises:
         OutsideRootsError: one leads out of the roots now.
     """
     for name, text in resolved.items():
         if text and (name.endswith("_path") or name in {_OUTPUT, _RESUME_FROM}):
-            roots.locate(Path(text))
+            is_registered = REGISTERED_MODEL in resolved and name in MODEL_FIELDS
+            (model_roots or roots if is_registered else roots).locate(Path(text))
 
 
 def _own_files(settings: Settings) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 SQLite in the state folder by default (write-ahead log, every commit synced to the disk before it counts), any database by URL. Each
 table has one writer: the supervisor writes tasks and measured peaks, the accountant the rest; keys and the audit log are
-``access_store``'s. A store written by a newer version is
+``access_store``'s, models ``registry.store``'s. A store written by a newer version is
 refused. Blocking; the supervisor writes tasks through ``StoreWriter``, which commits in a thread of its own.
 """
 
@@ -44,9 +44,10 @@ from actors.core.model import DeviceKind, Lease, WorkKind
 from actors.core.tasks import Task
 from actors.learning.memory_need import Peak, Workload
 from actors.presence import Presence
+from actors.registry import tables as registry_tables
 
 #: Grows with every change of the tables; ``Store`` migrates older ones and refuses newer ones.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _metadata = MetaData()
 _meta = Table("meta", _metadata, Column("name", String(255), primary_key=True), Column("value", Text, nullable=False))
@@ -265,6 +266,7 @@ class Store:
                 with self._transaction() as connection:
                     _metadata.create_all(connection)
                     access_tables.metadata.create_all(connection)
+                    registry_tables.metadata.create_all(connection)
                     _settle_version(connection)
             except StoreUnavailableError:
                 # Another process that opens the store just now may have been first with a part; then the rest is tried again.
@@ -336,8 +338,8 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 def _settle_version(connection: Connection) -> None:
     """Note the version in a new store, raise it in an older one, refuse a newer one.
 
-    Version 2 added the table of measured peaks, version 3 those of keys and the audit log. They are made like every missing table:
-    nothing else is to be moved.
+    Version 2 added the table of measured peaks, version 3 those of keys and the audit log, version 4 those of the model
+    registry. They are made like every missing table: nothing else is to be moved.
     """
     found = _read_version(connection)
     if found is None:

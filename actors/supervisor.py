@@ -38,8 +38,10 @@ from actors.gatekeeper import Gatekeeper
 from actors.learning.memory_need import NeedEstimator, Peak
 from actors.messages import AttemptOrder, EncodedPage, GrantedLease, Queued, TaskCounters, TaskQuery
 from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
-from actors.paths import build_data_roots
+from actors.paths import build_data_roots, build_model_roots
 from actors.presence import announce
+from actors.registry.records import RegistryQuestion
+from actors.registry.registry import ModelRegistry
 from actors.start import Start
 from actors.store import Store
 from actors.store_writer import StoreWriter
@@ -67,9 +69,10 @@ class TaskSupervisor:
         self._writer = StoreWriter(self._store)
         self._gatekeeper = Gatekeeper(settings, self._clock)
         self._needs = NeedEstimator()
-        self._admission = Admission(build_data_roots(settings), self._needs)
+        self._admission = Admission(build_data_roots(settings), self._needs, model_roots=build_model_roots(settings))
         self._runner = AttemptRunner(settings, self._learn_peak)
         self._flow = TaskFlow()
+        self._registry = ModelRegistry(settings, self._clock, self._flow.get)
         self._tally = TaskTally()
         self._index = TaskIndex()
         self._logs = TaskLogWriter(self._clock)
@@ -164,6 +167,11 @@ class TaskSupervisor:
     async def gatekeep(self, question: GateQuestion) -> Any:
         """Pass a question on to the gatekeeper, who lives in this process."""
         return await self._gatekeeper.answer(question)
+
+    async def ask_registry(self, question: RegistryQuestion) -> Any:
+        """Pass a question on to the model registry, who lives in this process; it asks for tasks."""
+        await self._start.finished()
+        return await self._registry.answer(question)
 
     # --- acceptance ---
 

@@ -28,6 +28,7 @@ from serve_app.routes import (
     files,
     inference,
     metrics,
+    models,
     open_inference,
     predict,
     preprocessing,
@@ -54,6 +55,7 @@ ROUTERS = (
     data.uploads,
     resources.router,
     metrics.router,
+    models.router,
     access.router,
 )
 

@@ -14,6 +14,7 @@ from serve_app.log_feed import LogFeed
 from serve_app.model_table import FollowedModels
 from serve_app.ports import AccessPort, HealthPort, LogsPort, ModelsPort, PredictorPort, ResourcesPort, TasksPort
 from serve_app.predictions import Predictions
+from serve_app.promotion import Promoter
 from serve_app.receiving import BodyRoom
 from serve_app.request_meter import RequestTally
 from serve_app.shared_answer import SharedAnswer
@@ -52,6 +53,7 @@ class Service:
     predictions: Predictions = field(init=False)
     spool: Spool = field(init=False)
     body_room: BodyRoom = field(init=False)
+    promoter: Promoter = field(init=False)
     brief_health: SharedAnswer[Mapping[str, ComponentHealth]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,6 +63,7 @@ class Service:
         object.__setattr__(self, "predictions", Predictions(self.ports.predictor, self.settings))
         object.__setattr__(self, "spool", Spool(self.settings.state_dir))
         object.__setattr__(self, "body_room", BodyRoom(max(BODY_ROOM_BYTES, 4 * (self.settings.max_predict_mb << 20))))
+        object.__setattr__(self, "promoter", Promoter(self.ports.models, self.ports.predictor, self.models))
         object.__setattr__(self, "brief_health", SharedAnswer(self.ports.health.components, BRIEF_HEALTH_S))
 
 

@@ -77,7 +77,7 @@ def find_entry(table: ModelTable, name: str) -> ModelEntry:
     """The model of this name. Raises ModelNotFoundError, which says what there is."""
     entry = table.models.get(name)
     if entry is None:
-        raise ModelNotFoundError(name[:_MOST_ECHOED], f"there is no such model; {_list('models', table.models)}")
+        raise ModelNotFoundError(name[:_MOST_ECHOED], f"there is no such model; {_list('models', sorted(table.models))}")
     return entry
 
 
@@ -90,11 +90,17 @@ def find_version(table: ModelTable, reference: ModelReference) -> ResolvedModel:
     else:
         alias = reference.wanted if reference.wanted in entry.aliases else ""
         number = entry.aliases[alias] if alias else _number_in(reference.wanted)
+    return ResolvedModel(require_version(entry, number, reference.wanted), alias)
+
+
+def require_version(entry: ModelEntry, number: int | None, wanted: str = "") -> ModelVersion:
+    """The version of this number. Raises ModelNotFoundError, which says what there is instead of what was wanted."""
     version = entry.versions.get(number) if number is not None else None
     if version is None:
-        there_is = f"{_list('versions', map(str, sorted(entry.versions)))}; {_list('aliases', entry.aliases)}"
-        raise ModelNotFoundError(str(reference), f"there is no such version or alias; {there_is}")
-    return ResolvedModel(version, alias)
+        there_is = f"{_list('versions', map(str, sorted(entry.versions)))}; {_list('aliases', sorted(entry.aliases))}"
+        reason = f"there is no version or alias {wanted[:_MOST_ECHOED] or number}; {there_is}"
+        raise ModelNotFoundError(entry.name, reason)
+    return version
 
 
 def malformed_reference(text: str, loc: Sequence[str]) -> RequestValidationError:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from actors.core.model import GIB, DeviceKind
-from actors.core.tasks import LeaseView, PreprocessingType, Task, TaskFault, TaskState
+from actors.core.tasks import REGISTERED_MODEL, LeaseView, PreprocessingType, Task, TaskFault, TaskState
 from actors.core.units import fraction_from_units
 from actors.messages import LogLine
 from serve_app.schemas.inference import BatchStatusResponse
@@ -65,7 +65,7 @@ def task_response(task: Task) -> TaskResponse:
         total_epochs=progress.total_epochs or request.get("num_epochs"),
         latest_metrics=progress.metrics,
         name=request.get("name"),
-        model=request.get("model"),
+        model=submission.resolved.get(REGISTERED_MODEL) or request.get("model"),
         batch_size=request.get("batch_size"),
         description=request.get("description") or "",
         queue_position=task.queue_position,

@@ -137,7 +137,10 @@ def _priority(request: BaseModel, given: int, default: int) -> int:
 
 def _plain(request: BaseModel) -> dict[str, Any]:
     """The known fields of the body as JSON values with their defaults; the task's id stands beside them."""
-    return request.model_dump(mode="json", exclude={"task_id", *(request.model_extra or ())})
+    plain = request.model_dump(mode="json", exclude={"task_id", *(request.model_extra or ())})
+    if plain.get("model", "") is None:  # of an inference with files of its own
+        del plain["model"]
+    return plain
 
 
 def _ignored_fields(request: BaseModel) -> tuple[str, ...]:

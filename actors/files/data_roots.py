@@ -47,6 +47,10 @@ class DataRoots:
         """The same closed parts, but with this one folder as the only root. It must be free of links."""
         return DataRoots((folder,), self.closed)
 
+    def also(self, folder: Path) -> "DataRoots":
+        """The same with one root more, which is open on purpose wherever it lies. It must be free of links."""
+        return DataRoots((*self.folders, folder), self.closed)
+
     def holds(self, path: Path) -> bool:
         """Tell whether a path that is absolute and free of links is open to requests."""
         return self._holds(str(path))

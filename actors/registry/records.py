@@ -133,6 +133,8 @@ class ModelVersion:
         lineage: where it comes from.
         description: the user's words.
         loads: the last report of each kind of device.
+        config_path: a configuration in the state folder that says of these weights what ``served`` does, for jobs.
+        warnings: what was put right or assumed when it was registered, as sentences for the user.
     """
 
     served: ServedVersion
@@ -142,6 +144,8 @@ class ModelVersion:
     lineage: Lineage
     description: str = ""
     loads: tuple[LoadReport, ...] = ()
+    config_path: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

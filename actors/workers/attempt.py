@@ -22,7 +22,7 @@ from actors.files.errors import WorkError
 from actors.learning.errors import RANK_LOST
 from actors.lease_client import LeaseKeeper
 from actors.messages import AttemptOrder, AttemptResult
-from actors.paths import build_data_roots, check_still_inside
+from actors.paths import build_data_roots, build_model_roots, check_still_inside
 from actors.presence import own_presence
 from actors.process_group import kill_members, lead_own_group
 from actors.redaction import hide_paths
@@ -99,7 +99,7 @@ class AttemptActor:
         keep_freed_memory()
         yield_to_serving()
         roots = build_data_roots(settings)
-        check_still_inside(order.resolved, roots)
+        check_still_inside(order.resolved, roots, build_model_roots(settings))
         run = _find_work(order.work, order.task_type)
         folder = FencedFolder(Path(order.resolved["output"]), order.granted.lease.token, order.rank)
         tools = Tools(order, settings, folder, self._reporter, threads, self._stop.is_set, self._memory)

@@ -13,7 +13,6 @@ from actors.learning.evaluation_plan import EvaluationOutcome, EvaluationPlan, E
 from actors.learning.model_card import CARD_FILE, sha256_of, store_metrics_by_snr
 from actors.learning.plan import Stage
 from actors.messages import AttemptResult
-from actors.paths import build_data_roots
 from actors.workers.tools import Tools
 
 _NOT_STORED: Final = "the figures are not stored with the model"
@@ -61,7 +60,7 @@ def build_plan(tools: Tools, device: str) -> EvaluationPlan:
         sample_rate=request["sample_rate"],
         center_frequency=request["center_frequency"],
         datatype=request["format"],
-        roots=build_data_roots(tools.settings),
+        roots=tools.roots,
     )
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from actors.learning.batch_inference import run_inference
 from actors.learning.inference_plan import InferencePlan, InferenceRecord
 from actors.messages import AttemptResult
-from actors.paths import build_data_roots
 from actors.workers.tools import Tools
 
 
@@ -44,7 +43,7 @@ def build_plan(tools: Tools, device: str) -> InferencePlan:
         staging_dir=tools.folder.staging,
         device=device,
         threads=tools.threads,
-        roots=build_data_roots(tools.settings),
+        roots=tools.roots,
         recipe=request.get("recipe"),
         sample_rate=request.get("sample_rate"),
         center_frequency=request.get("center_frequency"),

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 import ray
 
+from actors.core.tasks import REGISTERED_MODEL
 from actors.fence import FencedFolder
+from actors.files.data_roots import DataRoots
 from actors.messages import AttemptOrder
+from actors.paths import build_data_roots, build_model_roots
 from actors.workers.gpu_memory import GpuMemory
 from actors.workers.process import torch_device
 from actors.workers.reporter import Reporter
@@ -34,6 +37,12 @@ class Tools:
     threads: int
     should_stop: Callable[[], bool]
     memory: GpuMemory
+
+    @property
+    def roots(self) -> DataRoots:
+        """Where everything that the work reads must lie; the files of registered models only for a job that names one."""
+        build = build_model_roots if REGISTERED_MODEL in self.order.resolved else build_data_roots
+        return build(self.settings)
 
     def settle_on_device(self) -> str:
         """Cap this process's GPU memory and tell the log where it runs, as Ray's own books have it; returns the torch device."""

@@ -10,6 +10,7 @@ from serve_app.access import requires
 from serve_app.bodies import JsonAnswer, JsonRoute
 from serve_app.context import ServiceDep
 from serve_app.http_errors import error_responses
+from serve_app.job_models import with_model_files
 from serve_app.results import evaluation_result
 from serve_app.routes.lookup import find_task
 from serve_app.schemas.evaluate import EvaluationRequest, EvaluationResponse
@@ -26,7 +27,8 @@ router = APIRouter(route_class=JsonRoute, tags=["inference"])
 @requires(Role.OPERATOR, action="submit")
 async def start_evaluation(request: EvaluationRequest, service: ServiceDep) -> Response:
     """Measure a model with class folders of recordings, as they are and with noise, or of pictures."""
-    task = await service.ports.tasks.submit(evaluation_submission(request, service.settings))
+    submission = await with_model_files(service.models, evaluation_submission(request, service.settings))
+    task = await service.ports.tasks.submit(submission)
     return JsonAnswer(task_response(task))
 
 

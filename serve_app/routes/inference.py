@@ -13,6 +13,7 @@ from serve_app.batches import cancel_batch, find_batch, submit_all
 from serve_app.bodies import JsonAnswer, JsonRoute
 from serve_app.context import ServiceDep
 from serve_app.http_errors import error_responses
+from serve_app.job_models import with_model_files
 from serve_app.results import file_summary_page, prediction_page
 from serve_app.routes.lookup import find_task
 from serve_app.schemas.fields import EmptyMeansNone
@@ -40,7 +41,8 @@ RowNumber = Annotated[int, Field(ge=0, lt=2**63)]
 @requires(Role.OPERATOR, action="submit")
 async def start_inference(request: InferenceRequest, service: ServiceDep) -> Response:
     """Submit an inference over a file or a folder."""
-    task = await service.ports.tasks.submit(inference_submission(request, service.settings))
+    submission = await with_model_files(service.models, inference_submission(request, service.settings))
+    task = await service.ports.tasks.submit(submission)
     return JsonAnswer(task_response(task))
 
 
@@ -56,7 +58,8 @@ async def start_inference_as_before(request: LegacyInferenceRequest, service: Se
 @requires(Role.OPERATOR, action="submit_batch")
 async def start_batch(request: BatchInferenceRequest, service: ServiceDep) -> Response:
     """Submit one inference for each source: all of them, or none."""
-    batch_id, submissions = batch_submissions(request, service.settings)
+    batch_id, drafts = batch_submissions(request, service.settings)
+    submissions = [await with_model_files(service.models, draft) for draft in drafts]
     tasks = await submit_all(service.ports.tasks, submissions)
     answer = BatchResponse(
         status="success",

@@ -12,6 +12,7 @@ from serve_app.access import requires
 from serve_app.bodies import JsonAnswer, JsonRoute
 from serve_app.context import ServiceDep
 from serve_app.http_errors import error_responses
+from serve_app.job_models import with_model_files
 from serve_app.routes.lookup import find_task, require_task_id
 from serve_app.schemas.tasks import TaskActionResponse
 from serve_app.schemas.waiting import (
@@ -36,7 +37,7 @@ router = APIRouter(route_class=JsonRoute, tags=["tasks"])
 @requires(Role.VIEWER)
 async def explain_request(request: ExplainRequest, service: ServiceDep) -> Response:
     """Say what would happen to a request; nothing is submitted."""
-    submission = _draft(request, service.settings)
+    submission = await with_model_files(service.models, _draft(request, service.settings))
     return JsonAnswer(explain_response(await service.ports.tasks.explain(submission), now=time.time()))
 
 

@@ -11,7 +11,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from actors.core.errors import InvalidSelectorError
 from actors.core.model import parse_selector
+from actors.registry.records import parse_reference
 
+#: A model's name, an @ and an alias's.
+MOST_REFERENCE_LENGTH = 129
 TASK_ID_PATTERN = r"^[A-Za-z0-9._-]{1,128}$"
 #: As ``parse_selector`` reads it; here for the OpenAPI document.
 DEVICE_PATTERN = r"^(cpu|cuda)(:\d{1,4})?$"
@@ -60,6 +63,12 @@ def _check_text(text: str) -> str:
     return text
 
 
+def _check_reference(text: str) -> str:
+    if parse_reference(text) is None:
+        raise ValueError("write NAME, NAME@VERSION or NAME@ALIAS, of letters, digits, dots, hyphens and underscores")
+    return text
+
+
 def _check_plain_name(text: str) -> str:
     if text in (".", "..") or any(mark in text for mark in "/\\") or not text.isprintable() or not text.strip():
         raise ValueError("a name is one folder: no slashes, no control characters, not blank, not '.' or '..'")
@@ -82,6 +91,7 @@ TaskId = Annotated[str, AfterValidator(_check_task_id), Field(json_schema_extra=
 DeviceName = Annotated[
     str, StringConstraints(max_length=32), AfterValidator(_check_device), Field(json_schema_extra={"pattern": DEVICE_PATTERN})
 ]
+ModelReferenceText = Annotated[str, StringConstraints(max_length=MOST_REFERENCE_LENGTH), AfterValidator(_check_reference)]
 PathText = Annotated[str, StringConstraints(min_length=1, max_length=MOST_PATH_LENGTH), AfterValidator(_check_text)]
 OpenPathText = Annotated[
     str, BeforeValidator(_empty_if_none), StringConstraints(max_length=MOST_PATH_LENGTH), AfterValidator(_check_text)

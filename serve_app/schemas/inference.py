@@ -1,14 +1,16 @@
 """The bodies of inference submissions."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from actors.core.tasks import TaskState
 from serve_app.schemas.fields import (
     MOST_PATH_LENGTH,
     DeviceName,
     EmptyMeansNone,
+    ModelReferenceText,
+    OpenPathText,
     PathText,
     PlainName,
     Priority,
@@ -27,13 +29,27 @@ BasePathText = Annotated[PathText, StringConstraints(max_length=MOST_PATH_LENGTH
 class ModelFields(RecordingFields):
     """Which model works on files, where, and how urgently."""
 
-    cfg_path: PathText = Field(description="classification YAML of the model")
-    weight_path: PathText = Field(description=".pth or .safetensors file of the weights")
+    model: Annotated[ModelReferenceText | None, EmptyMeansNone] = Field(
+        None, description="NAME, NAME@VERSION or NAME@ALIAS of a registered model, instead of cfg_path and weight_path"
+    )
+    cfg_path: OpenPathText = Field("", validate_default=True, description="classification YAML of the model")
+    weight_path: OpenPathText = Field("", validate_default=True, description=".pth or .safetensors file of the weights")
     device: DeviceName = Field("cuda", description="cpu, cuda (the least loaded GPU) or cuda:N")
     priority: Priority = 3
     recipe: RecipeRequest | None = Field(
         None, description="how pictures are made of IQ, for weights whose model card and configuration do not tell"
     )
+
+    @field_validator("cfg_path", "weight_path")
+    @classmethod
+    def _stands_instead_of_model(cls, value: str, info: ValidationInfo) -> str:
+        if "model" not in info.data:  # it is wrong by itself, which is told
+            return value
+        if not value and info.data["model"] is None:
+            raise ValueError("this is required, unless model names a registered model")
+        if value and info.data["model"] is not None:
+            raise ValueError("leave this out where model names a registered model")
+        return value
 
 
 class SingleFields(ModelFields):
@@ -56,6 +72,14 @@ class LegacyInferenceRequest(InferenceRequest):
     """The same at the routes of V2.1 and V2.2, whose clients send fields that never had an effect; the task's log names them."""
 
     model_config = ConfigDict(extra="allow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _means_files(cls, values: Any) -> Any:
+        """Beside files, a field named model is one of those that never had an effect."""
+        if isinstance(values, dict) and values.get("cfg_path") and "model" in values:
+            return {name: value for name, value in values.items() if name != "model"}
+        return values
 
 
 class BatchInferenceRequest(ModelFields):

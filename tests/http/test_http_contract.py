@@ -16,7 +16,8 @@ from actors.core.tasks import Progress, TaskFault
 from actors.learning.evaluation_files import write_evaluation
 from actors.learning.history_files import CONFUSION_JSON, METRICS_CSV, confusion_json, metrics_csv
 from actors.learning.prediction_files import Prediction, failed_prediction, write_predictions
-from serve_app.schemas import evaluate, inference, preprocessing, resources, results, system, tasks, waiting
+from serve_app.schemas import evaluate, inference, models, preprocessing, resources, results, system, tasks, waiting
+from tests.fake_serving import make_version
 from tests.fakes import make_line
 from tests.http import bodies
 from tests.http.test_http_evaluate import an_evaluation
@@ -98,6 +99,26 @@ PREPROCESSING = {
 }
 BATCH = {"status": TEXT, "message": TEXT, "task_ids": MANY, "total": WHOLE, "batch_id": TEXT}
 LEASE = {"device": TEXT, "gpu_fraction": NUMBER, "memory_gb": NUMBER, "granted_at": TEXT}
+MODEL = {"name": TEXT, "default_version": WHOLE + NONE, "aliases": BY_NAME, "versions": MANY}
+CARD = {
+    **dict.fromkeys(("architecture", "normalization", "weights_file", "weights_sha256", "task_id"), TEXT),
+    **dict.fromkeys(("torch_version", "project_version"), TEXT),
+    **dict.fromkeys(("num_classes", "image_size", "format_version"), WHOLE),
+    **dict.fromkeys(("dataset_hash", "split", "metrics", "serving"), BY_NAME),
+    **dict.fromkeys(("recipe", "metrics_by_snr"), BY_NAME + NONE),
+    "classes": MANY,
+    "seed": WHOLE + NONE,
+    "unknown_below": NUMBER + NONE,
+}
+VERSION = {
+    **dict.fromkeys(("name", "description", "created_at", "sha256"), TEXT),
+    **dict.fromkeys(("version", "size_bytes"), WHOLE),
+    **dict.fromkeys(("aliases", "warnings"), MANY),
+    **dict.fromkeys(("metrics", "lineage", "model_card"), BY_NAME),
+}
+LINEAGE = {"task_id": TEXT, "dataset_hash": BY_NAME, "parent_weights": TEXT, "parameters": BY_NAME}
+SERVING = {"precision": TEXT, "optimise": YES_NO, "forced": YES_NO, "chosen": BY_NAME}
+VERSION_PARTS = {"model_card": CARD, "model_card.serving": SERVING, "lineage": LINEAGE}
 ROWS = [
     Row(
         "GET",
@@ -133,6 +154,32 @@ ROWS = [
             "gpu_available": YES_NO,
             "simulated": YES_NO,
         },
+    ),
+    Row("GET", "/api/v2/models", models.ModelListResponse, {"models": MANY}, inside={"models.0": MODEL}),
+    Row(
+        "POST",
+        "/api/v2/models",
+        models.ModelVersionResponse,
+        VERSION,
+        {"name": "drones", "task_id": "running", "alias": "candidate"},
+        inside=VERSION_PARTS,
+    ),
+    Row("GET", "/api/v2/models/drones", models.ModelResponse, MODEL),
+    Row("GET", "/api/v2/models/drones/1", models.ModelVersionResponse, VERSION, inside=VERSION_PARTS),
+    Row("PUT", "/api/v2/models/drones/aliases/production", models.ModelResponse, MODEL, {"version": 1}),
+    Row("DELETE", "/api/v2/models/drones/aliases/old", models.ModelResponse, MODEL),
+    Row(
+        "DELETE",
+        "/api/v2/models/drones/2",
+        models.DeletedModelResponse,
+        {"status": TEXT, "message": TEXT, "name": TEXT, "versions": MANY},
+    ),
+    Row(
+        "GET",
+        "/api/v2/comparison?model=drones@1&task=running",
+        models.ComparisonResponse,
+        {**dict.fromkeys(("columns", "differing", "epochs"), MANY), **dict.fromkeys(("parameters", "metrics", "curves"), BY_NAME)},
+        inside={"columns.0": dict.fromkeys(("kind", "id", "status", "created_at", "description"), TEXT)},
     ),
     *(start("training", path) for path in ("/api/v2/training/start", "/api/v2/train", "/api/v1/train")),
     *(start("inference", path) for path in ("/api/v2/inference/start", "/api/v2/inference", "/api/v1/inference")),
@@ -330,6 +377,9 @@ ROWS = [
         for method, path, body, status in (
             ("GET", "/api/v2/tasks/nobody", None, 404),
             ("GET", "/api/v2/batches/none", None, 404),
+            ("GET", "/api/v2/models/nobody", None, 404),
+            ("DELETE", "/api/v2/models/drones/1", None, 409),
+            ("PUT", "/api/v2/models/drones/aliases/3", {"version": 1}, 422),
             ("POST", "/api/v2/batches/.../cancel", None, 404),
             ("POST", "/api/v2/tasks/failed/cancel", None, 404),
             ("POST", "/api/v2/tasks/running/priority", {"priority": 1}, 409),
@@ -349,8 +399,9 @@ def settings(settings, tmp_path):
 
 
 @pytest.fixture
-async def batch_id(client, tasks, logs, resources, tmp_path):
+async def batch_id(client, tasks, logs, models, tmp_path):
     """A world with something to say in every row; the id of its batch."""
+    await models.put(make_version(version=1), make_version(version=2), aliases={"old": 1})
     for task_id in ("running", "failed", "waiting"):
         await client.post("/api/v2/training/start", json=bodies.training(task_id=task_id, name=task_id))
     await client.post("/api/v2/inference/start", json=bodies.inference(task_id="inferred"))
