@@ -1,5 +1,6 @@
 """The application: ports and settings in, ASGI out. Knows nothing of Ray, and makes nothing that outlives it."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from serve_app.http_errors import install_error_handlers
 from serve_app.key_gate import KeyGate, OpenPaths
 from serve_app.log_feed import LogFeed
 from serve_app.methods import HeadAsGet
+from serve_app.multipart import PARSER
 from serve_app.plain_paths import PlainPaths
 from serve_app.request_meter import RequestMeter, RequestTally
 from serve_app.routes import (
@@ -40,13 +42,14 @@ from serve_app.routes import (
 )
 from serve_app.security import AnswerHeaders, HostGate, OriginGate
 
+#: A request goes through them in this order: first those where a tenth of a millisecond counts.
 ROUTERS = (
+    predict.router,
+    open_inference.router,
     system.router,
     training.router,
     inference.router,
     evaluate.router,
-    predict.router,
-    open_inference.router,
     preprocessing.router,
     waiting.router,
     tasks.router,
@@ -97,6 +100,7 @@ def create_app(ports: Ports, settings: Settings, *, feed: LogFeed | None = None)
         lifespan=_until_all_is_noted,
         redirect_slashes=False,
     )
+    logging.getLogger(PARSER).setLevel(logging.ERROR)  # what a client sends wrong, the client is told
     app.state.service = Service(ports, settings, feed or LogFeed(ports.logs, ports.tasks), CpuMeter(), RequestTally())
     for router in ROUTERS:
         app.include_router(router)

@@ -50,20 +50,20 @@ class Service:
     requests: RequestTally = field(default_factory=RequestTally)
     door: Door = field(init=False)
     models: FollowedModels = field(init=False)
-    promoter: Promoter = field(init=False)
     predictions: Predictions = field(init=False)
     spool: Spool = field(init=False)
     body_room: BodyRoom = field(init=False)
+    promoter: Promoter = field(init=False)
     brief_health: SharedAnswer[Mapping[str, ComponentHealth]] = field(init=False)
 
     def __post_init__(self) -> None:
         """Make what stands on the same ports; frozen fields can only be set like this."""
         object.__setattr__(self, "door", Door(self.ports.access))
         object.__setattr__(self, "models", FollowedModels(self.ports.models))
-        object.__setattr__(self, "promoter", Promoter(self.ports.models, self.ports.predictor, self.models))
         object.__setattr__(self, "predictions", Predictions(self.ports.predictor, self.settings))
         object.__setattr__(self, "spool", Spool(self.settings.state_dir))
         object.__setattr__(self, "body_room", BodyRoom(max(BODY_ROOM_BYTES, 4 * (self.settings.max_predict_mb << 20))))
+        object.__setattr__(self, "promoter", Promoter(self.ports.models, self.ports.predictor, self.models))
         object.__setattr__(self, "brief_health", SharedAnswer(self.ports.health.components, BRIEF_HEALTH_S))
 
 

@@ -15,6 +15,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from serve_app.http_errors import RequestRefusedError
 
 MULTIPART_TYPE: Final = "multipart/form-data"
+#: The name under which the parser logs.
+PARSER: Final = "python_multipart"
 #: The parser works through a piece in one go.
 _PIECE_BYTES: Final = 256 << 10
 

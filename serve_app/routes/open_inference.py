@@ -5,6 +5,7 @@ import json
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from actors.access import Role
@@ -62,6 +63,32 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 _OPEN_ERRORS: Final[dict[int | str, dict[str, Any]]] = {status: {"model": ProtocolError} for status in (400, 403, 503)}
 _MODEL_ERRORS: Final = _errors(404, 422, 503)
 _INFER_ERRORS: Final = _errors(404, 409, 413, 415, 422, 429, 503, 504)
+_EXAMPLE: Final = {
+    "name": INPUT,
+    "datatype": DATATYPE,
+    "shape": [1, 3, 224, 224],
+    "parameters": {"binary_data_size": 602_112},
+}
+
+
+def _in_one_piece(model: type[BaseModel]) -> dict[str, Any]:
+    """The schema of a body that is read by hand: FastAPI collects no parts of it, so that they stand where they are meant."""
+    schema = model.model_json_schema()
+    parts = schema.pop("$defs", {})
+
+    def resolved(value: Any) -> Any:
+        if isinstance(value, list):
+            return [resolved(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if "$ref" in value:
+            return resolved(parts[value["$ref"].removeprefix("#/$defs/")])
+        return {name: resolved(each) for name, each in value.items()}
+
+    inlined: dict[str, Any] = resolved(schema)
+    return inlined
+
+
 _BODY: Final[dict[str, Any]] = {
     "parameters": [
         {
@@ -77,8 +104,8 @@ _BODY: Final[dict[str, Any]] = {
         "description": "JSON, and behind it the binary data of the tensor where its parameter binary_data_size says so.",
         "content": {
             JSON_TYPE: {
-                "schema": InferRequest.model_json_schema(ref_template="#/components/schemas/{model}"),
-                "example": {"id": "1", "inputs": [{"name": INPUT, "datatype": DATATYPE, "shape": [1, 3, 224, 224], "data": []}]},
+                "schema": _in_one_piece(InferRequest),
+                "example": {"id": "a picture in binary", "inputs": [_EXAMPLE], "parameters": {"binary_data_output": True}},
             },
             RAW_TYPE: {"schema": {"type": "string", "format": "binary"}},
         },

@@ -3,11 +3,13 @@
 import asyncio
 import gzip
 import json
+import re
 import socket
 import threading
 import time
 import zlib
 
+import jsonschema_rs
 import numpy as np
 import pytest
 import tritonclient.http as triton
@@ -332,6 +334,20 @@ class TestInProcess:
         assert [(await client.get(f"/v2/health/{word}")).status_code for word in ("live", "ready")] == [200, 200]
         assert list((await client.get("/v2")).json()) == ["error"]
         assert (await client.get("/v2", headers=sent(keys[Role.VIEWER]))).status_code == 200
+
+
+def test_the_document_tells_all_of_it(built_app):
+    document = built_app.openapi()
+    text = json.dumps(document)
+    names = set(re.findall(r'"#/components/schemas/([^"]+)"', text))
+    assert names <= set(document["components"]["schemas"])
+    assert "#/$defs" not in text
+    operation = document["paths"]["/v2/models/{model}/infer"]["post"]
+    body = operation["requestBody"]["content"]
+    assert set(body) == {"application/json", "application/octet-stream"}
+    jsonschema_rs.validator_for(body["application/json"]["schema"]).validate(body["application/json"]["example"])
+    assert {each["name"] for each in operation["parameters"]} == {"model", "X-Request-Timeout", "Inference-Header-Content-Length"}
+    assert {"400", "401", "404", "413", "429", "503", "504"} <= set(operation["responses"])
 
 
 class TestNumbers:

@@ -2,6 +2,7 @@
 
 import json
 
+import jsonschema_rs
 import pytest
 
 from actors.core.errors import DeadlineExceededError, ModelCheckError, PredictionInputError, ServingFullError
@@ -9,6 +10,7 @@ from actors.learning.prediction_files import Prediction
 from actors.online.orders import UNKNOWN_CLASS
 from configs.settings import Settings
 from serve_app import predict_bodies, receiving
+from serve_app.context import BODY_ROOM_BYTES
 from serve_app.ports import NotReadyError
 from serve_app.schemas.predict import PredictResponse
 from serve_app.shape_predict import summarise
@@ -79,6 +81,20 @@ class TestPictures:
         assert [(each.kind, each.data, each.path) for each in order.contents] == [("picture", b"picture", None)]
         assert spooled() == []
 
+    async def test_the_answer_is_as_the_document_says(self, client, built_app):
+        document = built_app.openapi()
+        operation = document["paths"][PREDICT]["post"]
+        schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        answer = (await post(client, headers=RAW)).json()
+        jsonschema_rs.validator_for(schema | {"components": document["components"]}).validate(answer)
+        assert set(answer) == {
+            *["model", "version", "device", "simulated", "precision", "cached", "predictions", "summary", "timing"]
+        }
+        assert set(answer["timing"]) == {"queue_ms", "preprocess_ms", "forward_ms", "total_ms", "batch_sizes"}
+        row = {*["file", "segment", "class", "confidence", "top", "error", "start_s", "duration_s"]}
+        assert [set(each) for each in answer["predictions"]] == [row]
+        assert set(operation["requestBody"]["content"]) == set(predict_bodies.PREDICT_TYPES)
+
     @pytest.mark.parametrize("kind", ["png", "jpeg", "gif", "bmp", "tiff"])
     async def test_every_type_of_picture_is_taken(self, client, predictor, kind):
         assert (await post(client, headers={"content-type": f"image/{kind}; q=1"})).status_code == 200
@@ -147,6 +163,15 @@ class TestRefusals:
             assert error_code(answer) == (413, "body_too_large")
             assert "RFUAV_MAX_PREDICT_MB" in answer.json()["message"]
         assert (predictor.orders, spooled()) == ([], [])
+
+    async def test_more_bodies_than_memory_has_room_for_are_told_to_come_again(self, client, app):
+        room = app.state.service.body_room
+        with room.take(BODY_ROOM_BYTES - 5):
+            answer = await post(client, b"x" * 6)
+            assert error_code(answer) == (429, "serving_full")
+            assert int(answer.headers["retry-after"]) > 0
+            assert (await post(client, b"x" * 5)).status_code == 200
+        assert (await post(client, b"x" * 6)).status_code == 200
 
     async def test_an_empty_body_is_told(self, client):
         assert error_code(await post(client, b"")) == (422, "invalid_input")

@@ -293,11 +293,12 @@ class TestOpenApi:
         required = document["components"]["schemas"]["TrainingRequest"]["required"]
         assert required == ["model", "num_classes", "train_path", "val_path", "save_path"]
 
-    async def test_all_errors_have_the_one_body(self, document):
-        operations = [operation for path in document["paths"].values() for operation in path.values()]
-        errors = [answer for each in operations for status, answer in each["responses"].items() if status >= "400"]
-        reference = {"$ref": "#/components/schemas/ErrorResponse"}
-        assert all(answer["content"]["application/json"]["schema"] == reference for answer in errors)
+    async def test_all_errors_have_the_one_body_and_those_of_the_protocol_its_own(self, document):
+        for path, operations in document["paths"].items():
+            wanted = "ProtocolError" if path.startswith("/v2") else "ErrorResponse"
+            errors = [answer for each in operations.values() for status, answer in each["responses"].items() if status >= "400"]
+            schemas = [answer["content"]["application/json"]["schema"] for answer in errors]
+            assert schemas == [{"$ref": f"#/components/schemas/{wanted}"}] * len(errors)
         assert "HTTPValidationError" not in document["components"]["schemas"]
 
     @pytest.mark.usefixtures("busy")
