@@ -128,10 +128,9 @@ def test_replicas_follow_the_load_up_to_a_moving_ceiling_and_back_and_no_request
         # The task share is not serving's: a task begins at once, and its limits can be changed.
         task = http.train("beside-serving", device="cuda:0")
         http.wait(task["task_id"], "running", "completed")
-        limits = {"max_concurrent": {"cuda:1": {"training": 2, "inference": 5}}}
-        assert http.client.put("/api/v2/resources/config", json=limits).status_code == 200
-        assert http.wait(task["task_id"])["status"] == "completed"
+        http.post("/api/v2/resources/config", {"max_concurrent": {"cuda:1": {"training": 2, "inference": 5}}})
         assert books(service)["agrees"]
+    assert http.wait(task["task_id"])["status"] == "completed"
     wait_for(has(service, 1), what="one replica when nobody asks any more")
     assert books(service)["agrees"]
     assert load.statuses().keys() == {200}, [outcome for outcome in load.outcomes if outcome.status != 200][:5]
