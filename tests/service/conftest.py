@@ -10,8 +10,14 @@ from cluster.ports import find_free_port
 from cluster.processes import find_processes, instance_mark
 from tests.service.driving import Service, clean_environment, run_cli, what_is_left
 
-#: The predictor follows its load within seconds, and begins with one request more than none.
-QUICK_SERVING = {"RFUAV_SERVING_TARGET_ONGOING": "1", "RFUAV_SERVING_UP_DELAY_S": "0.5", "RFUAV_SERVING_DOWN_DELAY_S": "3"}
+#: The predictor follows its load within seconds. Requests wait for others to share a batch with, so that a few callers are load enough
+#: and leave the processor to those who start.
+QUICK_SERVING = {
+    "RFUAV_SERVING_TARGET_ONGOING": "1",
+    "RFUAV_SERVING_UP_DELAY_S": "0.5",
+    "RFUAV_SERVING_DOWN_DELAY_S": "3",
+    "RFUAV_SERVING_BATCH_WAIT_MS": "200",
+}
 
 
 @pytest.fixture(scope="session")

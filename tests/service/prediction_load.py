@@ -38,7 +38,7 @@ class Load:
     url: str
     model: str
     picture: bytes
-    callers: int = 8
+    callers: int = 6
     outcomes: list[Outcome] = field(default_factory=list)
 
     def __enter__(self) -> Self:
