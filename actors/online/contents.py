@@ -185,4 +185,4 @@ def _render(unit: Unit, frames: RecordingFrames, renderer: FrameRenderer) -> Pre
 
 def _told(content: Content, error: WorkError) -> str:
     """Tell what is wrong with a file by the name that its sender knows, not by the place where it was put."""
-    return error.message if content.path is None else error.message.replace(str(content.path), content.file)
+    return str(error) if content.path is None else str(error).replace(str(content.path), content.file)

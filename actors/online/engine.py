@@ -7,11 +7,11 @@ the answer. It knows nothing of Ray, of HTTP, or of other replicas.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from actors.registry.records import NoteLoad, Precision, ServedVersion, ServingW
 _LOGGER: Final = logging.getLogger(__name__)
 #: Batches of inputs of one order that may be on their way, so that one gathers while another is computed.
 _BATCHES_AHEAD: Final = 2
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +185,11 @@ class OnlineEngine:
             prediction = predict_unit(unit, row, version.predictor, top_k=order.top_k, unknown_below=threshold)
             return Answer(prediction, row, prepared.preprocess_s)
 
-        return await _gather([answer(unit) for unit in units])
+        return await _all_of(map(answer, units))
 
     async def _compute(self, version: LoadedVersion, inputs: list[Input], deadline: float | None) -> list[Row]:
         """Wait for the rows of inputs; who stops waiting takes them out of the line."""
-        futures = [asyncio.wrap_future(each) for each in self._batcher.submit(version, inputs, deadline=deadline)]
-        return list(await asyncio.gather(*futures))
+        return await _all_of(map(asyncio.wrap_future, self._batcher.submit(version, inputs, deadline=deadline)))
 
     def _load(self, model: ServedVersion) -> Load:
         """Load a version and tell of it, in the loading thread."""
@@ -219,14 +219,14 @@ def _told_to_caller() -> Iterator[None]:
         raise PredictionError(str(error)) from error
 
 
-async def _gather(answers: list[Coroutine[Any, Any, Answer]]) -> list[Answer]:
+async def _all_of(wanted: Iterable[Awaitable[Result]]) -> list[Result]:
     """Wait for all; the first failure, or the caller's going away, cancels the others."""
-    tasks = [asyncio.create_task(each) for each in answers]
+    futures = [asyncio.ensure_future(each) for each in wanted]
     try:
-        return await asyncio.gather(*tasks)
+        return await asyncio.gather(*futures)
     finally:
-        for task in tasks:
-            task.cancel()
+        for future in futures:
+            future.cancel()
 
 
 def _require_some(answers: list[Answer]) -> tuple[Prediction, ...]:

@@ -4,6 +4,7 @@ Owns the checks of a load: the weights are the registered ones, the answers are 
 thread that may take seconds; knows nothing of other versions.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from actors.online.golden import compare, expected_tolerance, read_golden
 from actors.online.optimisation import Choice, choose_form, warm_up
 from actors.registry.records import LoadReport, Precision, ServedVersion, ServingWish
 
+_LOGGER: Final = logging.getLogger(__name__)
 #: Pixels of shape (side, side, 3), or values in 0..1 of shape (3, side, side).
 Input = NDArray[np.uint8] | Tensor
 #: What a failed load raises beside its own errors: files that are damaged or gone, and networks that do not fit them.
@@ -57,8 +59,7 @@ class LoadedVersion:
         self.model = model
         self.predictor = predictor
         self.precision = precision
-        self.warnings: list[str] = []
-        self._forward = PartedForward(predictor, limit, warn=self.warnings.append)
+        self._forward = PartedForward(predictor, limit, warn=_LOGGER.warning)
 
     def forward(self, inputs: Sequence[Input]) -> NDArray[np.float32]:
         """Compute the probabilities of inputs of one kind, of shape (n, classes); in parts where memory does not do for all.

@@ -112,13 +112,14 @@ def choose_form(network: nn.Module, model: ServedVersion, golden: Golden, device
 
 
 def warm_up(network: nn.Module, image_size: int, max_batch: int, device: torch.device) -> None:
-    """Run a network as often as it needs to reach its speed.
+    """Have a GPU look for its kernels, which it does for each size of batch.
 
-    A recorded graph is rewritten in its first two runs, whatever their size; a GPU looks for kernels for each size.
+    A CPU needs nothing: a recorded graph is rewritten in its first two runs, whatever their size, and these were its check.
     """
-    sizes = [1, 1, max_batch] if device.type == "cpu" else [*_powers_up_to(max_batch)]
+    if device.type != "cuda":
+        return
     with torch.inference_mode():
-        for size in sizes:
+        for size in _powers_up_to(max_batch):
             network(torch.zeros(size, 3, image_size, image_size, device=device))
 
 
