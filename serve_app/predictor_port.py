@@ -8,16 +8,19 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Any, Final, cast
 
+import grpc
 from ray import serve
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from actors.core.errors import ServingFullError
 from actors.names import PREDICTOR
 from actors.online.orders import PredictAnswer, PredictOrder, PrepareOrder, PrepareReport, TensorAnswer, TensorOrder
 from serve_app.ports import NotReadyError
 
+#: How long after its deadline an answer may still be on its way.
+_SILENCE_S: Final = 5.0
 #: A prediction without a deadline of its own ends after this.
 PREDICT_S: Final = 60.0
 #: Loading a large version from a slow disk takes its time.
@@ -49,8 +52,13 @@ class RayPredictor:
 
     async def _call(self, method: str, order: PredictOrder | TensorOrder, timeout_s: float | None) -> Any:
         # A replica tells of a deadline itself; here only its silence ends.
-        limit_s = PREDICT_S if timeout_s is None else min(PREDICT_S, timeout_s + 5.0)
-        return await _translated(getattr(self._found(), method).remote(order), limit_s)
+        limit_s = PREDICT_S if timeout_s is None else timeout_s + _SILENCE_S
+        answer: DeploymentResponse = getattr(self._found(), method).remote(order)
+        try:
+            return await _translated(answer, limit_s)
+        except (asyncio.CancelledError, NotReadyError):
+            answer.cancel()  # else the replica would go on for nobody
+            raise
 
     async def _call_all(self, method: str, *args: Any, timeout_s: float) -> list[Any]:
         answers = await _translated(self._found().broadcast(method, *args).results_async(), timeout_s)
@@ -79,5 +87,5 @@ async def _translated(answer: Awaitable[Any], timeout_s: float) -> Any:
         if isinstance(cause, RayError | TimeoutError):
             raise NotReadyError(PREDICTOR) from error
         raise cast("Exception", cause) from None
-    except (RayError, RayServeException, TimeoutError) as error:
+    except (RayError, RayServeException, TimeoutError, grpc.RpcError) as error:  # requests go to replicas by gRPC
         raise NotReadyError(PREDICTOR) from error
