@@ -66,7 +66,7 @@ class ServedNetwork(nn.Module):
 
     def __init__(self, compute: Callable[[Tensor], Tensor], precision: Precision) -> None:
         super().__init__()
-        # A function, no submodule: a frozen graph has neither modes nor parameters to move.
+        # Held apart from submodules: a frozen graph has neither modes nor parameters to move.
         self._compute = (compute,)
         self._dtype = _DTYPES[precision]
 
@@ -183,12 +183,20 @@ def _build(plain: nn.Module, form: Form, example: Tensor) -> nn.Module:
 
 
 def _freeze(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
-    """Record a network's graph with its weights as constants."""
+    """Record a network's graph with its weights as constants.
+
+    A function is recorded, not the module: the code of each module would be looked through too, which takes several times as long.
+    """
+
+    def compute(values: Tensor) -> Tensor:
+        outputs: Tensor = network(values)
+        return outputs
+
+    network.requires_grad_(requires_grad=False)
     with torch.no_grad(), warnings.catch_warnings():
         # That this way is old, and that sizes become constants; batch sizes do not, which the comparison shows.
         warnings.simplefilter("ignore")
-        recorded = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
-        frozen: Callable[[Tensor], Tensor] = torch.jit.freeze(recorded.eval())
+        frozen: Callable[[Tensor], Tensor] = torch.jit.trace(compute, example, check_trace=False)  # type: ignore[no-untyped-call]
     return frozen
 
 

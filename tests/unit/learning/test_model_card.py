@@ -100,3 +100,24 @@ def test_figures_by_ratio_replace_those_of_the_same_ratio_only(tmp_path: Path) -
         assert store_metrics_by_snr(tmp_path / "card.json", metrics, weights_sha256=card.weights_sha256)
     stored = read_model_card(tmp_path / "card.json").metrics_by_snr
     assert stored == {"clean": {"accuracy": 95.0}, "-10": {"accuracy": 20.0}}
+
+
+def test_a_card_from_before_there_was_a_threshold_is_read(tmp_path: Path) -> None:
+    write_model_card(tmp_path / "card.json", make_card())
+    content = json.loads((tmp_path / "card.json").read_text())
+    del content["unknown_below"]
+    (tmp_path / "card.json").write_text(json.dumps(content))
+    assert read_model_card(tmp_path / "card.json").unknown_below is None
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.55, 1.0])
+def test_a_threshold_is_a_probability(tmp_path: Path, threshold: float) -> None:
+    write_model_card(tmp_path / "card.json", make_card(unknown_below=threshold))
+    assert read_model_card(tmp_path / "card.json").unknown_below == threshold
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.5, 55.0, float("nan")])
+def test_a_threshold_that_is_no_probability_is_refused(tmp_path: Path, threshold: float) -> None:
+    write_model_card(tmp_path / "card.json", make_card(unknown_below=threshold))
+    with pytest.raises(ModelCardError, match="not a probability from 0 to 1"):
+        read_model_card(tmp_path / "card.json")

@@ -143,9 +143,9 @@ def test_only_unreadable_files_are_an_error(engines, model):
 
 def test_a_recording_needs_a_recipe_and_a_file(engines, model, tmp_path):
     without = replace(model, recipe=None)
-    with pytest.raises(PredictionInputError, match="drones@1 has no recipe.*register weights"):
+    with pytest.raises(PredictionInputError, match=r"drones@1 has no recipe.*register weights"):
         predict(engines(), without, recording(tmp_path))
-    with pytest.raises(PredictionInputError, match="x.cf32: recordings are read from files"):
+    with pytest.raises(PredictionInputError, match=r"x.cf32: recordings are read from files"):
         predict(engines(), model, Content("x.cf32", "recording", b"data"))
 
 
@@ -156,7 +156,7 @@ def test_what_recordings_do_not_tell_must_be_told(engines, model, tmp_path):
 
 def test_more_than_the_most_frames_are_sent_to_jobs_before_anything_is_read(engines, model, tmp_path, gate):
     many = recording(tmp_path, 42_000)
-    with pytest.raises(PredictionInputError, match="more than 20 .*/api/v2/inference"):
+    with pytest.raises(PredictionInputError, match=r"more than 20 .*/api/v2/inference"):
         predict(engines(), model, picture(), many)
     assert predict(engines(), model, recording(tmp_path, 40_000)).predictions[19].segment == 19
     with pytest.raises(PredictionInputError, match="at most 20"):
