@@ -8,10 +8,10 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from actors.core.errors import ModelCheckError
@@ -123,26 +123,44 @@ def warm_up(network: nn.Module, image_size: int, max_batch: int, device: torch.d
             network(torch.zeros(size, 3, image_size, image_size, device=device))
 
 
-def fold_batch_norm(network: nn.Module) -> fx.GraphModule:
-    """Put batch norms into the convolutions before them; the given network stays as it is.
+def fold_batch_norm(network: nn.Module, example: Tensor) -> nn.Module:
+    """Put batch norms into the convolutions that feed them, in place.
 
-    Raises:
-        Exception: Whatever torch raises of a network whose course depends on its values.
+    Who feeds whom is seen in one pass. torch.fx would tell too, but while it traces it takes over every module's call in the whole
+    process, and other versions answer meanwhile. That a convolution's output goes elsewhere too cannot be seen; the comparison
+    of the answers would show it.
+
+    Args:
+        network: in evaluation mode.
+        example: a batch that it takes.
     """
-    folded = fx.symbolic_trace(network)
-    modules = dict(folded.named_modules())
-    for norm in list(folded.graph.nodes):
-        if norm.op != "call_module" or not isinstance(modules[norm.target], nn.BatchNorm2d):
-            continue
-        before = norm.args[0]
-        is_conv = isinstance(before, fx.Node) and isinstance(modules.get(str(before.target)), nn.Conv2d)
-        if is_conv and len(before.users) == 1:
-            folded.set_submodule(str(before.target), fuse_conv_bn_eval(modules[before.target], modules[norm.target]))
-            norm.replace_all_uses_with(before)
-            folded.graph.erase_node(norm)
-    folded.delete_all_unused_submodules()
-    folded.recompile()
-    return folded
+    names = {module: name for name, module in network.named_modules()}
+    for convolution, norm in _convolutions_with_norms(network, example):
+        network.set_submodule(names[convolution], fuse_conv_bn_eval(convolution, norm))
+        network.set_submodule(names[norm], nn.Identity())
+    return network
+
+
+def _convolutions_with_norms(network: nn.Module, example: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    """Pair each batch norm with the convolution whose output it takes, by one forward pass."""
+    outputs: list[tuple[Tensor, nn.Conv2d]] = []  # kept, so that no other tensor takes the place of one in memory
+    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+
+    def note(convolution: nn.Module, _inputs: object, output: Tensor) -> None:
+        outputs.append((output, cast("nn.Conv2d", convolution)))
+
+    def pair(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        pairs.extend((convolution, cast("nn.BatchNorm2d", norm)) for output, convolution in outputs if output is inputs[0])
+
+    hooks = [module.register_forward_hook(note) for module in network.modules() if isinstance(module, nn.Conv2d)]
+    hooks += [module.register_forward_pre_hook(pair) for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    try:
+        with torch.no_grad():
+            network(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return pairs
 
 
 def _candidates(model: ServedVersion, golden: Golden, device: torch.device) -> tuple[Sequence[Form], str]:
@@ -175,7 +193,7 @@ def _build(plain: nn.Module, form: Form, example: Tensor) -> nn.Module:
     own = copy.deepcopy(plain)
     if not form.optimised:
         return ServedNetwork(own.to(_DTYPES[form.precision]), form.precision)
-    folded = fold_batch_norm(own).to(_DTYPES[form.precision]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    folded = fold_batch_norm(own, example).to(_DTYPES[form.precision]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if example.is_cuda:
         # Frozen graphs make kernels for each new size there, at the expense of whoever waits.
         return ServedNetwork(folded, form.precision)

@@ -1,6 +1,7 @@
 """Every form of a network answers as the plain one does, or is not taken; and it is told which one was, and why."""
 
 import copy
+import threading
 
 import numpy as np
 import pytest
@@ -54,12 +55,33 @@ def test_every_family_is_optimised_and_answers_batches_of_any_size_as_before(arc
         assert np.abs(probabilities(choice.network, batch) - probabilities(network, batch)).max() < SAME_DEVICE_TOLERANCE
 
 
-def test_folding_leaves_no_norm_behind_a_convolution_and_the_given_network_as_it_was():
+def test_folding_leaves_no_norm_behind_a_convolution_and_every_answer_as_it_was():
     network = make_network("resnet18")
-    before = copy.deepcopy(network.state_dict())
-    folded = fold_batch_norm(network)
+    folded = fold_batch_norm(copy.deepcopy(network), torch.zeros(2, 3, 32, 32))
     assert not [module for module in folded.modules() if isinstance(module, nn.BatchNorm2d)]
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    batch = torch.rand(4, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(batch), network(batch), atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_optimised_disturbs_no_network_that_answers_meanwhile(model, without_bfloat16):
+    network, batch = make_network(), pictures(2, 32)
+    before, failures, is_over = probabilities(network, batch), [], threading.Event()
+
+    def answer():
+        while not is_over.is_set():
+            try:
+                np.testing.assert_array_equal(probabilities(network, batch), before)
+            except BaseException as error:  # noqa: BLE001 - of another thread
+                failures.append(error)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    for _ in range(5):
+        choose_form(make_network(), model, read_golden(model), CPU)
+    is_over.set()
+    thread.join()
+    assert failures == []
 
 
 def test_a_graph_that_cannot_be_recorded_is_served_plainly_and_the_reason_says_so(model, monkeypatch, without_bfloat16):
