@@ -28,7 +28,7 @@ from actors.online.orders import Content, PredictOrder
 from actors.registry.records import ServedVersion
 
 CLASSES = tuple("abcdefghijk")
-ROUNDS = 15
+ROUNDS = 9
 
 
 def make_version(folder: Path, architecture: str, size: int) -> ServedVersion:
