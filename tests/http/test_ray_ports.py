@@ -168,15 +168,15 @@ class TestHealth:
         assert (await health.components())["accountant"].since == (await health.components())["accountant"].since
 
     @pytest.mark.parametrize(
-        ("standings", "state", "detail"),
+        ("replicas", "state", "detail"),
         [
-            ([standing()], "healthy", "1 replica"),
-            ([standing(), standing(), standing(is_ready=False)], "healthy", "2 replicas"),
-            ([standing(heard_s_ago=11)], "starting", "the predictor does not answer; try again in 2 s"),
-            ([standing(is_ready=False)], "starting", "the predictor does not answer; try again in 2 s"),
+            ([{}], "healthy", "1 replica"),
+            ([{}, {}, {"is_ready": False}], "healthy", "2 replicas"),
+            ([{"heard_s_ago": 11}], "starting", "the predictor does not answer; try again in 2 s"),
+            ([{"is_ready": False}], "starting", "the predictor does not answer; try again in 2 s"),
         ],
     )
-    async def test_the_predictor_is_as_healthy_as_its_replicas_speak(self, found, standings, state, detail):
-        found.append(FakeHandle(1.0, 1.0, 1.0, standings, 1.0))
+    async def test_the_predictor_is_as_healthy_as_its_replicas_speak(self, found, replicas, state, detail):
+        found.append(FakeHandle(1.0, 1.0, 1.0, [standing(**each) for each in replicas], 1.0))
         predictor = (await RayHealth(*(NamedActor("part") for _ in range(3))).components())["predictor"]
         assert (predictor.state, predictor.detail) == (state, detail)
