@@ -23,7 +23,7 @@ EXAMPLES = {
 def test_every_error_crosses_a_process_boundary_unchanged(cls):
     args = EXAMPLES.get(cls)
     if args is None:
-        args = ("id-1", "because") if issubclass(cls, errors.RequestError) else ("id-1",)
+        args = ("id-1", "because") if issubclass(cls, (errors.RequestError, errors.ModelError)) else ("id-1",)
     error = cls(*args)
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert type(copy) is cls
