@@ -25,6 +25,8 @@ LOOK_EVERY_S = 1.0
 SHUTDOWN_WAIT_S = 1.0
 #: A replica that is asked for its health and says nothing for so long is unwell; its process is ended earlier (see ``cluster.watchdog``).
 HEALTH_ANSWER_S = 10.0
+#: Serve writes a line for every request otherwise, and does so before it looks whether anybody wants it.
+QUIET: Final = {"enable_access_log": False, "log_level": "WARNING"}
 #: Serve lets every application's first deployment listen on a port of its own, of which there are only as many as the ingress needs.
 NO_PORT: Final = {"env_vars": {"RAY_SERVE_ENABLE_DIRECT_INGRESS": "0"}}
 
@@ -77,7 +79,7 @@ def build_ingress(settings: Settings) -> Application:
         health_check_period_s=LOOK_EVERY_S,
         graceful_shutdown_wait_loop_s=SHUTDOWN_WAIT_S,
         graceful_shutdown_timeout_s=2 * SHUTDOWN_WAIT_S,
-        logging_config={"enable_access_log": False},
+        logging_config=QUIET,
     )
     return deployment.bind(settings)
 
@@ -102,6 +104,6 @@ def bind_predictor(plan: PredictorPlan, scale: Mapping[str, Any]) -> Application
         # A replica that has to go finishes what it has begun; nothing may take longer.
         graceful_shutdown_wait_loop_s=0.2,
         graceful_shutdown_timeout_s=PREDICT_S,
-        logging_config={"enable_access_log": False},
+        logging_config=QUIET,
     )
     return deployment.bind(settings, plan.replica_units)

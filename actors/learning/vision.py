@@ -5,15 +5,23 @@ import fails because it registers an implementation for operators nobody declare
 only where the operating system refuses does it declare the two that the import names. Nothing here needs to *run* them:
 models are plain torch and pictures are decoded with Pillow.
 
+torchvision also asks torch's compiler one question that only compiled operators would act on. Importing the compiler for it
+takes longer than all of torch, and every attempt and replica would wait for that; so it is answered by a stand-in, which is gone when the
+import is over.
+
 Whatever imports torchvision behind our back (torchmetrics does) must be imported after this module.
 """
 
 import importlib
 import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 import torch
+from torch.library import Library
 
 __all__ = ["models"]
 
@@ -43,17 +51,36 @@ def _has_compiled_operators() -> bool:
     return True
 
 
-def _declare_operators() -> torch.library.Library:
+def _declare_operators() -> Library:
     """Declare the operators by schema only; they stay declared as long as the answer is kept."""
-    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    library = Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for schema in _EXPECTED_OPERATORS:
         library.define(schema)  # type: ignore[no-untyped-call]
     return library
 
 
+@contextmanager
+def _compiler_unasked() -> Iterator[None]:
+    """Have whoever asks whether torch's compiler works told that it does not, unless it was imported already."""
+    names = ("torch._dynamo", "torch._dynamo.utils")
+    if names[0] in sys.modules:
+        yield
+        return
+    for name in names:
+        stand_in = ModuleType(name)
+        stand_in.is_compile_supported = lambda _device: False  # type: ignore[attr-defined]
+        sys.modules[name] = stand_in
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
+
+
 def _import_models() -> ModuleType:
     """Import ``torchvision.models`` once its operators are known to torch."""
-    return importlib.import_module("torchvision.models")
+    with _compiler_unasked():
+        return importlib.import_module("torchvision.models")
 
 
 _declared_operators = None if _has_compiled_operators() else _declare_operators()

@@ -131,10 +131,11 @@ class Batcher:
 
     def _run(self) -> None:
         """Compute batch after batch until closed."""
-        torch.set_num_threads(self._threads)
         while (taken := self._take()) is not None:
             network, batch = taken
             if batch:
+                # Each time: whatever thread sets its own number sets one for all that have not computed yet, and MKL's for everybody.
+                torch.set_num_threads(self._threads)
                 _compute(network, batch)
 
     def _take(self) -> tuple[Computes, list[_Item]] | None:

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.core.tasks import Compact
 from actors.learning.prediction_files import Prediction
 from actors.registry.records import LoadReport, Precision, ServedVersion
 
@@ -15,7 +16,7 @@ UNKNOWN_CLASS = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class Content(Compact):
     """One file of a request.
 
     Invariant: either ``data`` holds it, or ``path`` names it on a disk that replicas see; who ordered removes that file.
@@ -40,7 +41,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class PredictOrder:
+class PredictOrder(Compact):
     """Files to predict with one version.
 
     Attributes:
@@ -59,7 +60,7 @@ class PredictOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class TensorOrder:
+class TensorOrder(Compact):
     """A batch that is ready for the network: values in 0..1 of shape (n, 3, image_size, image_size), float32. The rest as PredictOrder."""
 
     model: ServedVersion
@@ -69,7 +70,7 @@ class TensorOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(Compact):
     """Where the time of an answer went, in seconds; of several batches the sums.
 
     Attributes:
@@ -86,7 +87,7 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class PredictAnswer:
+class PredictAnswer(Compact):
     """Predictions of one version, in the order of the contents and of their frames; confidences are percent."""
 
     name: str
@@ -101,7 +102,7 @@ class PredictAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class TensorAnswer:
+class TensorAnswer(Compact):
     """Probabilities of shape (n, classes), float32."""
 
     name: str

@@ -21,7 +21,7 @@ from actors.learning.errors import UnreadablePictureError
 from actors.learning.pictures import decode_picture
 from actors.signals.colours import STEPS, jet
 
-_MOST_PICTURES: Final = 16
+_MOST_PICTURES: Final = 8
 #: Of all pixels together; very large pictures are fewer.
 _MOST_BYTES: Final = 16 << 20
 _SEED: Final = 2025
@@ -39,7 +39,7 @@ def golden_inputs(image_size: int, tree: Path | None, roots: DataRoots) -> NDArr
         roots: the pictures are read from inside them only.
 
     Returns:
-        Pixels of shape (n, image_size, image_size, 3), RGB, with n from 1 to 16.
+        Pixels of shape (n, image_size, image_size, 3), RGB, with n from 1 to 8.
     """
     count = max(1, min(_MOST_PICTURES, _MOST_BYTES // (3 * image_size**2)))
     found = _read_pictures(tree, image_size, count, roots=roots) if tree is not None else []

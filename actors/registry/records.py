@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from actors.core.tasks import Compact
 from actors.learning.model_card import ModelCard
 
 #: Letters, digits, dots, hyphens and underscores; the first is no dot, so that no name is a hidden file.
@@ -27,7 +28,7 @@ class Precision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ServingWish:
+class ServingWish(Compact):
     """How a version should be served.
 
     Attributes:
@@ -84,7 +85,7 @@ class Lineage:
 
 
 @dataclass(frozen=True, slots=True)
-class ServedVersion:
+class ServedVersion(Compact):
     """All that a replica needs to serve one version. Travels with every request, so a replica never has to ask.
 
     Attributes:

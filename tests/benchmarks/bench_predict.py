@@ -1,8 +1,9 @@
 """Online prediction beside other ways to serve the same weights: resnet18 at 224 pixels, JPEG in, JSON out.
 
 All servers are up at once and measured in turn, five times; the table shows medians. Every side has two threads, the same pictures and
-the same clients. LitServe is measured where it is installed (``rival_litserve`` tells how). After the table: what two trainings cost one
-client, how long a promotion takes, and how soon a new replica answers.
+the same clients. The rivals stand still while they are not measured, since LitServe's processes ask their queues all the time; the service
+goes on with its watches, and what these take is printed. LitServe is measured where it is installed (``rival_litserve`` tells how).
+After the tables: what two trainings cost one client, how long a promotion takes, and how soon a new replica answers.
 
     python -m tests.benchmarks.bench_predict [ROUNDS] [SECONDS]
 """
@@ -28,6 +29,7 @@ from PIL import Image
 
 from actors.learning.zoo import build_model
 from cluster.ports import can_listen, find_free_port
+from cluster.processes import find_processes, instance_mark
 from tests.benchmarks.load import Load, measure
 from tests.benchmarks.rivals import Classifier
 from tests.service.driving import clean_environment, run_cli
@@ -46,6 +48,7 @@ class Side:
     name: str
     url: str
     as_form: bool = False
+    group: int = 0  # the processes to stop while another side is measured; 0: none
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,8 @@ def measure_bare(made: Made) -> tuple[float, float]:
 
 
 @contextmanager
-def program(*words: object) -> Iterator[int]:
-    """Run a rival; its first free word is its port."""
+def rival(name: str, *words: object, as_form: bool = False) -> Iterator[Side]:
+    """Run a rival, which stands still; its first free word is its port."""
     port = find_free_port()
     command = [sys.executable, "-m", *(str(port) if word is None else str(word) for word in words)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -97,7 +100,8 @@ def program(*words: object) -> Iterator[int]:
         while can_listen("127.0.0.1", port):
             assert process.poll() is None, f"{command} ended"
             time.sleep(0.2)
-        yield port
+        os.killpg(process.pid, signal.SIGSTOP)
+        yield Side(name, f"http://127.0.0.1:{port}/predict", as_form, process.pid)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -135,8 +139,22 @@ def interleaved(sides: list[Side], clients: int, rounds: int, seconds: float, ma
     seen: dict[str, list[Load]] = {side.name: [] for side in sides}
     for _ in range(rounds):
         for side in sides:
-            seen[side.name].append(measure(side.url, clients, seconds, made.pictures, as_form=side.as_form))
+            with awake(side):
+                seen[side.name].append(measure(side.url, clients, seconds, made.pictures, as_form=side.as_form))
     return seen
+
+
+@contextmanager
+def awake(side: Side) -> Iterator[None]:
+    """Let a rival run for a while."""
+    if not side.group:
+        yield
+        return
+    os.killpg(side.group, signal.SIGCONT)
+    try:
+        yield
+    finally:
+        os.killpg(side.group, signal.SIGSTOP)
 
 
 def print_table(clients: int, seen: dict[str, list[Load]]) -> None:
@@ -219,32 +237,38 @@ def run(made: Made, rounds: int, seconds: float) -> None:
     decode_ms, forward_ms = measure_bare(made)
     print(f"bare: decoding {decode_ms:.1f} ms, plain forward {forward_ms:.1f} ms")
     words = (made.weights, CLASSES, THREADS)
-    with service(made) as client, program("tests.benchmarks.rivals", "fastapi", None, *words) as fastapi:
-        url = f"{client.base_url}api/v2/predict?model="
-        sides = [
-            Side("chosen", f"{url}chosen"),
-            Side("plain", f"{url}plain"),
-            Side("fastapi", f"http://127.0.0.1:{fastapi}/predict"),
-        ]
+    with service(made) as client, rival("fastapi", "tests.benchmarks.rivals", "fastapi", None, *words) as fastapi:
+        url = f"{str(client.base_url).rstrip('/')}/api/v2/predict?model="
+        sides = [Side("chosen", f"{url}chosen"), Side("plain", f"{url}plain"), fastapi]
         if importlib.util.find_spec("litserve") is None:
             print("LitServe is not installed and is left out")
             compare(client, sides, rounds, seconds, made)
         else:
-            with program("tests.benchmarks.rival_litserve", None, *words) as litserve:
-                compare(
-                    client, [*sides, Side("litserve", f"http://127.0.0.1:{litserve}/predict", as_form=True)], rounds, seconds, made
-                )
+            with rival("litserve", "tests.benchmarks.rival_litserve", None, *words, as_form=True) as litserve:
+                compare(client, [*sides, litserve], rounds, seconds, made)
 
 
 def compare(client: httpx.Client, sides: list[Side], rounds: int, seconds: float, made: Made) -> None:
     """Print all figures."""
-    with program("tests.benchmarks.rivals", "reload", None, made.weights, CLASSES, THREADS) as port:
-        reloading = Side("reload", f"http://127.0.0.1:{port}/predict")
-        print_table(1, interleaved([*sides, reloading], 1, rounds, seconds, made))
-    print_table(MANY, interleaved(sides, MANY, rounds, seconds, made))
+    print(f"the service's watches take {idle_cores(made):.2f} cores")
+    with rival("reload", "tests.benchmarks.rivals", "reload", None, made.weights, CLASSES, THREADS) as reloading:
+        for clients in (1, MANY):
+            print_table(clients, interleaved([*sides, reloading], clients, rounds, seconds, made))
     measure_beside_trainings(client, sides[0], min(rounds, 3), seconds, made)
     measure_promotions(client)
     measure_replacement(client, made)
+
+
+def idle_cores(made: Made, seconds: float = 5.0) -> float:
+    """The processor time that the service takes while nobody asks."""
+
+    def spent() -> float:
+        times = [process.cpu_times() for process in find_processes(instance_mark(made.folder / "state"))]
+        return sum(each.user + each.system for each in times)
+
+    before = spent()
+    time.sleep(seconds)
+    return (spent() - before) / seconds
 
 
 def main() -> None:

@@ -183,15 +183,15 @@ class TestGoldenInputs:
         world.add_pictures(per_class=8)
         version = await register(registry, world.add_training())
         inputs = np.load(version.served.golden_path)["inputs"]
-        assert (inputs.shape, inputs.dtype) == ((16, SIDE, SIDE, 3), np.uint8)
+        assert (inputs.shape, inputs.dtype) == ((8, SIDE, SIDE, 3), np.uint8)
         assert {int(picture[0, 0, 0]) for picture in inputs} == {50, 100, 150}
 
     async def test_without_pictures_they_are_made_and_always_the_same(self, world, registry):
         first = await register(registry, world.write_files())
         second = await register(registry, world.add_training())
         inputs = np.load(first.served.golden_path)["inputs"]
-        assert (inputs.shape, inputs.dtype) == ((16, SIDE, SIDE, 3), np.uint8)
-        assert len({picture.tobytes() for picture in inputs}) == 16
+        assert (inputs.shape, inputs.dtype) == ((8, SIDE, SIDE, 3), np.uint8)
+        assert len({picture.tobytes() for picture in inputs}) == 8
         assert first.served.golden_path == second.served.golden_path
 
     async def test_large_pictures_are_fewer(self, world, registry):
