@@ -125,7 +125,7 @@ def test_a_hundred_promotions_under_load_fail_no_request_and_mix_no_answer(http,
 def test_a_version_that_fails_its_check_never_gets_traffic(http, service, switch):
     for version in (1, 2):  # the one that production means no more is freed, and must be read again
         assert http.client.put("/api/v2/models/switch/aliases/production", json={"version": version}).status_code == 200
-    damage(service, http.client.get("/api/v2/models/switch/1").json()["weights_sha256"])
+    damage(service, http.client.get("/api/v2/models/switch/1").json()["sha256"])
     with Load(service.url, "switch") as load:
         answer = http.client.put("/api/v2/models/switch/aliases/production", json={"version": 1})
     assert (answer.status_code, answer.json()["code"]) == (409, "model_check_failed")
@@ -135,7 +135,10 @@ def test_a_version_that_fails_its_check_never_gets_traffic(http, service, switch
 
 def test_weights_that_cannot_answer_are_refused_and_not_kept(http, service, switch):
     model = build_model("mobilenet_v3_small", 2)
-    torch.save({name: torch.full_like(value, float("nan")) for name, value in model.state_dict().items()}, switch / "nan.pth")
+    torch.save(
+        {name: value * float("nan") if value.is_floating_point() else value for name, value in model.state_dict().items()},
+        switch / "nan.pth",
+    )
     body = {"name": "broken", "cfg_path": "switch/config.yaml", "weight_path": "switch/nan.pth"}
     refused = http.post("/api/v2/models", body, expect=409)
     assert refused["code"] == "model_check_failed"

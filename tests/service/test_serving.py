@@ -114,6 +114,7 @@ def test_a_replica_is_up_before_there_is_a_model_and_says_where_it_is(service):
 
 
 def test_replicas_follow_the_load_up_to_a_moving_ceiling_and_back_and_no_request_and_no_task_suffers(service, http, load):
+    wait_for(has(service, 1), what="one replica, the load of other tests being over")
     set_ceiling(service, 2)
     with load:
         first = {replica["pid"] for replica in wait_for(has(service, 2), what="as many as the lower ceiling allows")}
