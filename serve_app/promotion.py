@@ -128,7 +128,7 @@ class _Swap:
 
     async def prepare(self) -> None:
         """Have every replica load the new version: beside the old one, or where both do not fit in its place, replica by replica."""
-        reports = await self._predictor.prepare(PrepareOrder(self.new))
+        reports = await self._predictor.prepare(PrepareOrder(self.new, self._old))
         _raise_failure(self.new, reports)
         for report in reports:
             if report.state == "no_room":

@@ -198,7 +198,7 @@ class FakePredictor:
     def _report(self, replica_id: str, state: str, order: PrepareOrder) -> PrepareReport:
         if order.only_replica not in ("", replica_id):
             return PrepareReport(replica_id, "passed_over")
-        if state == "no_room" and order.instead_of is not None:
+        if state == "no_room" and order.instead_of is not None and order.only_replica == replica_id:
             state = "ready"
         load = LoadReport("cpu", Precision.FLOAT32, True, "the processor has no bfloat16", 0.0, 1.0, 45_000_000, START)
         return PrepareReport(replica_id, state, "" if state == "ready" else f"it is {state}", load if state == "ready" else None)  # type: ignore[arg-type]

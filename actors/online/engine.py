@@ -126,10 +126,10 @@ class OnlineEngine:
             PredictionInputError, DeadlineExceededError, ModelCheckError, PredictionError: As ``predict``.
         """
         deadline = _deadline_of(order.timeout_s)
-        _check_inputs(order.inputs, order.model, self._options.max_frames)
         inputs = list(torch.from_numpy(np.require(order.inputs, np.float32, ["C", "W"])))
         with _told_to_caller():
             async with asyncio.timeout(order.timeout_s), self._versions.use(order.model, may_follow=order.may_follow) as version:
+                _check_inputs(order.inputs, version.model, self._options.max_frames)
                 rows = await self._compute(version, inputs, deadline)
         probabilities = np.stack([row.probabilities for row in rows])
         return TensorAnswer(version.model.name, version.model.version, probabilities, sum_up(rows, 0.0))

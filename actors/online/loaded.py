@@ -252,6 +252,8 @@ class LoadedVersions:
 
     async def _make_room(self, model: ServedVersion, wanted: Footprint, keep: Key | None) -> None:
         """Evict until a version fits, those not in use first, and of those the least recently used."""
+        if total_bytes([*self._footprints(), wanted]) <= self._budget_bytes:
+            return
         await self._await_leaving()
         candidates = self._evictable(keep)
         staying = self._footprints()

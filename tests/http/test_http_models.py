@@ -190,7 +190,7 @@ class TestPromotion:
     async def test_the_new_version_is_prepared_then_meant_and_the_old_one_freed(self, client, models, predictor, app):
         answer = await client.put(PRODUCTION, json={"version": 2})
         assert ModelResponse(**answer.json()).aliases == {"production": 2}
-        assert (orders(predictor), predictor.freed) == ([(2, None, "")], [("drones", 1)])
+        assert (orders(predictor), predictor.freed) == ([(2, 1, "")], [("drones", 1)])
         assert aliases_of(models) == {"production": 2}
         assert (await app.state.service.models.resolve("drones")).version.served.version == 2
 
@@ -224,7 +224,7 @@ class TestPromotion:
     async def test_replicas_without_room_for_both_give_up_the_old_version_one_at_a_time(self, client, models, predictor):
         predictor.states = {"a": "no_room", "b": "ready", "c": "no_room"}
         assert (await client.put(PRODUCTION, json={"version": 2})).status_code == 200
-        assert orders(predictor) == [(2, None, ""), (2, 1, "a"), (2, 1, "c")]
+        assert orders(predictor) == [(2, 1, ""), (2, 1, "a"), (2, 1, "c")]
         assert (aliases_of(models), predictor.freed) == ({"production": 2}, [("drones", 1)])
 
     async def test_where_the_check_fails_in_such_a_replica_those_before_it_get_the_old_version_back(

@@ -63,7 +63,7 @@ class Load:
     def __init__(self, url, model):
         self._url, self._model = url, model
         self._is_over = threading.Event()
-        self._lock = threading.Lock()
+        self._answered = threading.Condition()
         self.answers = []
         self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
 
@@ -83,8 +83,15 @@ class Load:
         with httpx.Client(base_url=self._url, timeout=30) as client:
             while not self._is_over.is_set():
                 answer = client.post(f"/api/v2/predict?model={self._model}", files=files)
-                with self._lock:
+                with self._answered:
                     self.answers.append((answer.status_code, answer.json()))
+                    self._answered.notify_all()
+
+    def wait_for_more(self, count=2 * CLIENTS):
+        """Wait until so many more requests were answered."""
+        with self._answered:
+            wanted = len(self.answers) + count
+            assert self._answered.wait_for(lambda: len(self.answers) >= wanted, 60), "nothing is answered"
 
     def check(self):
         """All were answered, each by one version; returns the versions that answered."""
@@ -127,7 +134,9 @@ def test_a_version_that_fails_its_check_never_gets_traffic(http, service, switch
         assert http.client.put("/api/v2/models/switch/aliases/production", json={"version": version}).status_code == 200
     damage(service, http.client.get("/api/v2/models/switch/1").json()["sha256"])
     with Load(service.url, "switch") as load:
+        load.wait_for_more()
         answer = http.client.put("/api/v2/models/switch/aliases/production", json={"version": 1})
+        load.wait_for_more()
     assert (answer.status_code, answer.json()["code"]) == (409, "model_check_failed")
     assert http.client.get("/api/v2/models/switch").json()["aliases"] == {"production": 2}
     assert load.check() == {2}

@@ -89,6 +89,15 @@ def has(service, count):
     return lambda: len(found := replicas(service)) == count and all(replica["ready"] for replica in found) and found
 
 
+def settled(service, load, count):
+    """The processes of so many replicas, once none came or went while every caller was answered several times."""
+    before = None
+    while before != (now := {replica["pid"] for replica in wait_for(has(service, count), what=f"{count} replicas")}):
+        before, answered = now, len(load.outcomes)
+        wait_for(lambda answered=answered: len(load.outcomes) > answered + 8 * load.callers, what="load")
+    return now
+
+
 def set_ceiling(service, most):
     environ = clean_environment() | dict(shell_exports(service.state_dir, path=os.environ["PATH"]))
     command = [sys.executable, "-c", SET_CEILING, str(service.state_dir), str(most)]
@@ -117,7 +126,7 @@ def test_replicas_follow_the_load_up_to_a_moving_ceiling_and_back_and_no_request
     wait_for(has(service, 1), what="one replica, the load of other tests being over")
     set_ceiling(service, 2)
     with load:
-        first = {replica["pid"] for replica in wait_for(has(service, 2), what="as many as the lower ceiling allows")}
+        first = settled(service, load, 2)
         ingress = ingress_pid(service)
         assert books(service)["agrees"]
         set_ceiling(service, CEILING)
@@ -125,7 +134,7 @@ def test_replicas_follow_the_load_up_to_a_moving_ceiling_and_back_and_no_request
         assert sorted(replica["device"] for replica in most) == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
         assert first < {replica["pid"] for replica in most}
         assert ingress_pid(service) == ingress
-        wait_for(lambda: [r["models"][0]["model"] for r in replicas(service) if r["models"]] == [MODEL] * CEILING, what="the model")
+        wait_for(lambda: all(MODEL in {each["model"] for each in r["models"]} for r in replicas(service)), what="the model")
         # The task share is not serving's: a task begins at once, and its limits can be changed.
         task = http.train("beside-serving", device="cuda:0")
         http.wait(task["task_id"], "running", "completed")
