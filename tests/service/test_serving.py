@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
@@ -69,6 +70,12 @@ def picture():
 
 
 @pytest.fixture
+def pool():
+    with ThreadPoolExecutor(1) as made:
+        yield made
+
+
+@pytest.fixture
 def load(service, model, picture):
     return Load(service.url, model, picture)
 
@@ -122,7 +129,9 @@ def test_a_replica_is_up_before_there_is_a_model_and_says_where_it_is(service):
     assert can_listen("127.0.0.1", service.port + 1), "only the ingress may listen"
 
 
-def test_replicas_follow_the_load_up_to_a_moving_ceiling_and_back_and_no_request_and_no_task_suffers(service, http, load):
+def test_replicas_follow_the_load_up_to_a_moving_ceiling_and_back_and_no_request_no_viewer_and_no_task_suffers(
+    service, http, load, pool
+):
     wait_for(has(service, 1), what="one replica, the load of other tests being over")
     set_ceiling(service, 2)
     with load:
@@ -136,11 +145,13 @@ def test_replicas_follow_the_load_up_to_a_moving_ceiling_and_back_and_no_request
         assert ingress_pid(service) == ingress
         wait_for(lambda: all(MODEL in {each["model"] for each in r["models"]} for r in replicas(service)), what="the model")
         # The task share is not serving's: a task begins at once, and its limits can be changed.
-        task = http.train("beside-serving", device="cuda:0")
-        http.wait(task["task_id"], "running", "completed")
+        task = http.train("beside-serving", device="cuda:0", num_epochs=30)
+        http.wait(task["task_id"], "running")
+        viewer = pool.submit(http.log, task["task_id"])
         http.post("/api/v2/resources/config", {"max_concurrent": {"cuda:1": {"training": 2, "inference": 5}}})
         assert books(service)["agrees"]
     assert http.wait(task["task_id"])["status"] == "completed"
+    assert [record["status"] for record in viewer.result(60) if record.get("status")][-1] == "completed"
     wait_for(has(service, 1), what="one replica when nobody asks any more")
     assert books(service)["agrees"]
     assert load.statuses().keys() == {200}, [outcome for outcome in load.outcomes if outcome.status != 200][:5]
