@@ -110,9 +110,9 @@ class World:
 
     def note(self, case, response) -> None:
         """Remember what a request submitted."""
-        if case.method != "POST" or response.status_code != 200:
+        body = response.json() if case.method == "POST" and response.status_code == 200 else None
+        if not isinstance(body, dict):
             return
-        body = response.json()
         self.submitted += body.get("task_ids", []) + ([body["task_id"]] if {"task_id", "created_at"} <= set(body) else [])
 
     def tidy(self) -> None:
