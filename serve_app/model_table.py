@@ -23,7 +23,7 @@ _MOST_ECHOED: Final = 200
 
 
 class ResolvedModel(NamedTuple):
-    """What a request's model is: the version, and the alias that led to it; "" where the version was named, or is just the newest."""
+    """What a request's model is: the version, and the alias that led to it; "" where the version was named, or is just the default."""
 
     version: ModelVersion
     alias: str

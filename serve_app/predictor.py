@@ -154,7 +154,7 @@ class Predictor:
         """Load what the aliases mean now, so that the first request does not wait for it."""
         try:
             table = cast("ModelTable", await self._supervisor.ask("ask_registry", WatchModels()))
-            for version in aliased_versions(table):
+            for version in aliased_versions(table):  # the last one is the last to be evicted again
                 report = await self._ready.prepare(PrepareOrder(version))
                 if report.state != "ready":
                     _say(f"{version.name}@{version.version} is not loaded: {report.state}, {report.reason}")
@@ -224,9 +224,9 @@ def choose_budget(settings: Settings, device: Device, replica_units: int) -> int
 
 
 def aliased_versions(table: ModelTable) -> list[ServedVersion]:
-    """Every version that an alias means, once, what the bare names mean first."""
+    """Every version that an alias means, once, what the bare names mean last."""
     meant = {
-        (entry.name, number): number != entry.default_version
+        (entry.name, number): number == entry.default_version
         for entry in table.models.values()
         for number in entry.aliases.values()
         if number in entry.versions

@@ -6,13 +6,13 @@ processes the registry compares before it sets.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
 from actors.core.errors import ActorSystemError, ModelCheckError
 from actors.online.orders import PrepareOrder, PrepareReport
-from actors.registry.records import ModelEntry, ModelVersion, RegisterModel, ServedVersion, SetAlias
+from actors.registry.records import PRODUCTION, ModelEntry, ModelVersion, RegisterModel, ServedVersion, SetAlias
 from serve_app.model_table import FollowedModels, find_entry, require_version
 from serve_app.ports import ModelsPort, NotReadyError, PredictorPort
 
@@ -26,6 +26,8 @@ class Promoter:
         self._models = models
         #: Of each model, while somebody uses it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        #: What goes on although its caller may have gone away.
+        self._going_on: set[asyncio.Task[bool]] = set()
 
     async def register(self, wish: RegisterModel, alias: str = "") -> tuple[ModelVersion, str]:
         """Register a version, check it, and let an alias mean it where one is given.
@@ -70,15 +72,38 @@ class Promoter:
             return find_entry(await self._models.table(), name)
 
     async def _swap(self, swap: "_Swap") -> None:
-        """Prepare, flip, refresh and free; put everything back where one of the first two fails."""
+        """Prepare, flip, refresh and free; put everything back where one of the first two fails, or the caller goes away."""
         try:
             await swap.prepare()
             await self._registry.set_alias(SetAlias(swap.new.name, swap.alias, swap.new.version, swap.expected))
-        except (ActorSystemError, NotReadyError):
-            await swap.put_back()
+        except NotReadyError:
+            if not await self._to_the_end(self._settle(swap)):
+                raise
+        except BaseException:
+            await self._to_the_end(self._settle(swap))
             raise
-        await self._models.learn_at_once()
-        await swap.free_old()
+        else:
+            await self._models.learn_at_once()
+            await swap.free_old()
+
+    async def _settle(self, swap: "_Swap") -> bool:
+        """End a promotion that was interrupted: put everything back, unless the alias means the new version all the same.
+
+        The answer of the registry may get lost after the change was made; its table tells.
+        """
+        is_set = False
+        with suppress(ActorSystemError, NotReadyError):
+            entry = find_entry(await self._models.refresh(), swap.new.name)
+            is_set = entry.aliases.get(swap.alias) == swap.new.version
+        await (swap.free_old() if is_set else swap.put_back())
+        return is_set
+
+    async def _to_the_end(self, work: Coroutine[None, None, bool]) -> bool:
+        """Wait for work that goes on when the waiting is cancelled."""
+        task = asyncio.create_task(work)
+        self._going_on.add(task)
+        task.add_done_callback(self._going_on.discard)
+        return await asyncio.shield(task)
 
     async def remove_alias(self, name: str, alias: str) -> ModelEntry:
         """Let an alias mean nothing. Raises ModelNotFoundError, NotReadyError."""
@@ -99,12 +124,19 @@ class Promoter:
     async def _check(self, served: ServedVersion) -> str:
         """Let the replicas load a version that nobody asks for yet; why it is not checked, "" where it is. Raises ModelCheckError."""
         try:
-            reports = await self._predictor.prepare(PrepareOrder(served))
+            reports = await self._predictor.prepare(PrepareOrder(served, await self._meant(served)))
         except NotReadyError as error:
             return f"not checked yet: {error}"
         _raise_failure(served, reports)
         is_checked = any(report.state == "ready" for report in reports)
         return "" if is_checked else "not checked yet: no replica has room for it beside the models that it serves"
+
+    async def _meant(self, served: ServedVersion) -> ServedVersion | None:
+        """What the bare name of a new version's model means, if that is another version. Raises NotReadyError."""
+        await self._models.learn_at_once()
+        entry = (await self._models.table()).models.get(served.name)
+        meant = entry.versions.get(entry.default_version or 0) if entry is not None else None
+        return meant.served if meant is not None and meant.served.version != served.version else None
 
     @asynccontextmanager
     async def _alone(self, name: str) -> AsyncIterator[None]:
@@ -128,7 +160,7 @@ class _Swap:
 
     async def prepare(self) -> None:
         """Have every replica load the new version: beside the old one, or where both do not fit in its place, replica by replica."""
-        reports = await self._predictor.prepare(PrepareOrder(self.new, self._old))
+        reports = await self._predictor.prepare(PrepareOrder(self.new, self._old or self._production()))
         _raise_failure(self.new, reports)
         for report in reports:
             if report.state == "no_room":
@@ -162,6 +194,11 @@ class _Swap:
         if others := self._others():
             raise _no_room(self.new, replica_id, f"beside version {self._old.version}, which {others[0]} means too")
         return self._old
+
+    def _production(self) -> ServedVersion | None:
+        """What production means, if that is another version: a new alias must not evict it."""
+        number = self._entry.aliases.get(PRODUCTION, self.new.version)
+        return self._entry.versions[number].served if number != self.new.version else None
 
     def _others(self) -> list[str]:
         """The other aliases that mean the old version."""

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import torch
 
@@ -24,6 +24,8 @@ from actors.registry.records import LoadReport, ServedVersion
 
 Key = tuple[str, int]
 Made = TypeVar("Made")
+#: How long a version stands in for the one that it took the place of; by then an alias means it, or the swap came to nothing.
+FOLLOWING_S: Final = 120.0
 
 
 class NoRoomError(ModelCheckError):
@@ -32,10 +34,22 @@ class NoRoomError(ModelCheckError):
 
 @dataclass(frozen=True, slots=True)
 class _Swap:
-    """What a version is loaded for: to take the place of another one, which may be freed before where both do not fit."""
+    """What a version is loaded for: to take the place of another one, which may be freed before where both do not fit.
+
+    With ``is_back`` that one had taken the place of this one: then nobody is to follow, since who names it means it.
+    """
 
     instead_of: ServedVersion
     may_free: bool
+    is_back: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Following:
+    """The version that stands in for one that gave way, and until when by the loop's clock."""
+
+    model: ServedVersion
+    until: float
 
 
 class _Entry:
@@ -101,8 +115,8 @@ class LoadedVersions:
         self._pause = pause
         self._entries: dict[Key, _Entry] = {}
         self._leaving: dict[_Entry, asyncio.Task[None]] = {}
-        #: Versions that gave way to another one before that was ready, and which.
-        self._following: dict[Key, ServedVersion] = {}
+        #: Versions that gave way to another one before that was ready, and which; kept beyond its time, to tell a swap back.
+        self._following: dict[Key, _Following] = {}
         self._turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="loads")
         self._uses = itertools.count(1)
@@ -132,19 +146,24 @@ class LoadedVersions:
             NoRoomError: It does not fit beside ``instead_of``; nothing was freed.
             ModelCheckError: It cannot be loaded; if ``instead_of`` was freed, it is on its way back.
         """
-        self._following.pop(model.key, None)
-        entry = await self._claim_one(model, _Swap(instead_of, may_free=may_free) if instead_of else None)
+        followed = self._following.pop(model.key, None)
+        swap = None
+        if instead_of is not None:
+            is_back = followed is not None and followed.model.key == instead_of.key
+            swap = _Swap(instead_of, may_free=may_free, is_back=is_back)
+        entry = await self._claim_one(model, swap)
         entry.release()
         return entry.ready.result().report
 
     async def free(self, key: Key) -> None:
         """Drop a version once all work with it has ended; later orders for it load it anew. One that is not held is free already."""
-        self._following = {old: new for old, new in self._following.items() if key not in (old, new.key)}
+        self._end_following(key)
         entry = self._entries.get(key)
         if entry is None:
             return
         with suppress(ModelCheckError):
             await asyncio.shield(entry.ready)
+        self._end_following(key)  # again: it may have taken another's place only now
         if entry.load is not None:
             await self._retire(entry)
 
@@ -167,11 +186,22 @@ class LoadedVersions:
 
     async def _claim(self, model: ServedVersion, *, may_follow: bool) -> _Entry:
         """Claim a version, or the one that takes its place if that can be loaded."""
-        successor = self._following.get(model.key) if may_follow else None
+        successor = self._successor(model.key) if may_follow else None
         if successor is not None:
             with suppress(ModelCheckError):
                 return await self._claim_one(successor)
         return await self._claim_one(model)
+
+    def _successor(self, key: Key) -> ServedVersion | None:
+        """The version that stands in for another one now."""
+        following = self._following.get(key)
+        if following is None or asyncio.get_running_loop().time() >= following.until:
+            return None
+        return following.model
+
+    def _end_following(self, key: Key) -> None:
+        """Let no version stand in for this one, nor this one for any other."""
+        self._following = {old: new for old, new in self._following.items() if key not in (old, new.model.key)}
 
     async def _claim_one(self, model: ServedVersion, swap: _Swap | None = None) -> _Entry:
         """Claim a version once it is loaded; whoever comes first begins the load, and the others wait for it."""
@@ -213,11 +243,13 @@ class LoadedVersions:
         except NoRoomError:
             if not swap.may_free:
                 raise
-        return await self._load_in_place(model, swap.instead_of)
+        return await self._load_in_place(model, swap)
 
-    async def _load_in_place(self, model: ServedVersion, old: ServedVersion) -> Load:
+    async def _load_in_place(self, model: ServedVersion, swap: _Swap) -> Load:
         """Free a version first; whoever may follow waits for the new one meanwhile. Where that fails the old one comes back."""
-        self._following[old.key] = model
+        old = swap.instead_of
+        if not swap.is_back:
+            self._following[old.key] = _Following(model, asyncio.get_running_loop().time() + FOLLOWING_S)
         replaced = self._entries.get(old.key)
         if replaced is not None and replaced.load is not None:
             await self._retire(replaced)

@@ -133,7 +133,7 @@ class ModelVersion:
         card: as written by the training, or made of the configuration.
         lineage: where it comes from.
         description: the user's words.
-        loads: the last report of each kind of device.
+        loads: the last report of each kind of device; none before it was checked, which every load does.
         config_path: a configuration in the state folder that says of these weights what ``served`` does, for jobs.
         warnings: what was put right or assumed when it was registered, as sentences for the user.
     """
@@ -163,8 +163,11 @@ class ModelEntry:
 
     @property
     def default_version(self) -> int | None:
-        """What the bare name means: the production alias, else the newest version."""
-        return self.aliases.get(PRODUCTION) or max(self.versions, default=None)
+        """What the bare name means: the production alias, else the newest version that ever answered, else the newest."""
+        if PRODUCTION in self.aliases:
+            return self.aliases[PRODUCTION]
+        loaded = [number for number, version in self.versions.items() if version.loads]
+        return max(loaded or self.versions, default=None)
 
 
 @dataclass(frozen=True, slots=True)

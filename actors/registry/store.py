@@ -95,7 +95,8 @@ class RegistryStore(Store):
         """Keep what was chosen at a load, and what the golden inputs gave where that was not known.
 
         Returns:
-            Whether the latter was news. A version that is gone by now is passed over.
+            Whether that is news to those who watch: golden answers, or the first load of the version, which the bare name may mean from
+            now on. A version that is gone by now is passed over.
         """
         here = and_(model_versions.c.name == note.name, model_versions.c.version == note.version)
         with self._transaction() as connection:
@@ -104,8 +105,9 @@ class RegistryStore(Store):
                 return False
             known = self._decode(row)
             others = tuple(load for load in known.loads if load.device_kind != note.report.device_kind)
-            is_news = bool(note.golden_expected) and not known.served.golden_expected
-            served = replace(known.served, golden_expected=note.golden_expected) if is_news else known.served
+            is_answered = bool(note.golden_expected) and not known.served.golden_expected
+            served = replace(known.served, golden_expected=note.golden_expected) if is_answered else known.served
+            is_news = is_answered or not known.loads
             if is_news:
                 raise_revision(connection, _MODELS)
             record = _encode(replace(known, served=served, loads=(*others, note.report)))

@@ -130,7 +130,9 @@ class ModelResponse(ResponseModel):
     """One model."""
 
     name: str
-    default_version: Annotated[int | None, Field(description="what the bare name means: the alias production, else the newest")]
+    default_version: Annotated[
+        int | None, Field(description="what the bare name means: production, else the newest that was loaded once, else the newest")
+    ]
     aliases: Annotated[dict[str, int], Field(description="the version that each means")]
     versions: Annotated[list[ModelVersionResponse], Field(description="oldest first")]
 

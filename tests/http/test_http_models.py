@@ -458,6 +458,12 @@ class TestComparison:
 
 
 class TestFollowedModels:
+    async def test_a_bare_name_means_no_version_that_was_not_checked_while_there_is_another(self, models):
+        load = LoadReport("cpu", Precision.FLOAT32, True, "forced", 0.0, 0.8, 23_000_000, START)
+        checked = [replace(make_version(version=number), loads=(load,)) for number in (1, 2)]
+        await models.put(*checked, make_version(version=3))
+        assert (await FollowedModels(models).resolve("drones")).version.served.version == 2
+
     async def test_a_bare_name_means_production_and_else_the_newest(self, models):
         followed = FollowedModels(models)
         await models.put(make_version(version=1), make_version(version=2))

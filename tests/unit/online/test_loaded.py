@@ -11,7 +11,7 @@ import torch
 
 from actors.core.errors import ModelCheckError
 from actors.online.footprint import Footprint, expect_footprint, total_bytes
-from actors.online.loaded import LoadedVersions, NoRoomError
+from actors.online.loaded import FOLLOWING_S, LoadedVersions, NoRoomError
 from actors.online.loading import Load, LoadTerms, load_version
 from actors.registry.records import ServingWish
 from tests.unit.online.versions import write_version
@@ -278,7 +278,33 @@ def test_a_swap_back_ends_the_following(tight, versions):
         await tight.held.prepare(versions[2], versions[1], may_free=True)
         await tight.held.prepare(versions[1], versions[2], may_free=True)
         assert await tight.touch(versions[1], may_follow=True) == 1
-        assert await tight.touch(versions[2], may_follow=True) == 1
+        assert await tight.touch(versions[2], may_follow=True) == 2
+
+    asyncio.run(run())
+
+
+def test_a_following_ends_after_its_time_though_nobody_ends_it(tight, versions, monkeypatch):
+    async def run():
+        loop = asyncio.get_running_loop()
+        await tight.touch(versions[1])
+        await tight.held.prepare(versions[2], versions[1], may_free=True)
+        assert await tight.touch(versions[1], may_follow=True) == 2
+        later = loop.time() + FOLLOWING_S
+        monkeypatch.setattr(loop, "time", lambda: later)
+        assert await tight.touch(versions[1], may_follow=True) == 1
+        # Nor does it come back, or go the other way, when the swap is put back only then.
+        await tight.held.prepare(versions[1], versions[2], may_free=True)
+        assert await tight.touch(versions[2], may_follow=True) == 2
+
+    asyncio.run(run())
+
+
+def test_a_version_that_is_freed_while_it_takes_the_place_of_another_is_followed_by_nobody(tight, versions):
+    async def run():
+        await tight.touch(versions[1])
+        # It is given up before its load has its turn.
+        await asyncio.gather(tight.held.prepare(versions[2], versions[1], may_free=True), tight.held.free(("drones", 2)))
+        assert await tight.touch(versions[1], may_follow=True) == 1
 
     asyncio.run(run())
 

@@ -94,8 +94,8 @@ class Engines:
         self.notes: list[NoteLoad] = []
         self._made: list[OnlineEngine] = []
 
-    def __call__(self, **options) -> OnlineEngine:
-        engine = OnlineEngine(replace(OPTIONS, **options), replica_id="replica-1", on_load=self.notes.append)
+    def __call__(self, replica_id: str = "replica-1", **options) -> OnlineEngine:
+        engine = OnlineEngine(replace(OPTIONS, **options), replica_id=replica_id, on_load=self.notes.append)
         self._made.append(engine)
         return engine
 

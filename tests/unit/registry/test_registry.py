@@ -299,6 +299,7 @@ class TestLoads:
 
     async def test_the_last_report_of_each_kind_of_device_is_told_without_a_new_revision(self, world, registry):
         await register(registry, world.write_files())
+        await registry.answer(NoteLoad("drones", 1, replace(REPORT, reason="first")))
         before = (await table_of(registry)).revision
         reports = [REPORT, replace(REPORT, device_kind="cuda"), replace(REPORT, reason="forced", largest_difference=0.0)]
         for report in reports:
@@ -324,8 +325,21 @@ class TestWatching:
             tables = await asyncio.gather(*watchers)
         assert [set(table.models) for table in tables] == [{"drones"}] * 3
 
-    async def test_news_of_a_load_alone_wakes_nobody(self, world, registry):
+    async def test_the_first_load_of_a_version_wakes_everybody_for_the_bare_name_may_mean_it_now(self, world, registry):
+        for _ in range(2):
+            await register(registry, world.write_files())
+        for number in (1, 2):
+            revision = (await table_of(registry)).revision
+            watcher = asyncio.create_task(registry.answer(WatchModels(revision, 3600)))
+            await asyncio.sleep(0)
+            await registry.answer(NoteLoad("drones", number, REPORT))
+            async with asyncio.timeout(20):
+                table = await watcher
+            assert table.models["drones"].default_version == number
+
+    async def test_news_of_another_load_alone_wakes_nobody(self, world, registry):
         await register(registry, world.write_files())
+        await registry.answer(NoteLoad("drones", 1, REPORT))
         revision = (await table_of(registry)).revision
         watcher = asyncio.create_task(registry.answer(WatchModels(revision, 3600)))
         await registry.answer(NoteLoad("drones", 1, REPORT))

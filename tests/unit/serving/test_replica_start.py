@@ -32,14 +32,14 @@ def make_entry(name, versions, **aliases):
     return ModelEntry(name, {number: make_version(name, number) for number in versions}, aliases)
 
 
-def test_every_aliased_version_is_loaded_once_and_what_the_bare_names_mean_comes_first():
+def test_every_aliased_version_is_loaded_once_and_what_the_bare_names_mean_comes_last_and_so_stays():
     entries = [
         make_entry("birds", (1, 2, 3), candidate=1, old=1),
         make_entry("drones", (1, 2), production=1, candidate=2),
         make_entry("kites", (1,)),
     ]
     table = ModelTable(1, {entry.name: entry for entry in entries})
-    assert [version.key for version in aliased_versions(table)] == [("drones", 1), ("birds", 1), ("drones", 2)]
+    assert [version.key for version in aliased_versions(table)] == [("birds", 1), ("drones", 2), ("drones", 1)]
 
 
 def test_nothing_is_loaded_for_an_alias_whose_version_is_gone():
