@@ -102,7 +102,7 @@ class LoadedModel:
     Attributes:
         name, version: which.
         precision: what it computes in: float32 or bfloat16.
-        memory_bytes: what it takes.
+        memory_bytes: what its weights take. Working memory is the replica's, since one forward pass runs at a time.
         requests: answered since it was loaded.
     """
 

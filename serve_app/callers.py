@@ -14,7 +14,8 @@ from actors.core.errors import DeadlineExceededError
 from serve_app.http_errors import RequestRefusedError
 
 TIMEOUT_HEADER: Final = "X-Request-Timeout"
-MOST_TIMEOUT_S: Final = 3600.0
+#: Nobody may wait longer: what is so late belongs into a job, and a replica that has to go would be held up.
+MOST_TIMEOUT_S: Final = 600.0
 #: Serve uses it too; nobody is there any more to see it but the figures.
 _CLIENT_GONE: Final = 499
 

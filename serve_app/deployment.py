@@ -101,7 +101,8 @@ def bind_predictor(plan: PredictorPlan, scale: Mapping[str, Any]) -> Application
         max_queued_requests=settings.serving_max_queued,
         health_check_period_s=LOOK_EVERY_S,
         health_check_timeout_s=HEALTH_ANSWER_S,
-        # A replica that has to go finishes what it has begun; nothing may take longer.
+        # A replica that has to go finishes what it has begun, as long as a caller without a deadline waits. What a caller with a later
+        # deadline (X-Request-Timeout) has begun there is cut off then, and answered with 503: it may be sent again.
         graceful_shutdown_wait_loop_s=0.2,
         graceful_shutdown_timeout_s=PREDICT_S,
         logging_config=QUIET,

@@ -33,6 +33,7 @@ from actors.core.errors import (
     ModelCheckError,
     ModelInUseError,
     ModelNotFoundError,
+    PredictionError,
     PredictionInputError,
     ServingFullError,
     StoreUnavailableError,
@@ -64,6 +65,7 @@ STATUS_OF: Mapping[type[Exception], int] = {
     ModelInUseError: 409,
     AliasMovedError: 409,
     ModelCheckError: 409,
+    PredictionError: 500,  # the network or its device failed; what a client sends wrong has errors of its own
     PredictionInputError: 422,
     DeadlineExceededError: 504,
     LimitError: 422,

@@ -103,7 +103,9 @@ def _replica_families(devices: Sequence[DeviceView]) -> Iterator[Metric]:
     yield _gauge("rfuav_serving_ongoing", "requests in replicas now", devices, lambda each: sum(r.ongoing for r in each.replicas))
     labels = [*_DEVICE, "model", "version", "precision"]
     loaded = GaugeMetricFamily("rfuav_model_replicas", "replicas that have a version loaded", labels=labels)
-    memory = GaugeMetricFamily("rfuav_model_memory_bytes", "what a version takes in all replicas on the device", labels=labels)
+    memory = GaugeMetricFamily(
+        "rfuav_model_memory_bytes", "what a version's weights take in all replicas on the device", labels=labels
+    )
     for each in devices:
         models = [model for report in each.replicas for model in report.models]
         for key in sorted({(model.name, model.version, model.precision) for model in models}):

@@ -103,9 +103,10 @@ class Predictor:
         self._news.set()
 
     async def check_health(self) -> None:
-        """Serve asks this every second. Raises RuntimeError where the replica has stopped to speak for itself."""
+        """Serve asks this every second. Raises RuntimeError where the replica does not speak for itself any more, or cannot answer."""
         if self._reporting.done():
             raise RuntimeError(f"replica {self._replica_id} does not report any more")
+        self._ready.check_health()
 
     @property
     def _ready(self) -> "OnlineEngine":
@@ -122,9 +123,10 @@ class Predictor:
         with suppress(TimeoutError):
             async with asyncio.timeout(_DEVICE_DEADLINE_S):
                 while True:
-                    device = await self._report()
-                    if device is not None:
-                        return device
+                    # An accountant that begins anew right now is back within the deadline.
+                    with suppress(NotReadyError):
+                        if (device := await self._report()) is not None:
+                            return device
                     await asyncio.sleep(_DEVICE_PAUSE_S)
         raise RuntimeError(f"the accountant does not know the device of replica {self._replica_id}")
 

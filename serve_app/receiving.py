@@ -1,17 +1,13 @@
-"""Bodies as they come, and the disk that large ones are written to.
+"""Bodies as they come, and what a client is told of a full disk.
 
-Owns when a client counts as gone, how large a body may be, and how much of a disk stays free. It knows nothing of what a body holds or
-of where it goes.
+Owns when a client counts as gone, and how large a body may be. It knows nothing of what a body holds or of where it goes.
 """
 
 import asyncio
 import errno
-import os
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from fastapi import Request
@@ -25,8 +21,6 @@ from serve_app.http_errors import RequestRefusedError
 SILENCE_S: Final = 60.0
 #: Enough that a large file takes few trips to a thread.
 BLOCK_BYTES: Final = 1 << 20
-#: Stays free whatever is sent: the store and the logs lie on the same disk more often than not.
-RESERVE_BYTES: Final = 1 << 30
 #: A full disk takes a person.
 _RETRY_AFTER_S: Final = 30
 
@@ -95,12 +89,6 @@ async def body_chunks(request: Request, limit: BodyLimit) -> AsyncIterator[bytes
         received += len(chunk)
         limit.check(received)
         yield chunk
-
-
-def require_room(place: Path | int, size_bytes: int) -> None:
-    """Make sure that a disk takes so much and still has its reserve. Raises OSError (no space left)."""
-    if size_bytes + RESERVE_BYTES > shutil.disk_usage(place).free:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def is_full(error: OSError) -> bool:

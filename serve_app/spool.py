@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from serve_app.receiving import disk_full, is_full, require_room
+from actors.files.disk_room import require_room
+from serve_app.receiving import disk_full, is_full
 
 _FOLDER: Final = "spool"
 _LOCK: Final = "lock"

@@ -16,11 +16,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from actors.core.errors import SubmissionError
 from actors.files.data_roots import DataRoots, OutsideRootsError
+from actors.files.disk_room import require_room
 from actors.paths import resolve_inside
 from configs.settings import Settings
 from serve_app.file_work import in_file_thread
 from serve_app.http_errors import RequestRefusedError
-from serve_app.receiving import BLOCK_BYTES, BodyLimit, body_chunks, disk_full, is_full, require_room
+from serve_app.receiving import BLOCK_BYTES, BodyLimit, body_chunks, disk_full, is_full
 from serve_app.schemas.fields import PlainName
 
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -1,6 +1,7 @@
 """Failures of the device and of its libraries, told as errors that name their remedy.
 
-Owns what counts as exhausted GPU memory, and the words for it. It knows nothing of how a training goes.
+Owns what counts as exhausted GPU memory, with the words for it, and what counts as a GPU lost to its process. It knows nothing of how
+a training goes.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,22 @@ from actors.learning.plan import TrainingPlan
 
 #: cuBLAS and cuDNN allocate beside torch, and report in their own words that there was no room.
 _EXHAUSTION_MARKS = ("out of memory", "ALLOC_FAILED")
+#: Errors after which CUDA answers all further work of the process with the same error, as its manual says of each.
+_LOSS_MARKS = (
+    "illegal memory access",
+    "illegal instruction",
+    "misaligned address",
+    "invalid program counter",
+    "device-side assert",
+    "unspecified launch failure",
+    "launch timed out",
+    "hardware stack error",
+    "uncorrectable ecc error",
+    "uncorrectable nvlink error",
+    "devices unavailable",
+    "device lost",
+    "gpu is lost",
+)
 
 
 @contextmanager
@@ -44,6 +61,12 @@ def is_memory_exhausted(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or (
         "CU" in str(error).upper() and any(mark in str(error) for mark in _EXHAUSTION_MARKS)
     )
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """Tell whether an error of torch means that this process can compute nothing on its GPU any more; only a new process can."""
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and "cuda" in text and any(mark in text for mark in _LOSS_MARKS)
 
 
 def _explain_exhaustion(plan: TrainingPlan) -> GpuOutOfMemoryError:

@@ -7,10 +7,10 @@ unless that is wished: while a batch is computed the next one gathers by itself.
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,11 @@ from torch import Tensor
 
 from actors.core.errors import DeadlineExceededError, PredictionError
 from actors.online.loading import Input
+
+#: A pass that takes longer, and so much more for each of its inputs, does not end any more. Callers without a deadline have gone by then,
+#: and the largest network stays below it on a slow CPU.
+MOST_PASS_S: Final = 60.0
+_MOST_INPUT_S: Final = 5.0
 
 
 class Computes(Protocol):
@@ -74,10 +79,30 @@ class Batcher:
     Invariant: one forward pass runs at a time, on this object's thread; a line that is in ``_lines`` holds an item.
     """
 
-    def __init__(self, *, threads: int, max_batch: int, wait_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int,
+        max_batch: int,
+        wait_s: float = 0.0,
+        most_pass_s: float = MOST_PASS_S,
+        on_failure: Callable[[Exception], None] | None = None,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            threads: of a forward pass on the CPU.
+            max_batch: most inputs of a pass.
+            wait_s: how long an idle batcher waits for a batch to fill.
+            most_pass_s: after which, and some time more for each input, a pass counts as hanging.
+            on_failure: hears of what a pass raises, on the batcher's thread, also where nobody waits for the answer any more.
+        """
         self._threads = threads
         self._max_batch = max_batch
         self._wait_s = wait_s
+        self._most_pass_s = most_pass_s
+        self._on_failure = on_failure
+        self._pass_must_end_at = float("inf")
         self._changed = threading.Condition()
         self._lines: dict[_Key, deque[_Item]] = {}
         self._pauses: list[Future[None]] = []
@@ -118,6 +143,13 @@ class Batcher:
                 self._changed.notify_all()
         return ended
 
+    def check_health(self) -> None:
+        """Make sure that what is submitted will be computed. Raises RuntimeError where the thread has ended or a pass hangs."""
+        if not self._thread.is_alive():
+            raise RuntimeError("the thread of the forward passes has ended")
+        if time.monotonic() > self._pass_must_end_at:
+            raise RuntimeError(f"a forward pass has taken more than {self._most_pass_s:g} s and does not end")
+
     def close(self) -> None:
         """End the thread after the pass that runs now; what still waits fails."""
         with self._changed:
@@ -136,7 +168,26 @@ class Batcher:
             if batch:
                 # Each time: whatever thread sets its own number sets one for all that have not computed yet, and MKL's for everybody.
                 torch.set_num_threads(self._threads)
-                _compute(network, batch)
+                self._compute(network, batch)
+
+    def _compute(self, network: Computes, batch: Sequence[_Item]) -> None:
+        """Run one pass; a failure is that of its items alone."""
+        begun = time.monotonic()
+        self._pass_must_end_at = begun + self._most_pass_s + _MOST_INPUT_S * len(batch)
+        try:
+            rows = network.forward([item.inputs for item in batch])
+            shared = Pass(len(batch), time.monotonic() - begun)
+            answered = list(zip(batch, rows, strict=True))
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it and the thread must go on
+            if self._on_failure is not None:
+                self._on_failure(error)
+            for item in batch:
+                item.answer.set_exception(error)
+        else:
+            for item, row in answered:
+                item.answer.set_result(Row(row, begun - item.queued_at, shared))
+        finally:
+            self._pass_must_end_at = float("inf")
 
     def _take(self) -> tuple[Computes, list[_Item]] | None:
         """Wait for work and take a batch, which is empty if nobody wants it any more; None once closed."""
@@ -175,21 +226,10 @@ class Batcher:
     def _end_pauses(self) -> None:
         """Tell those who wait for the end of a pass."""
         while self._pauses:
-            self._pauses.pop().set_result(None)
-
-
-def _compute(network: Computes, batch: Sequence[_Item]) -> None:
-    """Run one pass; a failure is that of its items alone."""
-    begun = time.monotonic()
-    try:
-        rows = network.forward([item.inputs for item in batch])
-    except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it and the thread must go on
-        for item in batch:
-            item.answer.set_exception(error)
-        return
-    shared = Pass(len(batch), time.monotonic() - begun)
-    for item, row in zip(batch, rows, strict=True):
-        item.answer.set_result(Row(row, begun - item.queued_at, shared))
+            ended = self._pauses.pop()
+            # Who has stopped waiting must not end the thread.
+            if ended.set_running_or_notify_cancel():
+                ended.set_result(None)
 
 
 def _closed() -> PredictionError:

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from actors.core.errors import DeadlineExceededError, ModelCheckError, PredictionError, PredictionInputError
-from actors.files.errors import WorkError
+from actors.core.errors import ActorSystemError, DeadlineExceededError, ModelCheckError, PredictionError, PredictionInputError
+from actors.files.errors import DatasetError, WorkError
+from actors.learning.device_failures import is_device_lost
 from actors.learning.prediction_files import Prediction
 from actors.messages import LoadedModel
 from actors.online.answers import Answer, fail_unit, predict_unit, rows_of, sum_up
@@ -29,6 +30,7 @@ from actors.online.loaded import LoadedVersions, NoRoomError
 from actors.online.loading import Input, Load, LoadedVersion, LoadTerms, load_version
 from actors.online.orders import PredictAnswer, PredictOrder, PrepareOrder, PrepareReport, TensorAnswer, TensorOrder
 from actors.registry.records import NoteLoad, Precision, ServedVersion, ServingWish
+from actors.signals.errors import SignalError
 
 _LOGGER: Final = logging.getLogger(__name__)
 #: Batches of inputs of one order that may be on their way, so that one gathers while another is computed.
@@ -82,7 +84,10 @@ class OnlineEngine:
         self._terms = LoadTerms(torch.device(options.device), options.max_batch, ServingWish(options.precision, options.optimise))
         self._readers = max(2, options.threads)
         self._reader = Reader(device=self._terms.device, threads=self._readers)
-        self._batcher = Batcher(threads=options.threads, max_batch=options.max_batch, wait_s=options.batch_wait_s)
+        self._loss = ""
+        self._batcher = Batcher(
+            threads=options.threads, max_batch=options.max_batch, wait_s=options.batch_wait_s, on_failure=self._note_failure
+        )
         self._versions = LoadedVersions(
             self._load,
             expect=partial(expect_footprint, max_batch=options.max_batch),
@@ -104,7 +109,7 @@ class OnlineEngine:
             PredictionError: The network failed.
         """
         deadline = _deadline_of(order.timeout_s)
-        with _told_to_caller():
+        with self._told_to_caller():
             async with asyncio.timeout(order.timeout_s), self._versions.use(order.model, may_follow=order.may_follow) as version:
                 answers = await self._answer(order, version, deadline)
         model = version.model
@@ -127,7 +132,7 @@ class OnlineEngine:
         """
         deadline = _deadline_of(order.timeout_s)
         inputs = list(torch.from_numpy(np.require(order.inputs, np.float32, ["C", "W"])))
-        with _told_to_caller():
+        with self._told_to_caller():
             async with asyncio.timeout(order.timeout_s), self._versions.use(order.model, may_follow=order.may_follow) as version:
                 _check_inputs(order.inputs, version.model, self._options.max_frames)
                 rows = await self._compute(version, inputs, deadline)
@@ -162,6 +167,12 @@ class OnlineEngine:
         """What they take together."""
         return self._versions.memory_bytes()
 
+    def check_health(self) -> None:
+        """Make sure that orders can be answered at all, which takes no time. Raises RuntimeError where only a new process can."""
+        if self._loss:
+            raise RuntimeError(f"the device is lost to this process: {self._loss}")
+        self._batcher.check_health()
+
     def close(self) -> None:
         """End the threads; what is under way fails."""
         self._batcher.close()
@@ -194,7 +205,11 @@ class OnlineEngine:
     def _load(self, model: ServedVersion) -> Load:
         """Load a version and tell of it, in the loading thread."""
         torch.set_num_threads(self._options.threads)
-        load = load_version(model, self._terms)
+        try:
+            load = load_version(model, self._terms)
+        except ModelCheckError as error:
+            self._note_failure(error.__cause__ or error)
+            raise
         try:
             self._on_load(NoteLoad(model.name, model.version, load.report, load.expected))
         except Exception:
@@ -202,21 +217,34 @@ class OnlineEngine:
             _LOGGER.exception("a load could not be noted", extra={"action": "note_load", "model": model.key})
         return load
 
+    def _note_failure(self, error: BaseException) -> None:
+        """Remember, from any thread, that the device is lost, if that is what an error says."""
+        if is_device_lost(error):
+            self._loss = self._loss or str(error).splitlines()[0]
+
+    @contextmanager
+    def _told_to_caller(self) -> Iterator[None]:
+        """Give errors of the work as errors of the prediction, which the caller of a replica knows."""
+        try:
+            yield
+        except TimeoutError as error:
+            raise DeadlineExceededError("the answer is not ready in time; what had not begun was dropped") from error
+        except ActorSystemError:
+            raise
+        except (DatasetError, SignalError) as error:
+            raise PredictionInputError(str(error)) from error
+        except WorkError as error:
+            raise PredictionError(str(error)) from error
+        except Exception as error:
+            # Whatever a network or its device can raise; its text is for the log.
+            self._note_failure(error)
+            _LOGGER.exception("a prediction failed", extra={"action": "predict"})
+            raise PredictionError(f"the network failed with {type(error).__name__}; the log of the replica tells more") from error
+
 
 def _deadline_of(timeout_s: float | None) -> float | None:
     """Tell when an order that arrives now is late, on the monotonic clock."""
     return None if timeout_s is None else time.monotonic() + timeout_s
-
-
-@contextmanager
-def _told_to_caller() -> Iterator[None]:
-    """Give errors of the work as errors of the prediction, which the caller of a replica knows."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise DeadlineExceededError("the answer is not ready in time; what had not begun was dropped") from error
-    except WorkError as error:
-        raise PredictionError(str(error)) from error
 
 
 async def _all_of(wanted: Iterable[Awaitable[Result]]) -> list[Result]:

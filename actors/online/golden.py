@@ -20,7 +20,7 @@ Probabilities = NDArray[np.float32]
 
 #: How far probabilities of the optimised network may lie from those of the plain one, in float32 on one device.
 SAME_DEVICE_TOLERANCE: Final = 1e-4
-#: How far they may lie from the expected ones, which another device may have computed, by what computes now.
+#: How far they may lie from the expected ones, which are exact whatever device has computed them, by what computes now.
 EXPECTED_TOLERANCE: Final = 1e-3
 #: GPUs round what convolutions multiply to 10 bits (TF32), as they do in training and in jobs.
 CUDA_TOLERANCE: Final = 1e-2

@@ -168,10 +168,10 @@ class LoadedVersions:
             await self._retire(entry)
 
     def loaded(self) -> tuple[LoadedModel, ...]:
-        """Tell what is held ready, least recently used first."""
+        """Tell what is held ready, least recently used first, each with the memory of its weights alone."""
         held = sorted((entry for entry in self._entries.values() if entry.load), key=lambda entry: entry.used_at)
         return tuple(
-            LoadedModel(*entry.model.key, entry.load.report.precision, entry.load.report.memory_bytes, entry.requests)
+            LoadedModel(*entry.model.key, entry.load.report.precision, entry.load.footprint.weights_bytes, entry.requests)
             for entry in held
             if entry.load
         )

@@ -23,7 +23,7 @@ from actors.learning.model_card import sha256_of
 from actors.learning.predictor import PartedForward, Predictor
 from actors.learning.zoo import build_model, load_weights
 from actors.online.footprint import Footprint, bytes_of, working_bytes
-from actors.online.golden import compare, expected_tolerance, read_golden
+from actors.online.golden import Golden, compare, expected_tolerance, read_golden
 from actors.online.optimisation import Choice, choose_form, warm_up
 from actors.registry.records import LoadReport, Precision, ServedVersion, ServingWish
 
@@ -112,7 +112,7 @@ def _load(model: ServedVersion, terms: LoadTerms) -> Load:
     load_weights(network, Path(model.weights_path), expected_classes=len(model.class_names))
     golden = read_golden(model)
     choice = choose_form(network, model, golden, terms.device)
-    difference = _check_answers(model, choice, golden.expected, terms.device)
+    difference = _check_answers(model, choice, golden, terms.device)
     footprint = Footprint(_weights_bytes(network, choice), working_bytes(model, terms.max_batch))
     warm_up(choice.network, model.image_size, terms.max_batch, terms.device)
     predictor = Predictor(choice.network, model.class_names, image_size=model.image_size, device=terms.device)
@@ -149,15 +149,15 @@ def _check_hash(model: ServedVersion) -> None:
         raise ModelCheckError(name_of(model), f"{told} Register the version anew.")
 
 
-def _check_answers(model: ServedVersion, choice: Choice, expected: NDArray[np.float32] | None, device: torch.device) -> float:
-    """Compare with the expected answers, else with the plain network's; returns the largest difference.
+def _check_answers(model: ServedVersion, choice: Choice, golden: Golden, device: torch.device) -> float:
+    """Compare with the expected answers, else with those that will be expected from now on; returns the largest difference.
 
     Raises:
         ModelCheckError: They lie too far apart.
     """
-    comparison = compare(choice.answers, choice.reference if expected is None else expected)
+    comparison = compare(choice.answers, choice.reference if golden.expected is None else golden.expected)
     tolerance = expected_tolerance(choice.form.precision, device)
-    if expected is not None and not comparison.is_within(tolerance):
+    if golden.is_stored and not comparison.is_within(tolerance):
         reason = f"its answers to the golden inputs differ by {comparison.largest_difference:.2g} from the expected ones"
         raise ModelCheckError(name_of(model), f"{reason}; {tolerance:g} is allowed in {choice.form.precision}")
     return comparison.largest_difference

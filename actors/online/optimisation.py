@@ -1,12 +1,14 @@
 """Chooses the form in which a network serves: plain or optimised, in float32 or bfloat16.
 
 Owns what is done to a network and why one form is taken rather than another. Every form is compared with the plain network in float32
-on the same device before it is taken, so nothing here can change what a version answers beyond a stated tolerance.
+on the same device before it is taken, so nothing here can change what a version answers beyond a stated tolerance. Only one form at a
+time is on the device: what is built waits in main memory for its turn.
 """
 
 import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -24,6 +26,7 @@ from actors.registry.records import Precision, ServedVersion
 _DTYPES: Final = {Precision.FLOAT32: torch.float32, Precision.BFLOAT16: torch.bfloat16}
 #: Pictures in the batch that a graph is recorded with; it then takes batches of any size.
 _TRACED_BATCH: Final = 2
+_CPU: Final = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Choice:
         form: what was done to it.
         reason: why, as a sentence.
         answers: its probabilities for the golden inputs.
-        reference: those of the plain network in float32.
+        reference: those of the plain network in float32 without rounding, the same on all devices.
     """
 
     network: nn.Module
@@ -89,26 +92,104 @@ def choose_form(network: nn.Module, model: ServedVersion, golden: Golden, device
 
     Raises:
         ModelCheckError: It answers with no numbers, or the forced precision changes its answers too much.
+        torch.OutOfMemoryError: It does not fit into the device's memory in any form.
     """
-    plain = network.to(device).eval()
-    reference = _answer(plain, model, golden.inputs, device)
+    trial = _begin_trial(network, model, golden.inputs, device)
     forms, reason = _candidates(model, golden, device)
     reasons = [reason]
     for form in forms:
         try:
-            built = _build(plain, form, _example(golden.inputs, device))
-            answers = _answer(built, model, golden.inputs, device)
-        # torch tells by all sorts of errors that it cannot record a graph, or not run what it has recorded.
-        except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError, WeightsError, ModelCheckError) as error:
-            if isinstance(error, torch.OutOfMemoryError):
+            tried = _try_form(form, trial)
+        except torch.OutOfMemoryError:
+            if form is forms[-1]:
                 raise
-            reasons.append(f"{form} does not work: {_first_line(error)}")
-            continue
-        comparison = compare(answers, reference)
-        if _is_good(form, comparison, is_forced=model.wish.precision is form.precision):
-            return Choice(built, form, "; ".join(reasons), answers, reference)
-        reasons.append(f"{form}: golden inputs differ by {comparison.largest_difference:.2g}")
+            tried = f"{form} does not fit into the device's memory"
+        if isinstance(tried, _Tried):
+            return Choice(tried.network, form, "; ".join(reasons), tried.answers, trial.exact)
+        reasons.append(tried)
+        _give_back(device)
     raise ModelCheckError(f"{model.name}@{model.version}", "; ".join(reasons))
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """A network in a form that is good, and its answers."""
+
+    network: nn.Module
+    answers: Probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What the forms of a network are tried with.
+
+    Attributes:
+        network: the plain one, in main memory until a form of it is taken.
+        model: the version that it is of.
+        inputs: golden ones.
+        device: where it will serve.
+        usual: the plain network's answers in float32, as the device computes them usually.
+        exact: those without rounding.
+    """
+
+    network: nn.Module
+    model: ServedVersion
+    inputs: Pixels
+    device: torch.device
+    usual: Probabilities
+    exact: Probabilities
+
+
+def _begin_trial(network: nn.Module, model: ServedVersion, inputs: Pixels, device: torch.device) -> _Trial:
+    """Let the plain network answer on the device, and take it back from there."""
+    plain = network.to(device).eval()
+    usual = exact = _answer(plain, model, inputs, device)
+    if device.type != "cpu":
+        with _without_tf32():
+            exact = _answer(plain, model, inputs, device)
+    plain.to(_CPU)
+    _give_back(device)
+    return _Trial(plain, model, inputs, device, usual, exact)
+
+
+def _try_form(form: Form, trial: _Trial) -> _Tried | str:
+    """Build a form and compare its answers; returns why it is not taken, if so. What was built is then free.
+
+    Raises:
+        torch.OutOfMemoryError: It does not fit into the device's memory.
+    """
+    model = trial.model
+    try:
+        built = _build(trial.network, form, _example(trial.inputs), trial.device)
+        answers = _answer(built, model, trial.inputs, trial.device)
+    except torch.OutOfMemoryError:
+        raise
+    # torch tells by all sorts of errors that it cannot record a graph, or not run what it has recorded.
+    except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError, WeightsError, ModelCheckError) as error:
+        return f"{form} does not work: {_first_line(error)}"
+    # In float32 a form shall change nothing; what the device rounds is no fault of the form.
+    comparison = compare(answers, trial.usual if form.precision is Precision.FLOAT32 else trial.exact)
+    if _is_good(form, comparison, is_forced=model.wish.precision is form.precision):
+        return _Tried(built, answers)
+    return f"{form}: golden inputs differ by {comparison.largest_difference:.2g}"
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    """Let GPUs multiply in float32 as CPUs do. It holds for the whole process: passes meanwhile are slower, and no less exact."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def _give_back(device: torch.device) -> None:
+    """Hand a GPU's free blocks back, so that whatever is next finds them in one piece."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def warm_up(network: nn.Module, image_size: int, max_batch: int, device: torch.device) -> None:
@@ -134,6 +215,8 @@ def fold_batch_norm(network: nn.Module, example: Tensor) -> nn.Module:
         network: in evaluation mode.
         example: a batch that it takes.
     """
+    if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        return network
     names = {module: name for name, module in network.named_modules()}
     for convolution, norm in _convolutions_with_norms(network, example):
         network.set_submodule(names[convolution], fuse_conv_bn_eval(convolution, norm))
@@ -186,18 +269,18 @@ def _is_good(form: Form, comparison: Comparison, *, is_forced: bool) -> bool:
     return comparison.is_within(BFLOAT16_TOLERANCE) and (is_forced or comparison.keeps_best)
 
 
-def _build(plain: nn.Module, form: Form, example: Tensor) -> nn.Module:
-    """Bring a network into a form."""
+def _build(plain: nn.Module, form: Form, example: Tensor, device: torch.device) -> nn.Module:
+    """Bring a network from main memory into a form, and only then to its device."""
     if form == Form(Precision.FLOAT32, optimised=False):
-        return plain
-    own = copy.deepcopy(plain)
+        return plain.to(device)
+    own, dtype = copy.deepcopy(plain), _DTYPES[form.precision]
     if not form.optimised:
-        return ServedNetwork(own.to(_DTYPES[form.precision]), form.precision)
-    folded = fold_batch_norm(own, example).to(_DTYPES[form.precision]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if example.is_cuda:
+        return ServedNetwork(own.to(dtype).to(device), form.precision)
+    folded = fold_batch_norm(own, example).to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cuda":
         # Frozen graphs make kernels for each new size there, at the expense of whoever waits.
-        return ServedNetwork(folded, form.precision)
-    return ServedNetwork(_freeze(folded, example.to(_DTYPES[form.precision], memory_format=torch.channels_last)), form.precision)
+        return ServedNetwork(folded.to(device), form.precision)
+    return ServedNetwork(_freeze(folded, example.to(dtype, memory_format=torch.channels_last)), form.precision)
 
 
 def _freeze(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
@@ -233,9 +316,9 @@ def _answer(network: nn.Module, model: ServedVersion, inputs: Pixels, device: to
     return together
 
 
-def _example(inputs: Pixels, device: torch.device) -> Tensor:
-    """Make the batch that a graph is recorded with."""
-    return torch.zeros(_TRACED_BATCH, 3, *inputs.shape[1:3], device=device)
+def _example(inputs: Pixels) -> Tensor:
+    """Make the batch that a graph is recorded with, in main memory."""
+    return torch.zeros(_TRACED_BATCH, 3, *inputs.shape[1:3])
 
 
 def _fill_up(values: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ when it is copied; what a crash leaves of that goes at the next start. It does n
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -14,6 +15,8 @@ from typing import BinaryIO, Final
 from uuid import uuid4
 
 from actors.files.atomic import make_folder, move_into_place, write_atomically
+from actors.files.disk_room import require_room
+from actors.files.errors import DiskFullError
 
 _INCOMING: Final = ".incoming-"
 _CHUNK_BYTES: Final = 1 << 20
@@ -47,14 +50,15 @@ class ModelFiles:
         """Copy a stream into the folder and hash it on the way.
 
         Args:
-            source: read from where it stands to its end.
+            source: read from where it stands to its end; its size can be told beforehand.
             ending: of the name, with its dot; an unusual one is left out.
 
         Raises:
             OutputError: it cannot be written, or the stream cannot be read.
-            DiskFullError: there is no room.
+            DiskFullError: there is no room beside the disk's reserve; nothing was written.
         """
         make_folder(self._folder)
+        self._require_room(_size_ahead(source))
         path = self._folder / f"{_INCOMING}{uuid4().hex}"
         digest = hashlib.sha256()
 
@@ -87,9 +91,25 @@ class ModelFiles:
         """Remove what a crash left half way; only before anything comes in."""
         self._remove(lambda path: path.name.startswith(_INCOMING))
 
+    def _require_room(self, size_bytes: int) -> None:
+        """Refuse what does not fit, with what the store and the logs may need. Raises DiskFullError."""
+        try:
+            require_room(self._folder, size_bytes)
+        except OSError as error:
+            told = f"no room is left for a file of {size_bytes} bytes in the state folder"
+            raise DiskFullError(told, "Free some space there, or delete versions that nobody needs.") from error
+
     def _remove(self, is_doomed: Callable[[Path], bool]) -> None:
         """Remove files; one that cannot be removed stays, and harms nobody."""
         for path in self._folder.iterdir() if self._folder.is_dir() else ():
             if is_doomed(path) and path.is_file():
                 with suppress(OSError):
                     path.unlink()
+
+
+def _size_ahead(source: BinaryIO) -> int:
+    """Count what is left of a stream, which stays where it stands."""
+    here = source.tell()
+    end = source.seek(0, os.SEEK_END)
+    source.seek(here)
+    return end - here

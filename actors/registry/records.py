@@ -51,7 +51,8 @@ class LoadReport:
         reason: why, as a sentence: "forced", "the processor has no bfloat16", "golden inputs differ by ...".
         largest_difference: of the probabilities on the golden inputs against the expected ones.
         load_s: from the file to the first answer.
-        memory_bytes: what the loaded version takes.
+        memory_bytes: what the loaded version takes alone: its weights, and the working memory of its largest batch, which versions of one
+            replica share.
         at: seconds since the epoch.
     """
 

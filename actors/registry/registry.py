@@ -6,6 +6,7 @@ replicas nor HTTP: that a version is checked before an alias means it is up to w
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar, assert_never
@@ -55,6 +56,8 @@ class ModelRegistry:
         self._files = ModelFiles(models_folder(settings))
         self._roots: DataRoots = build_data_roots(settings)
         self._intake = Intake(self._roots, self._files)
+        # Copying weights may take a minute: it must keep nothing else of this process from its threads, and no disk from other copies.
+        self._intake_thread = ThreadPoolExecutor(1, thread_name_prefix="intake")
         self._clock = clock
         self._find_task = find_task
         self._table: ModelTable | None = None
@@ -107,7 +110,8 @@ class ModelRegistry:
 
     async def _register(self, wish: RegisterModel) -> ModelVersion:
         task = self._find_task(wish.task_id) if wish.task_id else None
-        draft = await asyncio.to_thread(self._intake.draft, wish, task, now=self._clock.now())
+        make_draft = partial(self._intake.draft, wish, task, now=self._clock.now())
+        draft = await asyncio.get_running_loop().run_in_executor(self._intake_thread, make_draft)
         return (await self._change(partial(self._keep, draft)))[1]
 
     async def _known(self) -> ModelTable:

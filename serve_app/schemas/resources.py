@@ -95,7 +95,7 @@ class ReplicaModel(ResponseModel):
     model: str
     version: int
     precision: str
-    memory_gb: float
+    memory_gb: float = Field(description="what its weights take; working memory is shared by the versions of a replica")
     requests: int = Field(description="answered since it was loaded")
 
 

@@ -5,9 +5,12 @@ import asyncio
 import pytest
 import torch
 
+from actors.online.footprint import bytes_of
+from actors.online.golden import SAME_DEVICE_TOLERANCE, compare, read_golden
+from actors.online.optimisation import choose_form
 from actors.online.processor import has_bfloat16
 from actors.registry.records import Precision
-from tests.unit.online.versions import Engines, job_predictor, order_of, picture, pictures, with_wish, write_version
+from tests.unit.online.versions import Engines, job_predictor, make_network, order_of, picture, pictures, with_wish, write_version
 
 pytestmark = pytest.mark.gpu
 
@@ -54,6 +57,26 @@ def test_the_memory_of_a_version_comes_back_when_it_is_freed(engines, tmp_path):
     assert held - before > 40_000_000
     assert torch.cuda.memory_allocated() - before < 5_000_000
     assert job_predictor(model).predict(pictures(1)).shape == (1, 3)
+
+
+def test_only_one_form_at_a_time_is_on_a_gpu(tmp_path):
+    network = make_network("vgg11")
+    model = with_wish(write_version(tmp_path, network=network, architecture="vgg11"), precision=Precision.FLOAT32)
+    weights_bytes = bytes_of(network)
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    choice = choose_form(network, model, read_golden(model), torch.device("cuda:0"))
+    assert choice.form.optimised
+    assert weights_bytes <= torch.cuda.max_memory_allocated() - before < 1.5 * weights_bytes
+
+
+def test_a_cpu_may_be_held_to_what_a_gpu_tells_of_golden_inputs(tmp_path):
+    model = write_version(tmp_path)
+    on_cpu, on_gpu = (
+        choose_form(make_network(), model, read_golden(model), torch.device(each)).reference for each in ("cpu", "cuda:0")
+    )
+    assert compare(on_gpu, on_cpu).is_within(SAME_DEVICE_TOLERANCE)
 
 
 def engines_note(engines):

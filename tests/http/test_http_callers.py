@@ -42,7 +42,7 @@ class TestDeadlines:
         await post(client, headers=PNG | {"x-request-timeout": "2.5"})
         assert 2.0 < predictor.orders[0].timeout_s < 2.5
 
-    @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "3600.1", "soon", "", "1,5"])
+    @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "600.1", "soon", "", "1,5"])
     async def test_a_wrong_deadline_is_told_by_the_headers_name(self, client, predictor, text):
         answer = await post(client, headers=PNG | {"x-request-timeout": text})
         assert error_code(answer) == (422, "invalid_field")

@@ -8,6 +8,7 @@ import anyio
 import httpx
 import pytest
 
+from actors.files import disk_room
 from configs.settings import Settings
 from serve_app import receiving
 from serve_app.file_answer import parse_range
@@ -215,7 +216,7 @@ class TestUploads:
 
     async def test_what_would_leave_the_store_no_room_is_refused(self, client, world, monkeypatch):
         free = shutil.disk_usage(world)
-        monkeypatch.setattr(shutil, "disk_usage", lambda _folder: free._replace(free=receiving.RESERVE_BYTES + len(b"content")))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _folder: free._replace(free=disk_room.RESERVE_BYTES + len(b"content")))
         assert (await put(client, "small")).status_code == 200
         answer = await put(client, "larger", content=b"contents")
         assert (answer.status_code, answer.json()["code"]) == (503, "disk_full")

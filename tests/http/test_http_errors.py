@@ -45,6 +45,7 @@ TABLE = [
     (errors.AliasMovedError("drones", "production means version 2 now"), 409, "alias_moved"),
     (errors.ModelCheckError("drones@3", "its answers differ"), 409, "model_check_failed"),
     (errors.PredictionInputError("the picture sent cannot be decoded"), 422, "invalid_input"),
+    (errors.PredictionError("the network failed"), 500, "prediction_failed"),
     (errors.ServingFullError("full"), 429, "serving_full"),
     (errors.DeadlineExceededError("late"), 504, "deadline_exceeded"),
 ]
@@ -61,7 +62,7 @@ async def test_every_error_of_the_domain_has_its_answer(client, tasks, error, st
 
 async def test_every_error_that_users_can_cause_is_in_the_table():
     inside = {"LeaseNotFoundError", "LeaseExpiredError", "LeaseError", "StaleTokenError", "ActorSystemError"}
-    bases = {"RequestError", "TaskError", "ModelError", "PredictionError"}
+    bases = {"RequestError", "TaskError", "ModelError"}
     kinds = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ActorSystemError)}
     assert kinds - inside - bases == {type(error).__name__ for error, *_ in TABLE} - {"NotReadyError"}
 

@@ -6,10 +6,11 @@ import jsonschema_rs
 import pytest
 
 from actors.core.errors import DeadlineExceededError, ModelCheckError, PredictionInputError, ServingFullError
+from actors.files import disk_room
 from actors.learning.prediction_files import Prediction
 from actors.online.orders import UNKNOWN_CLASS
 from configs.settings import Settings
-from serve_app import predict_bodies, receiving
+from serve_app import predict_bodies
 from serve_app.context import BODY_ROOM_BYTES
 from serve_app.ports import NotReadyError
 from serve_app.schemas.predict import PredictResponse
@@ -177,7 +178,7 @@ class TestRefusals:
         assert error_code(await post(client, b"")) == (422, "invalid_input")
 
     async def test_a_full_disk_is_a_503_and_nothing_is_left(self, client, spooled, monkeypatch):
-        monkeypatch.setattr(receiving, "RESERVE_BYTES", 1 << 62)
+        monkeypatch.setattr(disk_room, "RESERVE_BYTES", 1 << 62)
         answer = await post(client, headers=RAW)
         assert error_code(answer) == (503, "disk_full")
         assert int(answer.headers["retry-after"]) > 0

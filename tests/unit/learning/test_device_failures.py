@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from actors.learning.device_failures import device_failures_explained, is_memory_exhausted
+from actors.learning.device_failures import device_failures_explained, is_device_lost, is_memory_exhausted
 from actors.learning.errors import GpuOutOfMemoryError
 from actors.learning.plan import TrainingPlan
 
@@ -73,3 +73,20 @@ def test_libraries_that_allocate_beside_torch_are_understood(error, is_exhausted
 def test_other_failures_pass_unchanged():
     with pytest.raises(RuntimeError, match="illegal"), device_failures_explained(make_plan()):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_lost"),
+    [
+        (RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with"), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), True),
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered"), True),
+        (RuntimeError("CUDA error: invalid argument"), False),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), False),
+        (torch.OutOfMemoryError("CUDA out of memory"), False),
+        (RuntimeError("hardware stack error of a network's own"), False),
+        (ValueError("CUDA error: device-side assert triggered"), False),
+    ],
+)
+def test_a_device_is_lost_after_errors_that_cuda_never_takes_back(error, is_lost):
+    assert is_device_lost(error) is is_lost

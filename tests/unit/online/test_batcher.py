@@ -193,3 +193,58 @@ def test_closing_ends_the_thread_and_fails_what_waits(network):
     with pytest.raises(PredictionError, match="closing"):
         batcher.submit(network, pixels(3))
     assert batcher.pause().done()
+
+
+def test_a_pass_with_another_number_of_answers_than_inputs_fails_and_the_thread_goes_on(batcher, network, monkeypatch):
+    monkeypatch.setattr(network, "forward", lambda inputs: np.zeros((len(inputs) + 1, 1), np.float32))
+    with pytest.raises(ValueError, match="zip"):
+        batcher.submit(network, pixels(1))[0].result(60)
+    monkeypatch.undo()
+    assert batcher.submit(network, pixels(2))[0].result(60).probabilities.tolist() == [2.0]
+    batcher.check_health()
+
+
+def test_who_stops_waiting_for_the_end_of_a_pass_does_not_end_the_thread(batcher, network):
+    running = network.hold_up(batcher)
+    batcher.pause().cancel()
+    network.gate.set()
+    running.result(60)
+    assert batcher.submit(network, pixels(2))[0].result(60).probabilities.tolist() == [2.0]
+
+
+def test_a_batcher_is_well_until_a_pass_hangs_and_again_once_that_has_ended(network, monkeypatch):
+    monkeypatch.setattr("actors.online.batcher._MOST_INPUT_S", 0.0)
+    batcher = Batcher(threads=1, max_batch=3, most_pass_s=0.0)
+    batcher.check_health()
+    running = network.hold_up(batcher)
+    with pytest.raises(RuntimeError, match="a forward pass has taken more than 0 s"):
+        batcher.check_health()
+    network.gate.set()
+    running.result(60)
+    batcher.pause().result(60)
+    batcher.check_health()
+    batcher.close()
+
+
+def test_a_batcher_gives_each_input_of_a_pass_its_time(network):
+    batcher = Batcher(threads=1, max_batch=3, most_pass_s=0.0)
+    network.hold_up(batcher)
+    batcher.check_health()
+    network.gate.set()
+    batcher.close()
+
+
+def test_a_batcher_whose_thread_has_ended_is_not_well(network):
+    batcher = Batcher(threads=1, max_batch=3)
+    batcher.close()
+    with pytest.raises(RuntimeError, match="has ended"):
+        batcher.check_health()
+
+
+def test_failures_of_passes_are_heard_of_although_nobody_awaits_the_answer(network):
+    heard = []
+    batcher = Batcher(threads=1, max_batch=3, on_failure=heard.append)
+    batcher.submit(network, pixels(66))
+    batcher.pause().result(60)
+    batcher.close()
+    assert [str(error) for error in heard] == ["sixty-six"]

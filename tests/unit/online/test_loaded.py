@@ -122,6 +122,18 @@ def test_the_least_recently_used_leave_by_memory(shelf, versions):
     assert shelf.held.memory_bytes() <= shelf.held._budget_bytes
 
 
+def test_the_memory_that_versions_share_is_told_of_none_of_them(shelf, versions):
+    async def run():
+        for number in (1, 2):
+            await shelf.touch(versions[number])
+
+    asyncio.run(run())
+    told = [each.memory_bytes for each in shelf.held.loaded()]
+    working = expect_footprint(versions[1], TERMS.max_batch).working_bytes
+    assert min(told) > 0
+    assert sum(told) == shelf.held.memory_bytes() - working
+
+
 def test_as_many_versions_stay_as_memory_holds(versions):
     shelf = Shelf(versions, room=4)
 

@@ -28,6 +28,7 @@ FAMILIES = {
     "vgg11_bn": 32,
 }
 EXACT = Form(Precision.FLOAT32, optimised=True)
+PLAIN = Form(Precision.FLOAT32, optimised=False)
 
 
 def probabilities(network, batch):
@@ -145,6 +146,72 @@ def test_a_version_that_is_not_to_be_optimised_serves_the_network_itself(model, 
     choice = choose_form(network, with_wish(model, optimise=False), read_golden(model), CPU)
     assert choice.network is network
     assert choice.reason == "optimisation is switched off"
+
+
+def run_out_of_memory(monkeypatch, forms):
+    """Let no form of a set fit into the device's memory; returns the forms that were tried."""
+    build, tried = optimisation._build, []
+
+    def exhausted(plain, form, *args):
+        tried.append(form)
+        if form in forms:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return build(plain, form, *args)
+
+    monkeypatch.setattr(optimisation, "_build", exhausted)
+    return tried
+
+
+def test_a_form_that_finds_no_memory_gives_way_to_the_next(model, monkeypatch, without_bfloat16):
+    tried = run_out_of_memory(monkeypatch, {EXACT})
+    choice = choose_form(make_network(), model, read_golden(model), CPU)
+    assert choice.form == PLAIN
+    assert tried == [EXACT, PLAIN]
+    assert choice.reason.endswith("float32, optimised does not fit into the device's memory")
+
+
+def test_memory_that_does_for_no_form_is_told_as_such(model, monkeypatch, without_bfloat16):
+    tried = run_out_of_memory(monkeypatch, {EXACT, PLAIN})
+    with pytest.raises(torch.OutOfMemoryError):
+        choose_form(make_network(), model, read_golden(model), CPU)
+    assert tried == [EXACT, PLAIN]
+
+
+def test_exact_answers_are_computed_without_tf32_which_is_then_as_before():
+    def settings():
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+    before = settings()
+    with optimisation._without_tf32():
+        assert settings() == (False, False)
+    assert settings() == before
+
+
+@pytest.fixture
+def rounding_device(monkeypatch):
+    """A device that rounds what it multiplies unless it is told not to."""
+    answer, move = optimisation._answer, nn.Module.to
+
+    def rounded(network, model, inputs, _device):
+        shift = 5e-3 if torch.backends.cudnn.allow_tf32 else 0.0
+        return answer(network, model, inputs, CPU) + np.array([shift, -shift, 0], np.float32)
+
+    def stay(network, *args, **options):
+        return network if isinstance(args[0] if args else None, torch.device) else move(network, *args, **options)
+
+    monkeypatch.setattr(optimisation, "_answer", rounded)
+    monkeypatch.setattr(nn.Module, "to", stay)
+    return torch.device("meta")
+
+
+def test_what_a_rounding_device_tells_of_golden_inputs_is_exact_and_its_forms_are_good_all_the_same(
+    model, rounding_device, without_bfloat16, monkeypatch
+):
+    choice = choose_form(make_network(), model, read_golden(model), rounding_device)
+    assert choice.form == EXACT
+    assert compare(choice.answers, choice.reference).largest_difference > 1e-3
+    monkeypatch.undo()
+    np.testing.assert_allclose(choice.reference, probabilities(make_network(), read_golden(model).inputs), atol=1e-6)
 
 
 @pytest.mark.parametrize(("flags", "has"), [("fpu avx512_bf16", True), ("amx_bf16 fpu", True), ("fpu avx512f", False)])

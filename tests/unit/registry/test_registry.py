@@ -1,6 +1,8 @@
 """Whatever the registry is asked, the store, the files and those who watch agree with the answer."""
 
 import asyncio
+import shutil
+import threading
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +20,7 @@ from actors.core.errors import (
 )
 from actors.core.tasks import TaskState
 from actors.files.atomic import output_error
+from actors.files.disk_room import RESERVE_BYTES
 from actors.learning.classify_config import load_classify_config
 from actors.registry.records import (
     DeleteVersion,
@@ -117,6 +120,37 @@ class TestRegistrationFromFiles:
         assert (caught.value.code, caught.value.field) == (code, field)
         assert (await table_of(registry)).models == {}
         assert not list((world.settings.state_dir / "models").glob("*"))
+
+    async def test_weights_that_would_take_the_disks_reserve_are_refused_before_they_are_copied(self, world, registry, monkeypatch):
+        free = shutil.disk_usage(world.root)
+        wish = world.write_files(content=bytes(1_000_000))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _folder: free._replace(free=RESERVE_BYTES + 999_999))
+        with pytest.raises(StoreUnavailableError, match=r"no room is left for a file of 1000000 bytes.*[Dd]elete versions"):
+            await register(registry, wish)
+        assert (await table_of(registry)).models == {}
+        assert world.kept_files() == []
+        monkeypatch.setattr(shutil, "disk_usage", lambda _folder: free._replace(free=RESERVE_BYTES + 1_000_000))
+        assert (await register(registry, wish)).size_bytes == 1_000_000
+
+    async def test_registrations_are_taken_in_one_by_one_and_hold_up_nothing_else(self, world, registry, monkeypatch):
+        entered, gate, threads = threading.Semaphore(0), threading.Event(), []
+        draft = registry._intake.draft
+
+        def held_up(*args, **options):
+            threads.append(threading.current_thread().name)
+            entered.release()
+            assert gate.wait(60)
+            return draft(*args, **options)
+
+        monkeypatch.setattr(registry._intake, "draft", held_up)
+        wish = world.write_files()
+        registering = [asyncio.create_task(register(registry, wish)) for _ in range(4)]
+        assert await asyncio.to_thread(entered.acquire, timeout=60)
+        assert (await table_of(registry)).models == {}
+        assert len(threads) == 1
+        gate.set()
+        await asyncio.gather(*registering)
+        assert set(threads) == {"intake_0"}
 
     async def test_a_full_disk_refuses_and_leaves_nothing(self, world, registry, monkeypatch):
         def fail(_staged):
