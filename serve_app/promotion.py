@@ -8,6 +8,7 @@ processes the registry compares before it sets.
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from actors.core.errors import ActorSystemError, ModelCheckError
@@ -15,6 +16,8 @@ from actors.online.orders import PrepareOrder, PrepareReport
 from actors.registry.records import PRODUCTION, ModelEntry, ModelVersion, RegisterModel, ServedVersion, SetAlias
 from serve_app.model_table import FollowedModels, find_entry, require_version
 from serve_app.ports import ModelsPort, NotReadyError, PredictorPort
+
+Done = TypeVar("Done")
 
 
 class Promoter:
@@ -27,7 +30,7 @@ class Promoter:
         #: Of each model, while somebody uses it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         #: What goes on although its caller may have gone away.
-        self._going_on: set[asyncio.Task[bool]] = set()
+        self._going_on: set[asyncio.Task[Any]] = set()
 
     async def register(self, wish: RegisterModel, alias: str = "") -> tuple[ModelVersion, str]:
         """Register a version, check it, and let an alias mean it where one is given.
@@ -84,7 +87,8 @@ class Promoter:
             raise
         else:
             await self._models.learn_at_once()
-            await swap.free_old()
+            # Nobody need wait until the last request in the old version has ended, which may be a long recording.
+            self._begin(swap.free_old())
 
     async def _settle(self, swap: "_Swap") -> bool:
         """End a promotion that was interrupted: put everything back, unless the alias means the new version all the same.
@@ -100,10 +104,14 @@ class Promoter:
 
     async def _to_the_end(self, work: Coroutine[None, None, bool]) -> bool:
         """Wait for work that goes on when the waiting is cancelled."""
+        return await asyncio.shield(self._begin(work))
+
+    def _begin(self, work: Coroutine[None, None, Done]) -> asyncio.Task[Done]:
+        """Let work go on by itself; the loop keeps no task that nobody holds."""
         task = asyncio.create_task(work)
         self._going_on.add(task)
         task.add_done_callback(self._going_on.discard)
-        return await asyncio.shield(task)
+        return task
 
     async def remove_alias(self, name: str, alias: str) -> ModelEntry:
         """Let an alias mean nothing. Raises ModelNotFoundError, NotReadyError."""
