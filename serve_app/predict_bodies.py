@@ -24,7 +24,7 @@ from serve_app.bodies import PICTURE_TYPES, media_type_of
 from serve_app.file_work import in_file_thread
 from serve_app.http_errors import RequestRefusedError
 from serve_app.multipart import MULTIPART_TYPE, FileBegun, FileEnded, MultipartEvent, MultipartReader
-from serve_app.receiving import BLOCK_BYTES, BodyLimit, body_chunks
+from serve_app.receiving import BLOCK_BYTES, BodyLimit, HeldRoom, body_chunks
 from serve_app.schemas.fields import PlainName
 from serve_app.spool import SpoolFolder
 
@@ -65,11 +65,6 @@ def predict_limit(settings: Settings) -> BodyLimit:
     return BodyLimit(settings.max_predict_mb << 20, "a prediction", "RFUAV_MAX_PREDICT_MB")
 
 
-def memory_of(request: Request, limit: BodyLimit) -> int:
-    """The most memory that a body can take: what is beyond goes over the disk."""
-    return min(limit.expected_bytes(request), PICTURES_IN_MEMORY_BYTES)
-
-
 def check_predict_headers(request: Request, limit: BodyLimit) -> str:
     """The media type of a body. Raises RequestRefusedError where it is another one (415) or the body too large (413)."""
     kind = media_type_of(request)
@@ -86,9 +81,10 @@ class PredictBody:
     Invariant: what is in memory is within the bounds above; every file has a name of its own.
     """
 
-    def __init__(self, folder: SpoolFolder, reading: Reading, most_files: int) -> None:
+    def __init__(self, folder: SpoolFolder, reading: Reading, room: HeldRoom, *, most_files: int) -> None:
         self._folder = folder
         self._reading = reading
+        self._room = room
         self._most_files = most_files
         self._files: dict[str, _File] = {}
         self._in_memory = 0
@@ -105,7 +101,7 @@ class PredictBody:
             await self._receive_files(request, limit)
         else:
             file = self._begin(_NAME_OF_TYPE[kind])
-            async for chunk in body_chunks(request, limit):
+            async for chunk in body_chunks(request, limit, is_urgent=True):
                 await self._append(file, chunk)
             await self._end(file)
         return await self._contents()
@@ -113,7 +109,7 @@ class PredictBody:
     async def _receive_files(self, request: Request, limit: BodyLimit) -> None:
         reader = MultipartReader(request.headers["content-type"])
         file: _File | None = None
-        async for chunk in body_chunks(request, limit):
+        async for chunk in body_chunks(request, limit, is_urgent=True):
             for event in reader.feed(chunk):
                 file = await self._take(event, file)
         reader.finish()
@@ -139,6 +135,7 @@ class PredictBody:
         return file
 
     async def _append(self, file: "_File", chunk: bytes) -> None:
+        self._room.grow(len(chunk))
         file.buffer += chunk
         file.size_bytes += len(chunk)
         self._in_memory += len(chunk)
@@ -157,6 +154,7 @@ class PredictBody:
         file.is_on_disk = True
         self._in_memory -= len(file.buffer)
         await in_file_thread(self._folder.append, file.disk_name, file.buffer)
+        self._room.grow(-len(file.buffer))
         file.buffer = bytearray()
 
     def _may_stay(self, file: "_File") -> bool:
@@ -178,7 +176,8 @@ class PredictBody:
 
     def _content(self, file: "_File") -> Content:
         if file.kind == "picture":
-            return Content(file.name, "picture", bytes(file.buffer), file.path)
+            data, file.buffer = bytes(file.buffer), bytearray()
+            return Content(file.name, "picture", data, file.path)
         reading = self._reading
         return Content(
             file.name,

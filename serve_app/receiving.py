@@ -8,6 +8,7 @@ import asyncio
 import errno
 import os
 import shutil
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from serve_app.http_errors import RequestRefusedError
 
 #: A client that sends nothing for so long has gone, whatever its connection says.
 SILENCE_S: Final = 60.0
+#: A body that is needed at once may take so long, and beyond that as long as what came has kept this pace on the whole.
+PATIENCE_S: Final = 120.0
+SLOWEST_BYTES_PER_S: Final = 64 << 10
 #: Enough that a large file takes few trips to a thread.
 BLOCK_BYTES: Final = 1 << 20
 #: Stays free whatever is sent: the store and the logs lie on the same disk more often than not.
@@ -44,10 +48,6 @@ class BodyLimit:
         if size_bytes > self.most_bytes:
             raise RequestRefusedError(413, "body_too_large", f"{self.what} may take {self.most_bytes} bytes ({self.setting})")
 
-    def expected_bytes(self, request: Request) -> int:
-        """The most that a body can have: what is said of it, or the limit where nothing is said."""
-        return min(announced_size(request) or self.most_bytes, self.most_bytes)
-
     def check_announced(self, request: Request) -> None:
         """Refuse a body that is said to be larger, before any of it is read. Raises RequestRefusedError (413)."""
         self.check(announced_size(request))
@@ -61,31 +61,54 @@ class BodyRoom:
 
     def __init__(self, most_bytes: int) -> None:
         self._free_bytes = most_bytes
+        self._guard = threading.Lock()
 
     @contextmanager
-    def take(self, size_bytes: int) -> Iterator[None]:
-        """Hold room as long as a request needs it. Raises ServingFullError where there is none."""
-        if size_bytes > self._free_bytes:
-            raise ServingFullError("the requests under way take all the memory that there is for bodies; try again in a moment")
-        self._free_bytes -= size_bytes
+    def take(self) -> Iterator["HeldRoom"]:
+        """Hold what a request takes bit by bit, until its end."""
+        held = HeldRoom(self)
         try:
-            yield
+            yield held
         finally:
-            self._free_bytes += size_bytes
+            self.move(-held.size_bytes)
+
+    def move(self, size_bytes: int) -> None:
+        """Take room, or give it back where the size is negative. Raises ServingFullError where there is none."""
+        with self._guard:
+            if size_bytes > self._free_bytes:
+                raise ServingFullError("the requests under way take all the memory that there is for bodies; try again in a moment")
+            self._free_bytes -= size_bytes
 
 
-async def body_chunks(request: Request, limit: BodyLimit) -> AsyncIterator[bytes]:
-    """The body as it comes.
+class HeldRoom:
+    """What one request has of the room. For one thread at a time."""
+
+    def __init__(self, room: BodyRoom) -> None:
+        self._room = room
+        self.size_bytes = 0
+
+    def grow(self, size_bytes: int) -> None:
+        """Take more, before the memory itself is taken. Raises ServingFullError where there is none."""
+        self._room.move(size_bytes)
+        self.size_bytes += size_bytes
+
+
+async def body_chunks(request: Request, limit: BodyLimit, *, is_urgent: bool = False) -> AsyncIterator[bytes]:
+    """The body as it comes; an urgent one must keep a pace, so that nobody holds memory for ever.
 
     Raises:
-        RequestRefusedError: it is larger than the limit (413), ends early or stops coming (400).
+        RequestRefusedError: it is larger than the limit (413), ends early, stops coming or comes too slowly (400).
     """
+    clock = asyncio.get_running_loop().time
+    begun_at = clock()
     stream = request.stream()
     received = 0
     while True:
         try:
             async with asyncio.timeout(SILENCE_S):
                 chunk = await anext(stream)
+            if is_urgent and clock() - begun_at > PATIENCE_S + received / SLOWEST_BYTES_PER_S:
+                raise RequestRefusedError(400, "body_incomplete", f"the body comes too slowly: {received} bytes until now")
         except StopAsyncIteration:
             return
         except ClientDisconnect:

@@ -5,7 +5,7 @@ nothing of HTTP; everything wrong is told with the name of the tensor.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -32,6 +32,8 @@ DATATYPE: Final = "FP32"
 CHANNELS: Final = 3
 _VALUE_BYTES: Final = 4
 _ENCODINGS: Final = ("gzip", "deflate")
+#: What is packed is taken, and unpacked, in steps of so many bytes.
+_STEP_BYTES: Final = 1 << 20
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
 
@@ -41,6 +43,23 @@ class TensorError(ValueError):
 
 class TooLargeError(ValueError):
     """A body that is larger than it may be once it is unpacked."""
+
+
+@dataclass(frozen=True, slots=True)
+class InferTerms:
+    """What a request may be.
+
+    Attributes:
+        served: the version that is asked.
+        most_bytes: of the body once it is unpacked.
+        most_pictures: of its batch.
+        reserve: called with a number of bytes before that much memory is taken; what it raises ends the reading.
+    """
+
+    served: ServedVersion
+    most_bytes: int
+    most_pictures: int
+    reserve: Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,36 +82,52 @@ def input_shape(served: ServedVersion) -> list[int]:
     return [-1, CHANNELS, served.image_size, served.image_size]
 
 
-def unpack(body: bytes | bytearray, encoding: str, most_bytes: int) -> bytes | bytearray:
+def unpack(body: bytes | bytearray, encoding: str, terms: InferTerms) -> bytes | bytearray:
     """Undo the compression of a body.
 
     Raises:
         TensorError: there is no such compression, or the body is not compressed so.
-        TooLargeError: it would be larger than ``most_bytes``.
+        TooLargeError: it would be larger than the terms allow.
     """
     if encoding in ("", "identity"):
         return body
     if encoding not in _ENCODINGS:
         raise TensorError(f"Content-Encoding {encoding[:100]!r} is none of {', '.join(_ENCODINGS)}")
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # tells gzip from zlib by itself
+    unpacked = bytearray()
     try:
-        unpacked = inflater.decompress(body, most_bytes + 1)
+        for piece in _pieces(memoryview(body), inflater):
+            terms.reserve(len(piece))
+            unpacked += piece
+            if len(unpacked) > terms.most_bytes:
+                raise TooLargeError
     except zlib.error as error:
         raise TensorError(f"the body is not compressed as {encoding}: {error}") from None
-    if len(unpacked) > most_bytes:
-        raise TooLargeError
     if not inflater.eof or inflater.unused_data:
         raise TensorError(f"the body is not one whole piece of {encoding}")
     return unpacked
 
 
-def read_infer_request(body: bytes | bytearray, header_bytes: int | None, served: ServedVersion) -> TensorRequest:
+def _pieces(packed: memoryview, inflater: "zlib._Decompress") -> Iterator[bytes]:
+    """Unpack in steps; what lies behind the end goes to the inflater too, which keeps it as unused."""
+    for start in range(0, len(packed), _STEP_BYTES):
+        rest: bytes | memoryview = packed[start : start + _STEP_BYTES]
+        while rest:
+            yield inflater.decompress(rest, _STEP_BYTES)
+            rest = b"" if inflater.eof else inflater.unconsumed_tail  # at the end it would hold what is unused for ever
+        if inflater.unused_data:
+            return
+    while piece := inflater.decompress(b"", _STEP_BYTES):
+        yield piece
+
+
+def read_infer_request(body: bytes | bytearray, header_bytes: int | None, terms: InferTerms) -> TensorRequest:
     """Read the body of an inference.
 
     Args:
         body: JSON, and binary data behind it.
         header_bytes: how long the JSON is; None for all of the body.
-        served: the version that is asked.
+        terms: what it may be.
 
     Raises:
         TensorError: it is not as it must be.
@@ -107,7 +142,7 @@ def read_infer_request(body: bytes | bytearray, header_bytes: int | None, served
     except TensorTextError as error:
         raise TensorError(str(error)) from None
     tensor = _only_input(request.inputs)
-    shape = _checked_shape(tensor, served)
+    shape = _checked_shape(tensor, terms)
     inputs = _read_tensor(tensor, arrays, binary, int(np.prod(shape, dtype=np.int64)))
     if not np.isfinite(inputs).all():
         raise TensorError(f"tensor {INPUT!r} holds values that are not finite; they must be within 0..1")
@@ -138,10 +173,13 @@ def _only_input(inputs: Sequence[InputTensor]) -> InputTensor:
     return inputs[0]
 
 
-def _checked_shape(tensor: InputTensor, served: ServedVersion) -> tuple[int, ...]:
-    wanted = input_shape(served)
+def _checked_shape(tensor: InputTensor, terms: InferTerms) -> tuple[int, ...]:
+    wanted = input_shape(terms.served)
     if tensor.shape[1:] != wanted[1:] or not tensor.shape or not 1 <= tensor.shape[0] < 2**31:
         raise TensorError(f"tensor {INPUT!r} must have shape {wanted} with at least one picture, not {tensor.shape}"[:500])
+    if tensor.shape[0] > terms.most_pictures:
+        told = f"{tensor.shape[0]} pictures, and a request may have {terms.most_pictures} (RFUAV_MAX_PREDICT_FRAMES)"
+        raise TensorError(f"tensor {INPUT!r} has {told}")
     return tuple(tensor.shape)
 
 

@@ -14,11 +14,12 @@ from serve_app.access import GuardedRoute, open_to_all, requires
 from serve_app.bodies import JSON_TYPE, JsonAnswer, media_type_of
 from serve_app.callers import Deadline, TimeoutHeader, while_connected
 from serve_app.context import Service, ServiceDep
+from serve_app.file_work import to_the_end
 from serve_app.http_errors import PROTOCOL_ROOT, RequestRefusedError
 from serve_app.model_table import ResolvedModel
 from serve_app.ports import NotReadyError
 from serve_app.predict_bodies import RAW_TYPE, predict_limit
-from serve_app.receiving import BodyLimit, body_chunks
+from serve_app.receiving import BodyLimit, HeldRoom, body_chunks
 from serve_app.schemas.open_inference import (
     IndexEntry,
     InferRequest,
@@ -35,6 +36,7 @@ from serve_app.tensors import (
     DATATYPE,
     INPUT,
     OUTPUT,
+    InferTerms,
     TensorError,
     TensorRequest,
     TooLargeError,
@@ -226,9 +228,12 @@ async def _infer(request: Request, service: Service, model: str, version: str = 
     async with deadline.limit():
         _check_media_type(request)
         limit.check_announced(request)
-        resolved = await _resolve(service, model, version)
-        with service.body_room.take(limit.expected_bytes(request)):
-            asked = await _read(request, resolved, limit)
+        await _resolve(service, model, version)  # at once, for a body that comes in vain
+        with service.body_room.take() as room:
+            body = await _receive(request, limit, room)
+            resolved = await _resolve(service, model, version)  # a promotion or deletion may have come meanwhile
+            terms = InferTerms(resolved.version.served, limit.most_bytes, service.settings.max_predict_frames, room.grow)
+            asked = await _read(request, body, terms, limit)
             order = TensorOrder(resolved.version.served, asked.inputs, deadline.left_s(), may_follow=bool(resolved.alias))
             answer = await while_connected(request, service.predictions.infer(order))
     content, header_bytes = write_infer_response(answer, asked)
@@ -261,21 +266,27 @@ def _check_media_type(request: Request) -> None:
         raise RequestRefusedError(415, "unsupported_media_type", f"the body must be {JSON_TYPE} or {RAW_TYPE}, not {kind[:100]!r}")
 
 
-async def _read(request: Request, resolved: ResolvedModel, limit: BodyLimit) -> TensorRequest:
-    """Receive and read a body. Raises RequestRefusedError."""
-    header_bytes = _header_bytes(request)
+async def _receive(request: Request, limit: BodyLimit, room: HeldRoom) -> bytearray:
+    """Receive a body. Raises RequestRefusedError; ServingFullError where there is no memory for it."""
     body = bytearray()
-    async for chunk in body_chunks(request, limit):
+    async for chunk in body_chunks(request, limit, is_urgent=True):
+        room.grow(len(chunk))
         body += chunk
+    return body
+
+
+async def _read(request: Request, body: bytearray, terms: InferTerms, limit: BodyLimit) -> TensorRequest:
+    """Read a body. Raises RequestRefusedError; ServingFullError where there is no memory to unpack it."""
+    header_bytes = _header_bytes(request)
     encoding = request.headers.get("content-encoding", "").strip().lower()
 
     def read() -> TensorRequest:
-        return read_infer_request(unpack(body, encoding, limit.most_bytes), header_bytes, resolved.version.served)
+        return read_infer_request(unpack(body, encoding, terms), header_bytes, terms)
 
     header_size = len(body) if header_bytes is None else header_bytes
     is_small = len(body) <= _READ_HERE_BYTES and header_size <= _READ_HERE_HEADER_BYTES and not encoding
     try:
-        return read() if is_small else await asyncio.to_thread(read)
+        return read() if is_small else await to_the_end(asyncio.to_thread(read))
     except TensorError as error:
         raise RequestRefusedError(400, "invalid_tensor", str(error)) from None
     except TooLargeError:

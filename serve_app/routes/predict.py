@@ -14,7 +14,7 @@ from serve_app.access import GuardedRoute, requires
 from serve_app.bodies import JsonAnswer
 from serve_app.callers import Deadline, TimeoutHeader, while_connected
 from serve_app.context import Service, ServiceDep
-from serve_app.file_work import in_file_thread
+from serve_app.file_work import in_file_thread, to_the_end
 from serve_app.http_errors import error_responses
 from serve_app.model_table import ResolvedModel
 from serve_app.multipart import MULTIPART_TYPE
@@ -25,7 +25,6 @@ from serve_app.predict_bodies import (
     PredictBody,
     Reading,
     check_predict_headers,
-    memory_of,
     predict_limit,
 )
 from serve_app.schemas.predict import PredictQuery, PredictResponse
@@ -71,18 +70,19 @@ async def predict(
     async with deadline.limit():
         kind = check_predict_headers(request, limit)
         resolved = await _resolve(service, query.model)
-        _check_recipe(kind, resolved.version.served)
+        _check_recipe(kind, resolved.version.served)  # at once, for a body that comes in vain
         folder = SpoolFolder(service.spool)
         try:
-            with service.body_room.take(memory_of(request, limit)):
+            with service.body_room.take() as room:
                 reading = Reading(query.datatype, query.sample_rate, query.center_frequency)
-                body = PredictBody(folder, reading, service.settings.max_predict_frames)
+                body = PredictBody(folder, reading, room, most_files=service.settings.max_predict_frames)
                 contents = await body.receive(request, limit)
+                resolved = await _resolve(service, query.model)  # a promotion or deletion may have come meanwhile
                 order = _build_order(resolved, contents, top_k=query.top_k, timeout_s=deadline.left_s())
                 answer, is_cached = await _ask(request, service, order)
         finally:
             if folder.is_made:
-                await in_file_thread(folder.remove)
+                await to_the_end(in_file_thread(folder.remove))
     return JsonAnswer(predict_response(order, answer, top_k=query.top_k, is_cached=is_cached, total_s=deadline.elapsed_s()))
 
 

@@ -32,3 +32,25 @@ async def test_arguments_results_and_errors_go_through():
     assert await in_file_thread(int, "11", base=2) == 3
     with pytest.raises(ValueError, match="invalid literal"):
         await in_file_thread(int, "x")
+
+
+async def test_who_is_cancelled_waits_for_the_end_of_what_has_begun():
+    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work():
+        begun.set()
+        may_end.wait(5)
+        ended.set()
+
+    async def wait():
+        async with asyncio.timeout(0.01):
+            await in_file_thread(work)
+
+    waiting = asyncio.create_task(wait())
+    assert await asyncio.to_thread(begun.wait, 5)
+    done, _ = await asyncio.wait((waiting,), timeout=0.1)
+    assert not done
+    may_end.set()
+    with pytest.raises(TimeoutError):
+        await waiting
+    assert ended.is_set()

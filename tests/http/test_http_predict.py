@@ -1,5 +1,6 @@
 """Online predictions over HTTP: what may be sent, what is ordered of the predictor, and what becomes of deadlines and callers who leave."""
 
+import contextlib
 import json
 
 import jsonschema_rs
@@ -166,7 +167,8 @@ class TestRefusals:
 
     async def test_more_bodies_than_memory_has_room_for_are_told_to_come_again(self, client, app):
         room = app.state.service.body_room
-        with room.take(BODY_ROOM_BYTES - 5):
+        with room.take() as others:
+            others.grow(BODY_ROOM_BYTES - 5)
             answer = await post(client, b"x" * 6)
             assert error_code(answer) == (429, "serving_full")
             assert int(answer.headers["retry-after"]) > 0
@@ -203,6 +205,28 @@ class TestRefusals:
     async def test_without_a_registry_nothing_is_predicted(self, client, models):
         models.is_ready = False
         assert error_code(await post(client)) == (503, "not_ready")
+
+    async def test_who_has_sent_nothing_yet_keeps_nobody_out(self, client, app):
+        with contextlib.ExitStack() as silent:
+            for _ in range(100):
+                silent.enter_context(app.state.service.body_room.take())
+            assert (await post(client)).status_code == 200
+
+    async def test_a_body_that_comes_too_slowly_is_refused(self, client, monkeypatch):
+        monkeypatch.setattr(receiving, "PATIENCE_S", -1.0)
+        answer = await post(client, b"x")
+        assert error_code(answer) == (400, "body_incomplete")
+        assert "too slowly" in answer.json()["message"]
+
+    async def test_a_promotion_during_the_upload_is_seen(self, client, app, models, predictor):
+        async def parts():
+            yield b"x"
+            await models.put(make_version(version=2, recipe=RECIPE), aliases={"production": 2})
+            await app.state.service.models.refresh()
+            yield b"y"
+
+        assert (await post(client, parts())).status_code == 200
+        assert predictor.orders[0].model.version == 2
 
 
 class TestRecordings:
