@@ -14,9 +14,10 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
-from actors.core.errors import ServingFullError
+from actors.core.errors import DeadlineExceededError, ServingFullError
 from actors.names import PREDICTOR
 from actors.online.orders import PredictAnswer, PredictOrder, PrepareOrder, PrepareReport, TensorAnswer, TensorOrder
+from serve_app.callers import TIMEOUT_HEADER
 from serve_app.ports import NotReadyError
 
 #: How long after its deadline an answer may still be on its way.
@@ -55,7 +56,13 @@ class RayPredictor:
         limit_s = PREDICT_S if timeout_s is None else timeout_s + _SILENCE_S
         answer: DeploymentResponse = getattr(self._found(), method).remote(order)
         try:
-            return await _translated(answer, limit_s)
+            async with asyncio.timeout(limit_s) as limit:
+                return await _translated(answer, None)
+        except TimeoutError:
+            answer.cancel()
+            if not limit.expired():
+                raise
+            raise _late(timeout_s) from None
         except (asyncio.CancelledError, NotReadyError):
             answer.cancel()  # else the replica would go on for nobody
             raise
@@ -75,7 +82,14 @@ class RayPredictor:
         return self._handle
 
 
-async def _translated(answer: Awaitable[Any], timeout_s: float) -> Any:
+def _late(timeout_s: float | None) -> DeadlineExceededError:
+    if timeout_s is not None:
+        return DeadlineExceededError(f"there was no answer within {timeout_s:g} s ({TIMEOUT_HEADER}); the work was dropped")
+    remedy = f"allow more time with {TIMEOUT_HEADER}, or predict in a job with POST /api/v2/inference/start"
+    return DeadlineExceededError(f"there was no answer within {PREDICT_S:g} s; {remedy}")
+
+
+async def _translated(answer: Awaitable[Any], timeout_s: float | None) -> Any:
     """Wait for an answer; what is not the replica's own error is that it is not there."""
     try:
         async with asyncio.timeout(timeout_s):

@@ -70,7 +70,7 @@ def _summaries(order: PredictOrder, answer: PredictAnswer, recordings: set[str],
                 file,
                 [_shown(row, len(row.top), order.contents) for row in rows],
                 top_k=top_k,
-                unknown_below=order.model.unknown_below,
+                unknown_below=answer.unknown_below,
             )
 
 

@@ -114,7 +114,7 @@ def _pieces(packed: memoryview, inflater: "zlib._Decompress") -> Iterator[bytes]
         rest: bytes | memoryview = packed[start : start + _STEP_BYTES]
         while rest:
             yield inflater.decompress(rest, _STEP_BYTES)
-            rest = inflater.unconsumed_tail
+            rest = b"" if inflater.eof else inflater.unconsumed_tail  # at the end it would hold what is unused for ever
         if inflater.unused_data:
             return
     while piece := inflater.decompress(b"", _STEP_BYTES):

@@ -122,6 +122,7 @@ class OnlineEngine:
             predictions=_require_some(answers),
             timing=sum_up(rows_of(answers), sum(answer.preprocess_s for answer in answers)),
             simulated=self._simulated,
+            unknown_below=model.unknown_below,
         )
 
     async def infer(self, order: TensorOrder) -> TensorAnswer:

@@ -100,7 +100,9 @@ def _read_inputs(model: ServedVersion) -> Pixels:
             inputs: Pixels = stored["inputs"]
             return inputs
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelCheckError(_name(model), f"its golden inputs cannot be read: {error}") from error
+        raise ModelCheckError(
+            _name(model), f"its golden inputs cannot be read ({type(error).__name__}). Register the version anew."
+        ) from error
 
 
 def _name(model: ServedVersion) -> str:

@@ -97,12 +97,23 @@ def load_version(model: ServedVersion, terms: LoadTerms) -> Load:
     except torch.OutOfMemoryError:
         raise
     except _LOAD_FAILURES as error:
-        raise ModelCheckError(name_of(model), str(error)) from error
+        _LOGGER.warning("%s cannot be loaded: %s", name_of(model), error)
+        raise ModelCheckError(name_of(model), _told(error, model)) from error
 
 
 def name_of(model: ServedVersion) -> str:
     """Name a version as requests do."""
     return f"{model.name}@{model.version}"
+
+
+def _told(error: Exception, model: ServedVersion) -> str:
+    """What a caller may read of a failed load: nothing of where the files lie."""
+    if isinstance(error, OSError):
+        return f"its stored weights cannot be read ({error.strerror}). Register the version anew."
+    text = str(error).replace(model.weights_path, "its stored weights")
+    if isinstance(error, WorkError) and not Path(model.weights_path).exists():
+        return "its stored weights are gone. Register the version anew."
+    return text
 
 
 def _load(model: ServedVersion, terms: LoadTerms) -> Load:
@@ -145,7 +156,7 @@ def _check_hash(model: ServedVersion) -> None:
     """
     found = sha256_of(Path(model.weights_path))
     if found != model.weights_sha256:
-        told = f"{model.weights_path} was changed: its sha256 is {found[:12]}..., registered was {model.weights_sha256[:12]}..."
+        told = f"its stored weights were changed: its sha256 is {found[:12]}..., registered was {model.weights_sha256[:12]}..."
         raise ModelCheckError(name_of(model), f"{told} Register the version anew.")
 
 

@@ -13,6 +13,8 @@ from actors.registry.records import LoadReport, Precision, ServedVersion
 
 #: What a class is called where the best one is less likely than the version's threshold.
 UNKNOWN_CLASS = "unknown"
+#: More than any version has.
+ALL_CLASSES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class PredictOrder(Compact):
     Attributes:
         model: the version; the answer comes from this one, or with ``may_follow`` from the one that takes its place.
         contents: at least one.
-        top_k: most classes told of each picture or frame.
+        top_k: most classes told of each picture or frame; ALL_CLASSES for all that the version has.
         timeout_s: what is later than this is dropped before the forward pass; counts from the order's arrival. None: never late.
         may_follow: the caller named an alias, so during a swap without room for both the new version may answer.
     """
@@ -99,6 +101,8 @@ class PredictAnswer(Compact):
     timing: Timing
     #: Whether the device is a simulated GPU, which computes on the CPU.
     simulated: bool = False
+    #: As the version says that answered; see ServedVersion.
+    unknown_below: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from actors.access import Role
 from actors.core.errors import PredictionInputError
-from actors.online.orders import Content, PredictAnswer, PredictOrder
+from actors.online.orders import ALL_CLASSES, Content, PredictAnswer, PredictOrder
 from actors.registry.records import ServedVersion
 from serve_app.access import GuardedRoute, requires
 from serve_app.bodies import JsonAnswer
@@ -108,7 +108,7 @@ def _build_order(resolved: ResolvedModel, contents: tuple[Content, ...], *, top_
     served = resolved.version.served
     # A recording's summary is made of the frames' probabilities of all classes.
     has_recording = any(content.kind == "recording" for content in contents)
-    wanted = max(top_k, len(served.class_names)) if has_recording else top_k
+    wanted = ALL_CLASSES if has_recording else top_k
     return PredictOrder(served, contents, wanted, timeout_s, may_follow=bool(resolved.alias))
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from dataclasses import replace
 
 import jsonschema_rs
 import pytest
@@ -9,14 +10,14 @@ import pytest
 from actors.core.errors import DeadlineExceededError, ModelCheckError, PredictionInputError, ServingFullError
 from actors.files import disk_room
 from actors.learning.prediction_files import Prediction
-from actors.online.orders import UNKNOWN_CLASS
+from actors.online.orders import ALL_CLASSES, UNKNOWN_CLASS
 from configs.settings import Settings
 from serve_app import predict_bodies
 from serve_app.context import BODY_ROOM_BYTES
 from serve_app.ports import NotReadyError
 from serve_app.schemas.predict import PredictResponse
 from serve_app.shape_predict import summarise
-from tests.fake_serving import CLASSES, make_version
+from tests.fake_serving import make_version
 from tests.http.callers import error_code
 
 pytestmark = pytest.mark.anyio
@@ -253,7 +254,7 @@ class TestRecordings:
 
         monkeypatch.setattr(predictor, "_row", answer_all)
         answer = PredictResponse.model_validate_json((await post(client, b"s", RAW, top_k=1)).content)
-        assert predictor.orders[0].top_k == len(CLASSES)
+        assert predictor.orders[0].top_k == ALL_CLASSES
         assert [len(row.top) for row in answer.predictions] == [1]
         (summary,) = answer.summary
         assert (summary.file, summary.class_name, len(summary.top), summary.frames, summary.seconds) == (
@@ -263,6 +264,16 @@ class TestRecordings:
             1,
             0.1,
         )
+
+    async def test_the_summary_follows_the_version_that_answered(self, client, predictor, monkeypatch):
+        predict = predictor.predict
+
+        async def answer_strictly(order):
+            return replace(await predict(order), version=2, unknown_below=1.01)
+
+        monkeypatch.setattr(predictor, "predict", answer_strictly)
+        (summary,) = (await post(client, b"s", RAW)).json()["summary"]
+        assert summary["class"] == UNKNOWN_CLASS
 
     async def test_a_recording_for_a_model_without_a_recipe_is_refused_before_it_is_sent(self, client, models):
         await models.put(make_version("pictures"))
