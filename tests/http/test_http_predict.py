@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from dataclasses import replace
 
 import jsonschema_rs
@@ -17,6 +18,7 @@ from serve_app.context import BODY_ROOM_BYTES
 from serve_app.ports import NotReadyError
 from serve_app.schemas.predict import PredictResponse
 from serve_app.shape_predict import summarise
+from serve_app.spool import Spool
 from tests.fake_serving import make_version
 from tests.http.callers import error_code
 
@@ -232,6 +234,18 @@ class TestRefusals:
 
 
 class TestRecordings:
+    async def test_nothing_is_left_where_the_deadline_ends_during_a_write(self, client, spooled, monkeypatch):
+        make = Spool.make_folder
+
+        def make_slowly(spool):
+            time.sleep(0.2)  # a slow disk
+            return make(spool)
+
+        monkeypatch.setattr(Spool, "make_folder", make_slowly)
+        answer = await post(client, headers={**RAW, "x-request-timeout": "0.05"})
+        assert error_code(answer) == (504, "deadline_exceeded")
+        assert spooled() == []
+
     async def test_samples_are_spooled_and_read_as_the_request_says(self, client, predictor, seen, spooled):
         answer = await post(client, b"samples", RAW, format="ci16", sample_rate=1e6, center_frequency=2.4e9)
         assert answer.status_code == 200, answer.text

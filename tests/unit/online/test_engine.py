@@ -316,7 +316,7 @@ def test_preparing_reports_and_never_raises(engines, model, tmp_path):
     assert (ready.state, ready.replica_id) == ("ready", "replica-1")
     assert ready.load == engines.notes[0].report
     assert (failed.state, failed.load) == ("failed", None)
-    assert "was changed" in failed.reason
+    assert "were changed" in failed.reason
     assert (other.state, mine.state) == ("passed_over", "ready")
     assert [each.version for each in engine.loaded()] == [1]
 
@@ -348,7 +348,7 @@ def test_a_version_without_room_beside_the_old_one_takes_its_place_in_the_replic
 
 
 def test_a_version_that_cannot_be_loaded_is_the_models_fault(engines, model):
-    with pytest.raises(ModelCheckError, match="was changed"):
+    with pytest.raises(ModelCheckError, match="were changed"):
         predict(engines(), replace(model, weights_sha256="1" * 64))
 
 
