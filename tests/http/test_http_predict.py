@@ -13,7 +13,7 @@ from actors.files import disk_room
 from actors.learning.prediction_files import Prediction
 from actors.online.orders import ALL_CLASSES, UNKNOWN_CLASS
 from configs.settings import Settings
-from serve_app import predict_bodies
+from serve_app import predict_bodies, receiving
 from serve_app.context import BODY_ROOM_BYTES
 from serve_app.ports import NotReadyError
 from serve_app.schemas.predict import PredictResponse
