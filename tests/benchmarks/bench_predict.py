@@ -252,8 +252,8 @@ def compare(client: httpx.Client, sides: list[Side], rounds: int, seconds: float
     """Print all figures."""
     print(f"the service's watches take {idle_cores(made):.2f} cores")
     with rival("reload", "tests.benchmarks.rivals", "reload", None, made.weights, CLASSES, THREADS) as reloading:
-        for clients in (1, MANY):
-            print_table(clients, interleaved([*sides, reloading], clients, rounds, seconds, made))
+        print_table(1, interleaved([*sides, reloading], 1, rounds, seconds, made))  # it is a loop: more clients only wait longer
+    print_table(MANY, interleaved(sides, MANY, rounds, seconds, made))
     measure_beside_trainings(client, sides[0], min(rounds, 3), seconds, made)
     measure_promotions(client)
     measure_replacement(client, made)
