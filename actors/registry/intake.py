@@ -157,7 +157,7 @@ class Intake:
             class_names=config.class_names,
             image_size=config.image_size,
             recipe=recipe,
-            unknown_below=wish.unknown_below if wish.unknown_below is not None else getattr(card, "unknown_below", None),
+            unknown_below=wish.unknown_below if wish.unknown_below is not None else card.unknown_below,
             wish=wish.wish,
             golden_path=str(self._files.final_path(golden)),
         )
