@@ -15,7 +15,7 @@ from tests.service.driving import Service, clean_environment, run_cli, what_is_l
 QUICK_SERVING = {
     "RFUAV_SERVING_TARGET_ONGOING": "1",
     "RFUAV_SERVING_UP_DELAY_S": "0.5",
-    "RFUAV_SERVING_DOWN_DELAY_S": "3",
+    "RFUAV_SERVING_DOWN_DELAY_S": "15",
     "RFUAV_SERVING_BATCH_WAIT_MS": "200",
 }
 

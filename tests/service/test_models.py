@@ -16,7 +16,7 @@ def http(service):
 
 
 def test_a_finished_training_becomes_a_version_that_jobs_name(http, service):
-    before = set((service.state_dir / "models").iterdir())
+    before = set((service.state_dir / "models").glob("*"))
     task = http.wait(http.train("registered", num_epochs=2)["task_id"])
     version = http.post("/api/v2/models", {"name": "coloured", "task_id": task["task_id"], "description": "of a test"})
     assert (version["name"], version["version"], version["lineage"]["task_id"]) == ("coloured", 1, task["task_id"])

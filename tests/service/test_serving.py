@@ -145,7 +145,7 @@ def test_replicas_follow_the_load_up_to_a_moving_ceiling_and_back_and_no_request
         assert ingress_pid(service) == ingress
         wait_for(lambda: all(MODEL in {each["model"] for each in r["models"]} for r in replicas(service)), what="the model")
         # The task share is not serving's: a task begins at once, and its limits can be changed.
-        task = http.train("beside-serving", device="cuda:0", num_epochs=30)
+        task = http.train("beside-serving", device="cuda:0", num_epochs=5)
         http.wait(task["task_id"], "running")
         viewer = pool.submit(http.log, task["task_id"])
         http.post("/api/v2/resources/config", {"max_concurrent": {"cuda:1": {"training": 2, "inference": 5}}})
