@@ -6,8 +6,8 @@ only where the operating system refuses does it declare the two that the import 
 models are plain torch and pictures are decoded with Pillow.
 
 torchvision also asks torch's compiler one question that only compiled operators would act on. Importing the compiler for it
-takes longer than all of torch, and every attempt and replica would wait for that; so it is answered by a stand-in, which is gone when the
-import is over.
+takes nearly as long as all of torch, and every replica and every inference would wait for that; so it is answered by a stand-in, which is
+gone when the import is over. Trainings get the compiler all the same, by their optimisers.
 
 Whatever imports torchvision behind our back (torchmetrics does) must be imported after this module.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from torch.library import Library
+from torch import library as operators
 
 __all__ = ["models"]
 
@@ -51,9 +51,9 @@ def _has_compiled_operators() -> bool:
     return True
 
 
-def _declare_operators() -> Library:
+def _declare_operators() -> operators.Library:
     """Declare the operators by schema only; they stay declared as long as the answer is kept."""
-    library = Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    library = operators.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for schema in _EXPECTED_OPERATORS:
         library.define(schema)  # type: ignore[no-untyped-call]
     return library

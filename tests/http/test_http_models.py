@@ -4,17 +4,11 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from fastapi.exceptions import RequestValidationError
 
 from actors.access import Role
-from actors.core.errors import AliasMovedError, ModelNotFoundError, SubmissionError, TaskNotFoundError
-from actors.core.tasks import Progress
-from actors.learning.history_files import METRICS_CSV, metrics_csv
+from actors.core.errors import AliasMovedError, SubmissionError, TaskNotFoundError
 from actors.registry.records import Lineage, LoadReport, Precision, ServingWish
-from serve_app.model_table import FollowedModels
-from serve_app.ports import NotReadyError
 from serve_app.schemas.models import (
-    ComparisonResponse,
     DeletedModelResponse,
     ModelListResponse,
     ModelResponse,
@@ -22,7 +16,6 @@ from serve_app.schemas.models import (
 )
 from tests.fake_serving import make_version
 from tests.fakes import START
-from tests.http import bodies
 from tests.http.callers import error_code, sent
 
 pytestmark = pytest.mark.anyio
@@ -398,114 +391,6 @@ class TestAccess:
             ("remove_alias", "drones: production means nothing", 200),
             ("delete_model", "drones@1", 200),
         ]
-
-
-class TestComparison:
-    @pytest.fixture
-    def settings(self, settings, tmp_path):
-        return settings.model_copy(update={"data_roots": (tmp_path,)})
-
-    @pytest.fixture
-    async def _runs(self, client, tasks, models, tmp_path):
-        """A version with three epochs, and a training with two."""
-        curves = {"epoch": (1, 2, 3), "val_acc": (50.0, None, 91.0)}
-        lineage = Lineage("t0", {}, "", {"model": "resnet18", "learning_rate": 0.001}, curves)
-        await models.put(replace(make_version(), lineage=lineage))
-        (tmp_path / "out").mkdir()
-        await client.post("/api/v2/training/start", json=bodies.training(task_id="t1", learning_rate=0.01))
-        tasks.grant("t1", "cuda:0")
-        tasks.progress("t1", Progress(50, metrics={"val_acc": 60.0, "val_loss": 0.5}))
-        rows = [{"epoch": number, "val_acc": 50.0 + number, "val_loss": 1.0} for number in (1, 2)]
-        (tmp_path / "out" / METRICS_CSV).write_text(metrics_csv(rows))
-
-    @pytest.mark.usefixtures("_runs")
-    async def test_versions_and_trainings_stand_side_by_side(self, client):
-        answer = await client.get("/api/v2/comparison?model=drones&task=t1&model=drones@1")
-        found = ComparisonResponse(**answer.json())
-        assert [(each.kind, each.id) for each in found.columns] == [
-            ("model", "drones@1"),
-            ("model", "drones@1"),
-            ("training", "t1"),
-        ]
-        assert found.parameters["learning_rate"] == [0.001, 0.001, 0.01]
-        assert found.parameters["train_path"] == [None, None, "data/train"]
-        assert "learning_rate" in found.differing
-        assert "model" not in found.differing
-        assert found.metrics == {"val_acc": [91.0, 91.0, 60.0], "val_loss": [None, None, 0.5]}
-        assert found.epochs == [1, 2, 3]
-        assert found.curves["val_acc"] == [[50.0, None, 91.0], [50.0, None, 91.0], [51.0, 52.0, None]]
-        assert found.curves["val_loss"] == [[None] * 3, [None] * 3, [1.0, 1.0, None]]
-
-    @pytest.mark.usefixtures("_runs")
-    async def test_a_training_whose_files_are_gone_has_no_curves(self, client, tasks, tmp_path):
-        (tmp_path / "out" / METRICS_CSV).unlink()
-        tasks.finish("t1")
-        found = ComparisonResponse(**(await client.get("/api/v2/comparison?task=t1")).json())
-        assert (found.epochs, found.curves, found.columns[0].status) == ([], {}, "completed")
-
-    @pytest.mark.parametrize(
-        ("query", "error"),
-        [
-            ("", (422, "invalid_field")),
-            ("model=a@b@c", (422, "invalid_field")),
-            ("model=birds", (404, "model_not_found")),
-            ("task=nobody", (404, "task_not_found")),
-            ("&".join(["task=t"] * 33), (422, "invalid_field")),
-        ],
-    )
-    async def test_what_cannot_be_compared_is_named(self, client, query, error):
-        assert error_code(await client.get(f"/api/v2/comparison?{query}")) == error
-
-
-class TestFollowedModels:
-    async def test_a_bare_name_means_no_version_that_was_not_checked_while_there_is_another(self, models):
-        load = LoadReport("cpu", Precision.FLOAT32, True, "forced", 0.0, 0.8, 23_000_000, START)
-        checked = [replace(make_version(version=number), loads=(load,)) for number in (1, 2)]
-        await models.put(*checked, make_version(version=3))
-        assert (await FollowedModels(models).resolve("drones")).version.served.version == 2
-
-    async def test_a_bare_name_means_production_and_else_the_newest(self, models):
-        followed = FollowedModels(models)
-        await models.put(make_version(version=1), make_version(version=2))
-        found = await followed.resolve("drones")
-        assert (found.version.served.version, found.alias) == (2, "")
-        await models.put(make_version(version=3), aliases={"production": 1})
-        await followed.refresh()
-        found = await followed.resolve("drones")
-        assert (found.version.served.version, found.alias) == (1, "production")
-
-    @pytest.mark.parametrize(("text", "number", "alias"), [("drones@2", 2, ""), ("drones@v2", 2, ""), ("drones@old", 1, "old")])
-    async def test_a_version_or_an_alias_is_meant_as_named(self, models, text, number, alias):
-        await models.put(make_version(version=1), make_version(version=2), aliases={"old": 1})
-        found = await FollowedModels(models).resolve(text)
-        assert (found.version.served.version, found.alias) == (number, alias)
-
-    @pytest.mark.parametrize("text", ["", "@1", "drones@", "a/b", ".hidden", "drones@1@2", "x" * 65, "drones\n"])
-    async def test_what_is_no_name_at_all_is_a_wrong_field(self, models, text):
-        with pytest.raises(RequestValidationError) as caught:
-            await FollowedModels(models).resolve(text, loc=("path", "name"))
-        assert caught.value.errors()[0]["loc"] == ("path", "name")
-
-    async def test_a_name_that_nobody_has_is_not_found(self, models):
-        with pytest.raises(ModelNotFoundError, match="there are no models"):
-            await FollowedModels(models).resolve("drones")
-
-    async def test_changes_of_others_come_by_themselves(self, models):
-        followed = FollowedModels(models)
-        await followed.table()
-        await models.put(make_version())
-        async with asyncio.timeout(5):
-            while not (await followed.table()).models:  # noqa: ASYNC110 - the change is on its way and tells nobody
-                await asyncio.sleep(0)
-
-    async def test_the_last_table_serves_on_while_the_registry_is_away(self, models):
-        followed = FollowedModels(models)
-        await models.put(make_version())
-        await followed.refresh()
-        models.is_ready = False
-        assert (await followed.resolve("drones")).version.served.version == 1
-        with pytest.raises(NotReadyError):
-            await followed.refresh()
 
 
 async def test_an_alias_moved_error_says_so_in_http(client, models, monkeypatch):

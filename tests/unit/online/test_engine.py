@@ -1,6 +1,7 @@
 """Online answers are those of a job, whole orders succeed or fail for reasons of their own, and work that nobody awaits is dropped."""
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +46,19 @@ def predict(engine, *args, **parts):
 
 def values(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random((count, 3, SIZE, SIZE), np.float32)
+
+
+@asynccontextmanager
+async def pass_under_way(engine, model, gate):
+    """Have a forward pass stand still while the block lasts, and end it and what follows it afterwards."""
+    await engine.prepare(PrepareOrder(model))
+    gate.shut()
+    running = asyncio.create_task(engine.infer(TensorOrder(model, values(1))))
+    await gate.wait_for_pass()
+    yield
+    gate.open()
+    await running
+    await asyncio.wrap_future(engine._batcher.pause())
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
@@ -223,18 +237,12 @@ def test_an_order_that_is_cancelled_is_dropped_before_its_pass(engines, model, g
     engine = engines()
 
     async def run():
-        await engine.prepare(PrepareOrder(model))
-        gate.shut()
-        running = asyncio.create_task(engine.infer(TensorOrder(model, values(1))))
-        await gate.wait_for_pass()
-        waiting = asyncio.create_task(engine.infer(TensorOrder(model, values(4))))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        gate.open()
-        await running
-        await asyncio.wrap_future(engine._batcher.pause())
+        async with pass_under_way(engine, model, gate):
+            waiting = asyncio.create_task(engine.infer(TensorOrder(model, values(4))))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
 
     asyncio.run(run())
     assert gate.sizes == [1]
@@ -244,16 +252,13 @@ def test_a_late_order_is_told_at_its_deadline_and_never_computed(engines, model,
     engine = engines()
 
     async def run():
-        await engine.prepare(PrepareOrder(model))
-        gate.shut()
-        running = asyncio.create_task(engine.infer(TensorOrder(model, values(1))))
-        await gate.wait_for_pass()
-        for order in (engine.infer(TensorOrder(model, values(4), timeout_s=0.02)), engine.predict(order_of(model, timeout_s=0.02))):
-            with pytest.raises(DeadlineExceededError):
-                await order
-        gate.open()
-        await running
-        await asyncio.wrap_future(engine._batcher.pause())
+        async with pass_under_way(engine, model, gate):
+            for order in (
+                engine.infer(TensorOrder(model, values(4), timeout_s=0.02)),
+                engine.predict(order_of(model, timeout_s=0.02)),
+            ):
+                with pytest.raises(DeadlineExceededError):
+                    await order
 
     asyncio.run(run())
     assert gate.sizes == [1]
