@@ -1,0 +1,85 @@
+/** Requests to the service: JSON in, JSON out, with the key where one is needed, and errors that say what the service said. */
+import { readKey, keepKey } from "./memory.js";
+
+export class ApiError extends Error {
+  /** @param {number} status 0 where no answer came */
+  constructor(status, body = {}) {
+    super(body.message || `HTTP ${status}`);
+    this.status = status;
+    this.code = body.code ?? "";
+    /** What the service says of single fields: [{field, message, value}], else empty. */
+    this.fields = Array.isArray(body.detail) ? body.detail : [];
+  }
+}
+
+let askForKey = async () => null;
+let asking = null;
+
+/** Name the function that asks the visitor for a key; it gives the key, or null where none was entered. */
+export function whenKeyIsNeeded(ask) {
+  askForKey = ask;
+}
+
+/** The headers that every request carries. */
+export function keyHeaders() {
+  const key = readKey();
+  return key ? { "X-API-Key": key } : {};
+}
+
+/**
+ * Ask the service.
+ * @param {string} path from the root, such as "/api/v2/tasks"
+ * @param {{method?: string, query?: Object<string, any>, body?: any, raw?: Blob|FormData|ArrayBuffer, headers?: Object<string, string>, signal?: AbortSignal}} [wish]
+ *   `body` is sent as JSON, `raw` as it is; queries of null, undefined and "" are left out, arrays are repeated
+ * @returns {Promise<any>} the JSON of the answer
+ * @throws {ApiError}
+ */
+export async function api(path, wish = {}) {
+  return (await send(path, wish)).json();
+}
+
+/** The same, with the whole answer (files, pictures, text). */
+export async function send(path, { method = "GET", query, body, raw, headers = {}, signal } = {}) {
+  const init = { method, signal, headers: { Accept: "application/json", ...headers }, cache: "no-store" };
+  if (body !== undefined) {
+    init.body = JSON.stringify(body);
+    init.headers["Content-Type"] = "application/json";
+  } else if (raw !== undefined) {
+    init.body = raw;
+  }
+  let answer = await fetchWithKey(withQuery(path, query), init);
+  if (answer.status === 401 && (await enterKey())) answer = await fetchWithKey(withQuery(path, query), init);
+  if (!answer.ok) throw new ApiError(answer.status, await answer.json().catch(() => ({})));
+  return answer;
+}
+
+/** The path with its query. */
+export function withQuery(path, query = {}) {
+  const pairs = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    for (const each of Array.isArray(value) ? value : [value]) {
+      if (each !== null && each !== undefined && each !== "") pairs.append(name, each);
+    }
+  }
+  const text = pairs.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+/** Ask for a key, once for all who need one now. Gives whether there is one to try. */
+export async function enterKey() {
+  asking ??= askForKey().finally(() => {
+    asking = null;
+  });
+  const key = await asking;
+  if (key) keepKey(key);
+  return Boolean(key);
+}
+
+async function fetchWithKey(url, init) {
+  try {
+    return await fetch(url, { ...init, headers: { ...init.headers, ...keyHeaders() } });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, { code: "unreachable", message: error.message });
+  }
+}

@@ -1,0 +1,57 @@
+/** Which view is shown: the part of the address after "#". Each view gets a signal that ends when it is left. */
+
+const routes = [];
+let leaving = new AbortController();
+let notFound = null;
+let afterOpen = () => {};
+
+/**
+ * @param {string} pattern such as "/tasks/:id"
+ * @param {() => Promise<{open: (place: Object) => Promise<void>|void}>} load imports the view when it is first shown
+ */
+export function route(pattern, load) {
+  const names = [...pattern.matchAll(/:(\w+)/g)].map((match) => match[1]);
+  const expression = new RegExp(`^${pattern.replace(/:\w+/g, "([^/]+)")}$`);
+  routes.push({ expression, names, load, pattern });
+}
+
+/** Begin to show views; `opened(pattern, path)` is called when one is about to be drawn. */
+export function start({ opened, fallback }) {
+  afterOpen = opened;
+  notFound = fallback;
+  window.addEventListener("hashchange", () => show());
+  return show();
+}
+
+/** Go to another view. */
+export function go(path) {
+  location.hash = path;
+}
+
+/** Change the query of the current view without opening it anew: filters stay in the address. */
+export function replaceQuery(query) {
+  const [path] = place();
+  const text = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined));
+  history.replaceState(null, "", `#${path}${text.size ? `?${text}` : ""}`);
+}
+
+/** Draw the current view anew, as after a change of language. */
+export async function show() {
+  leaving.abort();
+  leaving = new AbortController();
+  const { signal } = leaving;
+  const [path, query] = place();
+  const found = routes.map((each) => [each, each.expression.exec(path)]).find(([, match]) => match);
+  if (!found) return notFound();
+  const [each, match] = found;
+  const params = Object.fromEntries(each.names.map((name, index) => [name, decodeURIComponent(match[index + 1])]));
+  const view = await each.load();
+  if (signal.aborted) return undefined;
+  const root = afterOpen(each.pattern, path);
+  return view.open({ root, params, query, signal });
+}
+
+function place() {
+  const [path, query = ""] = (location.hash.slice(1) || "/overview").split("?");
+  return [path, new URLSearchParams(query)];
+}

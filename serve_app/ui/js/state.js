@@ -1,0 +1,100 @@
+/**
+ * What the page knows of the service, kept fresh by one stream of events: the newest tasks, the resources, the models' revision.
+ *
+ * Views subscribe and are told at most once a frame. A break of the stream changes nothing here; when it goes on, the service sends what
+ * changed meanwhile, or says "reset", and then the lists are read anew.
+ */
+import { api } from "./api.js";
+import { follow } from "./live.js";
+
+/** As many of the newest tasks as one page of the list may hold. */
+const MOST_TASKS = 1000;
+
+/** @type {Map<string, Object>} the newest tasks by id, as TaskResponse */
+export const tasks = new Map();
+/** The resources as ResourceResponse, or null before the first answer. */
+export let resources = null;
+/** "connecting", "live" or "reconnecting". */
+export let connection = "connecting";
+
+const listeners = { tasks: new Set(), resources: new Set(), models: new Set(), connection: new Set() };
+let known = null;
+
+/**
+ * Be told of changes until the signal ends it.
+ * @param {"tasks"|"resources"|"models"|"connection"} what
+ * @param {() => void} listener
+ */
+export function subscribe(what, listener, signal) {
+  listeners[what].add(listener);
+  signal?.addEventListener("abort", () => listeners[what].delete(listener));
+}
+
+/** Once the first list of tasks and the resources are there. Reading them begins with the first call. */
+export function ready() {
+  known ??= begin();
+  return known;
+}
+
+/** Tasks, newest first. */
+export function newestFirst() {
+  return [...tasks.values()].sort((one, other) => (one.created_at < other.created_at ? 1 : one.created_at > other.created_at ? -1 : 0));
+}
+
+/** Take in a task that an answer brought, before the stream tells of it. */
+export function takeTask(task) {
+  const old = tasks.get(task.task_id);
+  if (old && old.updated_at > task.updated_at) return;
+  tasks.set(task.task_id, task);
+  tell("tasks");
+}
+
+/** Forget a task that was deleted. */
+export function dropTask(taskId) {
+  if (tasks.delete(taskId)) tell("tasks");
+}
+
+async function begin() {
+  follow("/api/v2/events", { onData: takeEvent, onState: setConnection, signal: new AbortController().signal }).catch((error) => {
+    setConnection("reconnecting");
+    console.warn("the events of the service cannot be followed:", error.message);
+  });
+  await readAll();
+}
+
+async function readAll() {
+  const [list, view] = await Promise.all([api("/api/v2/tasks", { query: { limit: MOST_TASKS } }), api("/api/v2/resources")]);
+  const found = [...list.training_tasks, ...list.inference_tasks, ...list.preprocessing_tasks];
+  const ids = new Set(found.map((task) => task.task_id));
+  for (const id of tasks.keys()) if (!ids.has(id)) tasks.delete(id);
+  for (const task of found) {
+    const old = tasks.get(task.task_id);
+    if (!old || old.updated_at <= task.updated_at) tasks.set(task.task_id, task);
+  }
+  resources = view;
+  tell("tasks");
+  tell("resources");
+}
+
+function takeEvent(event) {
+  if (event.kind === "task") takeTask(event.task);
+  else if (event.kind === "task_deleted") dropTask(event.task_id);
+  else if (event.kind === "resources") {
+    resources = event.resources;
+    tell("resources");
+  } else if (event.kind === "models") tell("models");
+  else if (event.kind === "reset") {
+    readAll().catch((error) => console.warn("the lists cannot be read now:", error.message));
+    tell("models");
+  }
+}
+
+function setConnection(state) {
+  if (state === connection) return;
+  connection = state;
+  tell("connection");
+}
+
+function tell(what) {
+  for (const listener of [...listeners[what]]) listener();
+}
