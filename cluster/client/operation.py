@@ -64,9 +64,7 @@ class Operation(Generic[A]):
 
     def call(self, *, query: Query | None = None, body: bytes | Streamed | None = None, **blanks: str | int) -> Call[A]:
         """Fill in the blanks of the path. Slashes stay where the blank is a path, and are escaped anywhere else."""
-        filled = {name: quote(str(value), safe="/" if name == "path" else "") for name, value in blanks.items()}
-        kind = body.media_type if isinstance(body, Streamed) else "application/json"
-        return Call(self, self.path.format_map(filled), query or {}, {"Content-Type": kind} if body is not None else {}, body)
+        return self._fill(blanks, query or {}, body)
 
     def send(self, request: Any, fields: Fields, **blanks: str) -> Call[A]:
         """A call with a JSON body: a model, a mapping, single fields, or fields that replace some of the first two.
@@ -76,7 +74,7 @@ class Operation(Generic[A]):
         Raises:
             InvalidRequestError: the service would refuse it as 422.
         """
-        return self.call(body=to_json(self._checked(request, fields)), **blanks)
+        return self._fill(blanks, {}, to_json(self._checked(request, fields)))
 
     def submit(self, request: Any, fields: Fields) -> Call[A]:
         """The same for a task. It gets an id here where it has none, so that the service knows a repeated call again.
@@ -86,6 +84,11 @@ class Operation(Generic[A]):
         """
         checked = self._checked(request, fields)
         return self.call(body=to_json(checked | {"task_id": checked.get("task_id") or str(uuid4())}))
+
+    def _fill(self, blanks: Mapping[str, str | int], query: Query, body: bytes | Streamed | None) -> Call[A]:
+        filled = {name: quote(str(value), safe="/" if name == "path" else "") for name, value in blanks.items()}
+        kind = body.media_type if isinstance(body, Streamed) else "application/json"
+        return Call(self, self.path.format_map(filled), query, {"Content-Type": kind} if body is not None else {}, body)
 
     def _checked(self, request: Any, fields: Fields) -> dict[str, Any]:
         """The body as JSON has it. Raises InvalidRequestError."""

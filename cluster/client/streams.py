@@ -16,7 +16,6 @@ from cluster.client.retry import Manner, Tries
 from cluster.service_errors import ApiError, NoAnswerError
 
 A = TypeVar("A")
-A_co = TypeVar("A_co", covariant=True)
 
 #: The service sends a comment at least every 15 s: whoever is silent for so long is gone.
 SILENCE_S: Final = 45.0
@@ -61,14 +60,14 @@ class SseParser:
         return None
 
 
-class EventReader(Protocol[A_co]):
+class EventReader(Protocol[A]):
     """Knows what the events of one kind of stream mean."""
 
     @property
     def is_over(self) -> bool:
         """Whether nothing will follow."""
 
-    def read(self, event: SentEvent) -> list[A_co]:
+    def read(self, event: SentEvent) -> list[A]:
         """What an event has for the caller. Raises ApiError where it tells of one."""
 
 

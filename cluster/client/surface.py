@@ -2,12 +2,14 @@
 
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, Final, TypeVar, get_args, get_origin
 
 from cluster.client.flows import Item
 from cluster.client.operation import Call
 
 Method = TypeVar("Method", bound=Callable[..., Any])
+#: What the functions' docstrings say of the parameter that the client fills in.
+_OF_THE_CLIENT: Final = "        manner: of the client.\n"
 
 
 def named_after(build: Callable[..., Any], *, leave_out: int) -> Callable[[Method], Method]:
@@ -20,7 +22,7 @@ def named_after(build: Callable[..., Any], *, leave_out: int) -> Callable[[Metho
 
     def name(method: Method) -> Method:
         method.__name__ = method.__qualname__ = build.__name__
-        method.__doc__ = build.__doc__
+        method.__doc__ = (build.__doc__ or "").replace(_OF_THE_CLIENT, "")
         signature = inspect.signature(build)
         own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
         wanted = list(signature.parameters.values())[leave_out:]
