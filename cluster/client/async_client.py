@@ -95,7 +95,11 @@ class AsyncClient:
         self._sleep = sleep
         # No proxy of the environment is asked for what is on this machine.
         self._http = httpx.AsyncClient(
-            headers=address.headers, timeout=timeout_s, transport=transport, trust_env=not address.is_this_machine
+            headers=address.headers,
+            timeout=timeout_s,
+            transport=transport,
+            trust_env=not address.is_this_machine,
+            verify=not address.is_direct,
         )
 
     async def __aenter__(self) -> Self:

@@ -96,7 +96,11 @@ class Client:
         self._sleep = sleep
         # No proxy of the environment is asked for what is on this machine.
         self._http = httpx.Client(
-            headers=address.headers, timeout=timeout_s, transport=transport, trust_env=not address.is_this_machine
+            headers=address.headers,
+            timeout=timeout_s,
+            transport=transport,
+            trust_env=not address.is_this_machine,
+            verify=not address.is_direct,
         )
 
     def __enter__(self) -> Self:

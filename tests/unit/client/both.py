@@ -7,7 +7,7 @@ import httpx
 
 from cluster.client import AsyncClient, Client, Retry
 
-URL = "http://service.test:8000"
+URL = "http://127.0.0.1:8000"
 
 
 class FakeTime:
