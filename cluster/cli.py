@@ -15,7 +15,7 @@ import typer
 from actors.access import Role
 from actors.core.errors import KeyNotFoundError, StoreUnavailableError
 from cluster.devices_command import DEFAULT_URL, UrlError, describe, read_devices
-from cluster.http_probe import KeyNeededError, NoAnswerError
+from cluster.service_errors import KeyNeededError, ServiceError
 from configs.settings import Settings, SettingsError, load_settings
 
 #: Exit codes: the service is not up or not healthy; the user's input cannot be used.
@@ -129,7 +129,7 @@ def devices(
         _give_up(error, BAD_INPUT)
     except KeyNeededError as error:
         _give_up(error, BAD_INPUT)
-    except NoAnswerError as error:
+    except ServiceError as error:
         _give_up(f"no answer from {url} ({error}); is it up? see `rfuav status`", NOT_UP)
     if as_json:
         _say(report.as_json())

@@ -44,7 +44,7 @@ def read_devices(url: str, *, with_check: bool, api_key: str = "") -> DeviceRepo
     Raises:
         UrlError: nothing can be at this URL.
         KeyNeededError: the service wants a key.
-        NoAnswerError: nobody answers there, or not as the service does.
+        ServiceError: nobody answers there, or not as the service does.
     """
     base = _base(url)
     read = partial(get_json, base, api_key=api_key)
