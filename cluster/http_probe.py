@@ -8,6 +8,8 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from cluster.service_errors import ApiError, KeyNeededError, NoAnswerError, ServiceError
+
 _TIMEOUT_S: Final = 5.0
 
 
@@ -31,20 +33,13 @@ class Health:
         return self.status == "healthy"
 
 
-class NoAnswerError(Exception):
-    """Nobody answers, or not with JSON."""
-
-
-class KeyNeededError(NoAnswerError):
-    """The service wants a key, or another one."""
-
-
 def get_json(url: str, path: str, *, timeout_s: float = _TIMEOUT_S, api_key: str = "") -> Any:
     """Read a JSON answer. ``url`` ends with a slash, ``path`` begins without.
 
     Raises:
         KeyNeededError: the service wants a key, or one of another role.
-        NoAnswerError: nobody answers, or with an error status, or with something else than JSON.
+        ApiError: the service refuses otherwise.
+        NoAnswerError: nobody answers, or with something else than JSON.
     """
     parts = urlsplit(url)
     # http.client knows no proxies (the service is on this machine) and costs a hundredth of what httpx takes to begin.
@@ -56,9 +51,9 @@ def get_json(url: str, path: str, *, timeout_s: float = _TIMEOUT_S, api_key: str
         except (OSError, HTTPException) as error:
             raise NoAnswerError(str(error) or type(error).__name__) from error
     if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        raise KeyNeededError(f"{url}{path} answers {answer.status}: set RFUAV_API_KEY to a key that may")
+        raise KeyNeededError(answer.status, "", f"{url}{path} answers {answer.status}")
     if answer.status >= HTTPStatus.BAD_REQUEST:
-        raise NoAnswerError(f"{url}{path} answers {answer.status}")
+        raise ApiError(answer.status, "", f"{url}{path} answers")
     try:
         return json.loads(content)
     except ValueError as error:
@@ -69,7 +64,7 @@ def probe_health(url: str) -> Health:
     """Ask for the service's health; never raises."""
     try:
         answer = get_json(url, "api/v1/health")
-    except NoAnswerError as error:
+    except ServiceError as error:
         return Health("unreachable", str(error))
     status = str(answer.get("status", "unknown")) if isinstance(answer, dict) else "unknown"
     parts = answer.get("components", {}) if isinstance(answer, dict) else {}
@@ -87,7 +82,7 @@ def describe_devices(url: str) -> list[str]:
         devices = get_json(url, "api/v2/resources/gpu").get("devices", [])
     except KeyNeededError:
         return ["GPUs: `rfuav devices` lists them, with a key in RFUAV_API_KEY"]
-    except (NoAnswerError, AttributeError) as error:
+    except (ServiceError, AttributeError) as error:
         return [f"GPUs: unknown ({error})"]
     return [_describe(device) for device in devices] or ["GPUs: none; everything computes on the CPU"]
 

@@ -10,25 +10,16 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from actors.files.data_roots import DataRoots, OutsideRootsError
 from serve_app.http_errors import wrong_cursor
+from serve_app.schemas.data import EntryKind
 
 #: What a cursor of these lists looks like; here for the OpenAPI document.
 CURSOR_PATTERN: Final = "^[A-Za-z0-9_-]*={0,2}$"
-
-
-class EntryKind(StrEnum):
-    """What a request could do with an entry of a folder."""
-
-    FOLDER = "folder"
-    FILE = "file"
-    #: A link out of the roots or to nothing, a device, a pipe, a part that is closed, a name that is no text.
-    UNUSABLE = "unusable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from actors.files.data_roots import DataRoots
-from serve_app.listing import Entry, EntryKind, WrittenFile
-from serve_app.schemas.data import DataEntry, DataResponse, FileBody
+from serve_app.listing import Entry, WrittenFile
+from serve_app.schemas.data import DataEntry, DataResponse, EntryKind, FileBody
 from serve_app.shape import clean_text, timestamp
 
 #: The years that a date can tell end here; files may claim any.

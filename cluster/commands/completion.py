@@ -39,12 +39,13 @@ def _references(ctx: typer.Context) -> Iterator[str]:
 
 def _ask(ctx: typer.Context, path: str) -> dict[str, Any]:
     """What the service answers; nothing where it does not, which is no reason to disturb a prompt."""
-    from cluster.http_probe import NoAnswerError, get_json  # noqa: PLC0415 (keeps `rfuav --help` quick)
+    from cluster.http_probe import get_json  # noqa: PLC0415 (keeps `rfuav --help` quick)
+    from cluster.service_errors import ServiceError  # noqa: PLC0415
 
     values = late_values(ctx)
     url = str(values.get("url") or DEFAULT_URL).rstrip("/") + "/"
     try:
         answer = get_json(url, path, timeout_s=_TIMEOUT_S, api_key=str(values.get("api_key") or ""))
-    except (NoAnswerError, ValueError):
+    except (ServiceError, ValueError):
         return {}
     return answer if isinstance(answer, dict) else {}

@@ -1,13 +1,22 @@
 """Files and folders as answers."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
 
-from serve_app.listing import EntryKind
 from serve_app.schemas.fields import ResponseModel, Timestamp
 
 PathInRequests = Annotated[str, Field(description="as the path fields of requests take it")]
+
+
+class EntryKind(StrEnum):
+    """What a request could do with an entry of a folder."""
+
+    FOLDER = "folder"
+    FILE = "file"
+    #: A link out of the roots or to nothing, a device, a pipe, a part that is closed, a name that is no text.
+    UNUSABLE = "unusable"
 
 
 class DataEntry(ResponseModel):

@@ -7,8 +7,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from cluster.http_probe import KeyNeededError, describe_devices, get_json, probe_health
+from cluster.http_probe import describe_devices, get_json, probe_health
 from cluster.ports import find_free_port
+from cluster.service_errors import KeyNeededError
 
 GPU = {"id": 0, "name": "simulated GPU", "total_memory_gb": 24.0, "free_memory_gb": 20.5, "simulated": True}
 

@@ -1,0 +1,22 @@
+"""A call as an HTTP request."""
+
+import httpx
+
+from cluster.client.bodies import Streamed
+from cluster.client.operation import Call
+
+
+def build_request(http: httpx.Client | httpx.AsyncClient, url: str, call: Call[object]) -> httpx.Request:
+    """The request of a call to the service at a URL; its body is read anew whenever it is sent."""
+    query = {name: value for name, value in call.query.items() if value is not None}
+    headers = dict(call.headers)
+    content = call.body if isinstance(call.body, bytes) else None
+    timeout = http.timeout if call.timeout_s is None else httpx.Timeout(http.timeout, read=call.timeout_s)
+    if isinstance(call.body, Streamed):
+        headers["Content-Length"] = str(call.body.size)
+    request = http.build_request(
+        call.operation.method, url + call.path, params=query, headers=headers, content=content, timeout=timeout
+    )
+    if isinstance(call.body, Streamed):
+        request.stream = call.body
+    return request
