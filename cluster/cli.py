@@ -5,7 +5,21 @@ import warnings
 
 import typer
 
-from cluster.commands import batches, data, devices, doctor, health, keys, limits, models, predict, service, submit, task_files
+from cluster.commands import (
+    batches,
+    data,
+    devices,
+    doctor,
+    health,
+    keys,
+    limits,
+    models,
+    predict,
+    service,
+    submit,
+    task_files,
+    tasks,
+)
 from cluster.commands.exits import EPILOG
 
 app = typer.Typer(
@@ -22,7 +36,8 @@ app.add_typer(limits.app, name="limits", rich_help_panel="The service")
 app.add_typer(keys.app, name="keys", rich_help_panel="The service")
 submit.add_to(app)
 batches.add_to(app)
-app.add_typer(task_files.tasks_app, name="tasks", rich_help_panel="Tasks")
+task_files.add_to(tasks.app)
+app.add_typer(tasks.app, name="tasks", rich_help_panel="Tasks")
 app.add_typer(models.app, name="models", rich_help_panel="Models")
 predict.add_to(app)
 app.add_typer(data.app, name="data", rich_help_panel="Data")

@@ -21,7 +21,9 @@ BatchId = Annotated[str, typer.Argument(help="As `infer-batch` told it.", show_d
 
 def infer_batch(
     ctx: typer.Context,
-    sources: Annotated[list[str] | None, typer.Argument(help="Files or folders; the same as --source-paths.", show_default=False)] = None,
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="Files or folders; the same as --source-paths.", show_default=False)
+    ] = None,
     *,
     file: RequestFile = None,
     follow: Follow = False,
@@ -34,7 +36,9 @@ def infer_batch(
             tell(ctx, client.explain("inference", _one_of(request)), tell_explanation)
             return
         answer = client.infer_batch(request)
-        tell(ctx, answer, lambda batch: say(f"{batch.batch_id}: {batch.total} tasks; `rfuav batches follow {batch.batch_id}` waits"))
+        tell(
+            ctx, answer, lambda batch: say(f"{batch.batch_id}: {batch.total} tasks; `rfuav batches follow {batch.batch_id}` waits")
+        )
         if follow:
             raise typer.Exit(_wait(client, answer.batch_id, as_json=asked(ctx).as_json))
 
@@ -72,14 +76,16 @@ def _wait(client: "Client", batch_id: str, *, as_json: bool) -> ExitCode:
     try:
         batch = client.wait_for_batch(batch_id, on_change=say_json if as_json else _tell_change)
     except KeyboardInterrupt:
-        complain(f"detached; the tasks go on. `rfuav batches follow {batch_id}` re-attaches, `rfuav batches cancel {batch_id}` ends them")
+        complain(
+            f"detached; the tasks go on. `rfuav batches follow {batch_id}` re-attaches, `rfuav batches cancel {batch_id}` ends them"
+        )
         return ExitCode.INTERRUPTED
     return exit_code_of_end(batch.status)
 
 
 def _one_of(request: Any) -> dict[str, Any]:
     """The inference that the first source of a batch becomes."""
-    fields = request.model_dump(mode="json", exclude_unset=True)
+    fields: dict[str, Any] = request.model_dump(mode="json", exclude_unset=True)
     fields.pop("save_base_path", None)
     return fields | {"source_path": fields.pop("source_paths")[0]}
 

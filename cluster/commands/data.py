@@ -17,7 +17,9 @@ app = typer.Typer(help="List the data roots, and upload files to them.", no_args
 @app.command("list", cls=ServiceCommand)
 def list_data(
     ctx: typer.Context,
-    path: Annotated[str | None, typer.Argument(help="A folder, as requests name it; none: the data roots.", show_default=False)] = None,
+    path: Annotated[
+        str | None, typer.Argument(help="A folder, as requests name it; none: the data roots.", show_default=False)
+    ] = None,
     *,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Most entries.")] = 1000,
     cursor: Annotated[str | None, typer.Option(help="next_cursor of the page before.")] = None,

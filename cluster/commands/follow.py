@@ -55,7 +55,9 @@ def follow_task(client: "Client", task_id: str, *, as_json: bool, after: int = 0
                 seen += 1
                 status = record.status or status
     except KeyboardInterrupt:
-        complain(f"detached; the task goes on. `rfuav tasks follow {task_id} --after {seen}` re-attaches, `rfuav tasks cancel {task_id}` ends it")
+        complain(
+            f"detached; the task goes on. `rfuav tasks follow {task_id} --after {seen}` re-attaches, `rfuav tasks cancel {task_id}` ends it"
+        )
         return ExitCode.INTERRUPTED
     if status == "failed":
         _tell_fault(client.task(task_id)["error"])

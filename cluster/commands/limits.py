@@ -26,8 +26,12 @@ def show_limits(ctx: typer.Context) -> None:
 @app.command("set", cls=ServiceCommand)
 def set_limits(
     ctx: typer.Context,
-    device: Annotated[str, typer.Argument(help="cuda (all GPUs), cpu (all CPUs) or one device such as cuda:1.", show_default=False)],
-    wishes: Annotated[list[str], typer.Argument(metavar="KIND=NUMBER...", help="Such as training=2 inference=4.", show_default=False)],
+    device: Annotated[
+        str, typer.Argument(help="cuda (all GPUs), cpu (all CPUs) or one device such as cuda:1.", show_default=False)
+    ],
+    wishes: Annotated[
+        list[str], typer.Argument(metavar="KIND=NUMBER...", help="Such as training=2 inference=4.", show_default=False)
+    ],
 ) -> None:
     """Change limits; they hold at once for what waits and over restarts, and what is not named stays."""
     with service(ctx) as client:
@@ -38,7 +42,10 @@ def set_limits(
 def _read_wish(text: str) -> tuple[str, int]:
     kind, _, number = text.partition("=")
     if kind not in _KINDS or not (number.isascii() and number.isdigit()):
-        give_up(f"{text!r}: write {', '.join(f'{each}=N' for each in _KINDS[:-1])} or {_KINDS[-1]}=N, with a whole number", ExitCode.BAD_INPUT)
+        give_up(
+            f"{text!r}: write {', '.join(f'{each}=N' for each in _KINDS[:-1])} or {_KINDS[-1]}=N, with a whole number",
+            ExitCode.BAD_INPUT,
+        )
     return kind, int(number)
 
 

@@ -15,13 +15,17 @@ from cluster.commands.service_command import ServiceCommand
 
 def predict(  # noqa: PLR0913 (one parameter per option)
     ctx: typer.Context,
-    files: Annotated[list[Path], typer.Argument(help="Pictures and recordings of this machine; a SigMF pair is two.", show_default=False)],
+    files: Annotated[
+        list[Path], typer.Argument(help="Pictures and recordings of this machine; a SigMF pair is two.", show_default=False)
+    ],
     *,
     model: Annotated[
         str, typer.Option(metavar="NAME[@VERSION]", help="May be left out where one is registered.", autocompletion=complete_model)
     ] = "",
     top_k: Annotated[int | None, typer.Option(min=1, max=100, help="Most classes told of each file.")] = None,
-    sample_format: Annotated[str | None, typer.Option("--format", help="SigMF datatype of samples without a header: cf32_le.")] = None,
+    sample_format: Annotated[
+        str | None, typer.Option("--format", help="SigMF datatype of samples without a header: cf32_le.")
+    ] = None,
     sample_rate: Annotated[float | None, typer.Option(help="In Hz, of recordings that do not tell it.")] = None,
     center_frequency: Annotated[float | None, typer.Option(help="In Hz, of recordings that do not tell it.")] = None,
     deadline_s: Annotated[float | None, typer.Option(min=0.001, help="Seconds after which the answer is of no use.")] = None,
@@ -57,8 +61,8 @@ def _tell_answer(answer: Any) -> None:
     rows = [(row.file, row.segment, row.class_name, row.confidence, _others(row.top), row.error) for row in answer.predictions]
     say_sheet(Sheet(("File", "Segment", "Class", "Percent", "Others", "Error"), rows), empty="no predictions")
     if answer.summary:
-        rows = [(row.file, row.class_name, row.confidence, row.frames, row.seconds) for row in answer.summary]
-        say_sheet(Sheet(("Recording", "Class", "Percent", "Frames", "Seconds"), rows), empty="")
+        summary = [(row.file, row.class_name, row.confidence, row.frames, row.seconds) for row in answer.summary]
+        say_sheet(Sheet(("Recording", "Class", "Percent", "Frames", "Seconds"), summary), empty="")
 
 
 def _others(top: list[Any]) -> str:

@@ -20,7 +20,9 @@ RequestFile = Annotated[
     Path | None, typer.Option("--file", help="YAML or JSON file with fields of the request, - for stdin; options win.")
 ]
 Follow = Annotated[bool, typer.Option("--follow", help="Show the log until the end; Ctrl-C detaches and the task goes on.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say whether it would start now, where, and what is missing; submit nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say whether it would start now, where, and what is missing; submit nothing.")
+]
 
 prepare = typer.Typer(help="Split, augment, crop, or draw spectrograms: make data sets ready.", no_args_is_help=True)
 

@@ -10,7 +10,6 @@ from cluster.commands.exits import ExitCode
 from cluster.commands.output import Sheet, as_plain, give_up, say, say_json, say_sheet
 from cluster.commands.service_command import ServiceCommand, asked
 from cluster.commands.tasks import TaskId
-from cluster.commands.tasks import app as tasks_app
 from cluster.commands.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -20,15 +19,13 @@ if TYPE_CHECKING:
 _COLUMNS = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc", "macro_f1", "mAP", "top3_acc", "learning_rate")
 
 
-@tasks_app.command("files", cls=ServiceCommand)
 def list_files(ctx: typer.Context, task_id: TaskId) -> None:
     """List the files that a task wrote."""
     with service(ctx) as client:
         files = list(client.files(task_id))
-    tell(ctx, {"task_id": task_id, "files": files}, lambda answer: _tell_files(answer["files"]))
+    tell(ctx, {"task_id": task_id, "files": files}, lambda _: _tell_files(files))
 
 
-@tasks_app.command("download", cls=ServiceCommand)
 def download(
     ctx: typer.Context,
     task_id: TaskId,
@@ -47,7 +44,6 @@ def download(
             say(str(path))
 
 
-@tasks_app.command("results", cls=ServiceCommand)
 def results(
     ctx: typer.Context,
     task_id: TaskId,
@@ -63,28 +59,35 @@ def results(
             say_json(row)
         return
     cells = [(row["file"], row.get("segment"), row["class"], row["confidence"], row["error"]) for row in found]
-    say_sheet(Sheet(("File", "Segment", "Class", "Percent", "Error"), cells), empty="no results yet: they are there when the task has ended")
+    say_sheet(
+        Sheet(("File", "Segment", "Class", "Percent", "Error"), cells),
+        empty="no results yet: they are there when the task has ended",
+    )
 
 
-@tasks_app.command("metrics", cls=ServiceCommand)
 def metrics(ctx: typer.Context, task_id: TaskId) -> None:
     """Print the metrics of every epoch of a training."""
     with service(ctx) as client:
         tell(ctx, client.metrics(task_id), _tell_metrics)
 
 
-@tasks_app.command("evaluation", cls=ServiceCommand)
 def evaluation(ctx: typer.Context, task_id: TaskId) -> None:
     """Print what an evaluation found, at each signal-to-noise ratio."""
     with service(ctx) as client:
         tell(ctx, client.evaluation(task_id), _tell_evaluation)
 
 
-@tasks_app.command("confusion", cls=ServiceCommand)
 def confusion(ctx: typer.Context, task_id: TaskId) -> None:
     """Print which classes a training took for which in its last validation: a row for each true class."""
     with service(ctx) as client:
         tell(ctx, client.confusion_matrix(task_id), _tell_confusion)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make these commands part of a group."""
+    app.command("files", cls=ServiceCommand)(list_files)
+    for command in (download, results, metrics, evaluation, confusion):
+        app.command(cls=ServiceCommand)(command)
 
 
 def _fetch(client: "Client", task_id: str, path: str, folder: Path, *, is_quiet: bool) -> Path:

@@ -184,5 +184,7 @@ def _tell_why(answer: Any) -> None:
 
 
 def _tell_history(answer: Any) -> None:
-    rows = [(step.at[:19].replace("T", " "), step.before and step.before.value, step.after.value, step.cause) for step in answer.history]
+    rows = [
+        (step.at[:19].replace("T", " "), step.before and step.before.value, step.after.value, step.cause) for step in answer.history
+    ]
     say_sheet(Sheet(("At", "Before", "After", "Cause"), rows), empty="no history")

@@ -86,7 +86,8 @@ def test_columns_stand_under_their_headings(serve):
 
 
 @pytest.mark.parametrize(
-    ("report", "code", "words"), [(AGREE, 0, "agree"), (DIFFER, ExitCode.NOT_UP, "lease-1: the ledger says process 12, found no such")]
+    ("report", "code", "words"),
+    [(AGREE, 0, "agree"), (DIFFER, ExitCode.NOT_UP, "lease-1: the ledger says process 12, found no such")],
 )
 def test_a_check_tells_what_differs_by_its_exit_code_too(serve, report, code, words):
     result = run("--check", "--url", serve(report=report))
