@@ -32,6 +32,11 @@ class Address:
             return host == "localhost"
 
     @property
+    def is_direct(self) -> bool:
+        """Whether neither TLS nor a proxy can come in between: then no certificates have to be read, which takes a fifth of a second."""
+        return self.is_this_machine and self.url.startswith("http:")
+
+    @property
     def headers(self) -> dict[str, str]:
         """What every request carries."""
         key = {"X-API-Key": self.api_key} if self.api_key else {}

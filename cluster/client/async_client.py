@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import aclosing
-from functools import partial
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -13,7 +12,7 @@ from anyio import to_thread
 
 from cluster.client import file_calls, model_calls, service_calls, submissions, task_calls
 from cluster.client.address import find_service
-from cluster.client.flows import Answer, Do, Flow, Item, Items, Open, Pause, Read, Send, Step, ask
+from cluster.client.flows import Answer, Conversation, Do, Flow, Item, Items, Open, Pause, Read, Send, Step, ask
 from cluster.client.operation import Call
 from cluster.client.retry import Manner, Retry
 from cluster.client.surface import named_after
@@ -43,11 +42,11 @@ def _flow(build: Callable[Concatenate[Manner, P], Flow[A]]) -> Callable[Concaten
     return method
 
 
-def _items(build: Callable[Concatenate[Manner, P], Items[A]]) -> Callable[Concatenate["AsyncClient", P], AsyncIterator[A]]:
+def _items(build: Callable[Concatenate[Manner, P], Items[A]]) -> Callable[Concatenate["AsyncClient", P], AsyncGenerator[A, None]]:
     """A method that hands on what the flow that a function makes has for its caller."""
 
     @named_after(build, leave_out=1)
-    def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[A]:
+    def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[A, None]:
         return self.iterate(build(self.manner, *args, **kwargs))
 
     return method
@@ -95,7 +94,11 @@ class AsyncClient:
         self._sleep = sleep
         # No proxy of the environment is asked for what is on this machine.
         self._http = httpx.AsyncClient(
-            headers=address.headers, timeout=timeout_s, transport=transport, trust_env=not address.is_this_machine
+            headers=address.headers,
+            timeout=timeout_s,
+            transport=transport,
+            trust_env=not address.is_this_machine,
+            verify=not address.is_direct,
         )
 
     async def __aenter__(self) -> Self:
@@ -183,58 +186,61 @@ class AsyncClient:
 
     async def run(self, flow: Flow[A]) -> A:
         """Perform the steps of a flow, and return its result."""
-        async with aclosing(_Exchange(self._http, self.url, self._sleep)) as exchange:
-            outcome: Callable[[], Step] = partial(next, flow)
+        async with aclosing(_Performer(self._http, self.url, self._sleep, flow)) as performer:
             while True:
                 try:
-                    step = outcome()
+                    step = performer.advance()
                 except StopIteration as end:
                     result: A = end.value
                     return result
-                outcome = await _after(flow, exchange, step)
+                await performer.perform(step)
 
-    async def iterate(self, items: Items[A]) -> AsyncIterator[A]:
+    async def iterate(self, items: Items[A]) -> AsyncGenerator[A, None]:
         """Perform the steps of a flow, and yield what it has for the caller."""
-        async with aclosing(_Exchange(self._http, self.url, self._sleep)) as exchange:
-            outcome: Callable[[], Step | Item[A]] = partial(next, items)
+        async with aclosing(_Performer(self._http, self.url, self._sleep, items)) as performer:
             while True:
                 try:
-                    step = outcome()
+                    step = performer.advance()
                 except StopIteration:
                     return
                 if isinstance(step, Item):
                     yield step.value
-                    outcome = partial(next, items)
                 else:
-                    outcome = await _after(items, exchange, step)
+                    await performer.perform(step)
 
 
-async def _after(flow: Generator[Any, Any, Any], exchange: "_Exchange", step: Step) -> Callable[[], Any]:
-    """Perform a step; returns how to tell the flow what came of it."""
-    try:
-        return partial(flow.send, await exchange.perform(step))
-    except httpx.TransportError as error:
-        return partial(flow.throw, error)
+class _Performer(Conversation):
+    """Does what one flow says. Invariant: at most one answer is open, and none after ``aclose``."""
 
-
-class _Exchange:
-    """The connection of one flow. Invariant: at most one answer is open, and none after ``close``."""
-
-    def __init__(self, http: httpx.AsyncClient, url: str, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, url: str, sleep: Callable[[float], Awaitable[None]], flow: Generator[Any, Any, Any]
+    ) -> None:
+        super().__init__(flow)
         self._http = http
         self._url = url
         self._sleep = sleep
         self._open: httpx.Response | None = None
         self._blocks: AsyncIterator[bytes] | None = None
 
-    async def perform(self, step: Step) -> Any:
-        """Do what a step says. Raises httpx.TransportError."""
+    async def perform(self, step: Step) -> None:
+        """Do what a step says, and tell the flow what came of it."""
+        try:
+            self.tell(await self._do(step))
+        except httpx.TransportError as error:
+            self.fail(error)
+
+    async def aclose(self) -> None:
+        """Give up the flow, and close what is open."""
+        self.end()
+        await self._close_answer()
+
+    async def _do(self, step: Step) -> Any:
         match step:
             case Send(call):
                 response = await self._http.send(build_request(self._http, self._url, call))
                 return Answer(response.status_code, response.headers, response.content)
             case Open(call):
-                await self.aclose()
+                await self._close_answer()
                 self._open = await self._http.send(build_request(self._http, self._url, call), stream=True)
                 self._blocks = self._open.aiter_bytes()
                 return Answer(self._open.status_code, self._open.headers)
@@ -245,8 +251,7 @@ class _Exchange:
             case Do(work):
                 return await to_thread.run_sync(work)
 
-    async def aclose(self) -> None:
-        """Close what is open."""
+    async def _close_answer(self) -> None:
         if self._open is not None:
             await self._open.aclose()
-            self._open = None
+            self._open = self._blocks = None

@@ -97,8 +97,8 @@ def _fetch(manner: Manner, call: Call[bytes], file: BinaryIO, on_progress: OnPro
     tries, version = Tries(manner), ""
     while True:
         try:
-            headers = {"Range": f"bytes={file.tell()}-", "If-Range": version} if file.tell() else {}
-            answer: Answer = yield Open(replace(call, headers=headers))
+            wanted = {"Range": f"bytes={file.tell()}-", "If-Range": version} if file.tell() else {}
+            answer: Answer = yield Open(replace(call, headers={"Accept-Encoding": "identity"} | wanted))
             if answer.is_error:
                 raise replace(answer, content=(yield from _rest())).error()
             if file.tell() and answer.status != HTTPStatus.PARTIAL_CONTENT:
@@ -117,7 +117,7 @@ def _fetch(manner: Manner, call: Call[bytes], file: BinaryIO, on_progress: OnPro
             if pause is None:
                 raise unreachable(manner, error) from error
         except ApiError as error:
-            pause = tries.pause_s(error.retry_after_s) if is_passing(error) else None
+            pause = tries.pause_s(error.retry_after_s) if is_passing(error, knows_the_service=bool(version)) else None
             if pause is None:
                 raise
         yield Pause(pause)

@@ -14,6 +14,7 @@ is an iterator for the caller.
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
 
@@ -106,6 +107,32 @@ Flow = Generator[Step, Any, A]
 #: A conversation that has something for the caller ever so often.
 Items = Generator[Step | Item[A], Any, None]
 
+
+class Conversation:
+    """A flow under way, and what is to be told to it next. Who runs a flow alternates ``advance`` with ``tell`` or ``fail``."""
+
+    def __init__(self, flow: Generator[Any, Any, Any]) -> None:
+        self._flow = flow
+        self._go_on: Callable[[], Any] = partial(next, flow)
+
+    def advance(self) -> Any:
+        """The flow's next step, or an item. Raises StopIteration, with the result as its value, at the end; else what the flow raises."""
+        go_on, self._go_on = self._go_on, partial(next, self._flow)
+        return go_on()
+
+    def tell(self, outcome: Any) -> None:
+        """What came of the last step."""
+        self._go_on = partial(self._flow.send, outcome)
+
+    def fail(self, error: httpx.TransportError) -> None:
+        """The last step failed on its way to the service or back."""
+        self._go_on = partial(self._flow.throw, error)
+
+    def end(self) -> None:
+        """Give the flow up, wherever it stands; it puts its things away."""
+        self._flow.close()
+
+
 #: The service, or what stands before it, cannot answer now; some time later it may.
 _PASSING: Final = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 #: While the service starts, a proxy before it knows none of its routes yet.
@@ -134,7 +161,7 @@ def ask_bytes(manner: Manner, call: Call[bytes]) -> Flow[bytes]:
 
 def exchange(manner: Manner, call: Call[Any]) -> Flow[Answer]:
     """Send a call until there is an answer that is no error. Raises ApiError, UnreachableError."""
-    tries = Tries(manner)
+    tries = Tries(manner.within(call.patience_s))
     while True:
         try:
             answer: Answer = yield Send(call)
@@ -146,7 +173,7 @@ def exchange(manner: Manner, call: Call[Any]) -> Flow[Answer]:
             if not answer.is_error:
                 return answer
             refused = answer.error()
-            is_worth_it = call.operation.repeat is Repeat.SAFE and is_passing(refused)
+            is_worth_it = call.operation.repeat is Repeat.SAFE and is_passing(refused, knows_the_service=manner.has_answered)
             pause = tries.pause_s(refused.retry_after_s) if is_worth_it else None
             if pause is None:
                 raise refused

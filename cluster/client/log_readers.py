@@ -1,6 +1,7 @@
 """What the events of a task's log mean: its records, or the metrics of its epochs."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -35,7 +36,7 @@ class LogReader:
         told: dict[str, Any] = from_json(event.data)
         raise_told_error(told)
         # The end of a task whose log was cut off has neither a time nor a level.
-        plain = {"timestamp": self._last_timestamp, "level": "INFO"} | told
+        plain = {"timestamp": self._last_timestamp or datetime.now(UTC).isoformat(), "level": "INFO"} | told
         record = LogRecord.model_validate(plain, extra="ignore")
         self._last_timestamp = record.timestamp
         self.is_over = record.status is not None and record.status.is_final

@@ -101,7 +101,8 @@ def predict(  # noqa: PLR0913 - they are the query of the route
         format: SigMF datatype of samples without a header, such as ``cf32_le``.
         sample_rate: in Hz, of recordings that do not tell it.
         center_frequency: in Hz, of recordings that do not tell it.
-        deadline_s: after which the answer is of no use; the service drops what is later.
+        deadline_s: after which the answer is of no use; the service drops what is later. Counts anew where the call is repeated, which
+            begins within this time too.
         spectrogram: whether the answer holds a picture of each recording.
 
     Raises:
@@ -120,7 +121,8 @@ def predict(  # noqa: PLR0913 - they are the query of the route
     call = contract.PREDICT.call(query=query, body=body)
     if deadline_s is None:
         return replace(call, timeout_s=_PREDICTION_S)
-    return replace(call, headers={**call.headers, "X-Request-Timeout": f"{deadline_s:g}"}, timeout_s=deadline_s + _GRACE_S)
+    headers = {**call.headers, "X-Request-Timeout": f"{deadline_s:g}"}
+    return replace(call, headers=headers, timeout_s=deadline_s + _GRACE_S, patience_s=deadline_s)
 
 
 def _check_query(given: dict[str, Any]) -> Query:

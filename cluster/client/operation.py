@@ -34,7 +34,17 @@ class Repeat(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[A]):
-    """One request, ready to be sent as often as its operation allows; ``timeout_s`` replaces the client's own."""
+    """One request, ready to be sent as often as its operation allows.
+
+    Attributes:
+        operation: the route.
+        path: with its blanks filled in.
+        query: what follows the path.
+        headers: beside those that every request carries.
+        body: JSON, or files.
+        timeout_s: the longest silence before the answer; None for the client's own.
+        patience_s: no repetition begins later than this; None for the client's own patience.
+    """
 
     operation: "Operation[A]"
     path: str
@@ -42,6 +52,7 @@ class Call(Generic[A]):
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | Streamed | None = None
     timeout_s: float | None = None
+    patience_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

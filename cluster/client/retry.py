@@ -37,16 +37,31 @@ NEVER = Retry(attempts=1)
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """What every flow needs to know beside its own arguments: the service's address (for errors), patience, a clock and dice."""
+    """What every flow needs to know beside its own arguments.
+
+    Attributes:
+        url: of the service, for errors.
+        retry: how patient to be.
+        clock: tells seconds.
+        draw: the dice, from 0 to 1.
+        has_answered: the service was seen at this address, so a proxy that does not know its routes waits for it to start again.
+    """
 
     url: str
     retry: Retry
     clock: Callable[[], float]
     draw: Callable[[], float] = random.random
+    has_answered: bool = False
 
-    def patiently(self) -> "Manner":
+    def patiently(self, *, has_answered: bool = False) -> "Manner":
         """The same with the patience of streams."""
-        return replace(self, retry=self.retry.for_streams())
+        return replace(self, retry=self.retry.for_streams(), has_answered=has_answered)
+
+    def within(self, patience_s: float | None) -> "Manner":
+        """The same with less patience, where one is given."""
+        if patience_s is None:
+            return self
+        return replace(self, retry=replace(self.retry, patience_s=min(patience_s, self.retry.patience_s)))
 
 
 class Tries:

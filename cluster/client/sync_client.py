@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from functools import partial
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -11,7 +10,7 @@ import httpx
 
 from cluster.client import file_calls, model_calls, service_calls, submissions, task_calls
 from cluster.client.address import find_service
-from cluster.client.flows import Answer, Do, Flow, Item, Items, Open, Pause, Read, Send, Step, ask
+from cluster.client.flows import Answer, Conversation, Do, Flow, Item, Items, Open, Pause, Read, Send, Step, ask
 from cluster.client.operation import Call
 from cluster.client.retry import Manner, Retry
 from cluster.client.surface import named_after
@@ -41,11 +40,11 @@ def _flow(build: Callable[Concatenate[Manner, P], Flow[A]]) -> Callable[Concaten
     return method
 
 
-def _items(build: Callable[Concatenate[Manner, P], Items[A]]) -> Callable[Concatenate["Client", P], Iterator[A]]:
+def _items(build: Callable[Concatenate[Manner, P], Items[A]]) -> Callable[Concatenate["Client", P], Generator[A, None, None]]:
     """A method that hands on what the flow that a function makes has for its caller."""
 
     @named_after(build, leave_out=1)
-    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[A]:
+    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Generator[A, None, None]:
         return self.iterate(build(self.manner, *args, **kwargs))
 
     return method
@@ -96,7 +95,11 @@ class Client:
         self._sleep = sleep
         # No proxy of the environment is asked for what is on this machine.
         self._http = httpx.Client(
-            headers=address.headers, timeout=timeout_s, transport=transport, trust_env=not address.is_this_machine
+            headers=address.headers,
+            timeout=timeout_s,
+            transport=transport,
+            trust_env=not address.is_this_machine,
+            verify=not address.is_direct,
         )
 
     def __enter__(self) -> Self:
@@ -184,70 +187,70 @@ class Client:
 
     def run(self, flow: Flow[A]) -> A:
         """Perform the steps of a flow, and return its result."""
-        with closing(flow), closing(_Exchange(self._http, self.url, self._sleep)) as exchange:
-            outcome: Callable[[], Step] = partial(next, flow)
+        with closing(_Performer(self._http, self.url, self._sleep, flow)) as performer:
             while True:
                 try:
-                    step = outcome()
+                    step = performer.advance()
                 except StopIteration as end:
                     result: A = end.value
                     return result
-                outcome = _after(flow, exchange, step)
+                performer.perform(step)
 
-    def iterate(self, items: Items[A]) -> Iterator[A]:
+    def iterate(self, items: Items[A]) -> Generator[A, None, None]:
         """Perform the steps of a flow, and yield what it has for the caller."""
-        with closing(items), closing(_Exchange(self._http, self.url, self._sleep)) as exchange:
-            outcome: Callable[[], Step | Item[A]] = partial(next, items)
+        with closing(_Performer(self._http, self.url, self._sleep, items)) as performer:
             while True:
                 try:
-                    step = outcome()
+                    step = performer.advance()
                 except StopIteration:
                     return
                 if isinstance(step, Item):
                     yield step.value
-                    outcome = partial(next, items)
                 else:
-                    outcome = _after(items, exchange, step)
+                    performer.perform(step)
 
 
-def _after(flow: Generator[Any, Any, Any], exchange: "_Exchange", step: Step) -> Callable[[], Any]:
-    """Perform a step; returns how to tell the flow what came of it."""
-    try:
-        return partial(flow.send, exchange.perform(step))
-    except httpx.TransportError as error:
-        return partial(flow.throw, error)
+class _Performer(Conversation):
+    """Does what one flow says. Invariant: at most one answer is open, and none after ``close``."""
 
-
-class _Exchange:
-    """The connection of one flow. Invariant: at most one answer is open, and none after ``close``."""
-
-    def __init__(self, http: httpx.Client, url: str, sleep: Callable[[float], None]) -> None:
+    def __init__(self, http: httpx.Client, url: str, sleep: Callable[[float], None], flow: Generator[Any, Any, Any]) -> None:
+        super().__init__(flow)
         self._http = http
         self._url = url
         self._sleep = sleep
         self._open: httpx.Response | None = None
-        self._blocks: Iterator[bytes] = iter(())
+        self._blocks: Iterator[bytes] | None = None
 
-    def perform(self, step: Step) -> Any:
-        """Do what a step says. Raises httpx.TransportError."""
+    def perform(self, step: Step) -> None:
+        """Do what a step says, and tell the flow what came of it."""
+        try:
+            self.tell(self._do(step))
+        except httpx.TransportError as error:
+            self.fail(error)
+
+    def close(self) -> None:
+        """Give up the flow, and close what is open."""
+        self.end()
+        self._close_answer()
+
+    def _do(self, step: Step) -> Any:
         match step:
             case Send(call):
                 response = self._http.send(build_request(self._http, self._url, call))
                 return Answer(response.status_code, response.headers, response.content)
             case Open(call):
-                self.close()
+                self._close_answer()
                 self._open = self._http.send(build_request(self._http, self._url, call), stream=True)
                 self._blocks = self._open.iter_bytes()
                 return Answer(self._open.status_code, self._open.headers)
             case Read():
-                return next(self._blocks, b"")
+                return b"" if self._blocks is None else next(self._blocks, b"")
             case Pause(seconds):
                 return self._sleep(seconds)
             case Do(work):
                 return work()
 
-    def close(self) -> None:
-        """Close what is open."""
+    def _close_answer(self) -> None:
         if self._open is not None:
             self._open.close()
-            self._open = None
+            self._open = self._blocks = None

@@ -211,7 +211,7 @@ def _wait(
     began_at, pause_s = manner.clock(), min(0.1, poll_s)
     last: Status | None = None
     while True:
-        seen = yield from ask(manner.patiently(), look())
+        seen = yield from ask(manner.patiently(has_answered=last is not None), look())
         if seen != last:
             on_change(seen)
             last = seen

@@ -11,12 +11,13 @@ def build_request(http: httpx.Client | httpx.AsyncClient, url: str, call: Call[o
     query = {name: value for name, value in call.query.items() if value is not None}
     headers = dict(call.headers)
     content = call.body if isinstance(call.body, bytes) else None
-    timeout = http.timeout if call.timeout_s is None else httpx.Timeout(http.timeout, read=call.timeout_s)
+    own = {} if call.timeout_s is None else {"read": call.timeout_s}
+    timeout = httpx.Timeout(**(http.timeout.as_dict() | own))
     if isinstance(call.body, Streamed):
         headers["Content-Length"] = str(call.body.size)
     request = http.build_request(
         call.operation.method, url + call.path, params=query, headers=headers, content=content, timeout=timeout
     )
-    if isinstance(call.body, Streamed):
-        request.stream = call.body
-    return request
+    if not isinstance(call.body, Streamed):
+        return request
+    return httpx.Request(request.method, request.url, headers=request.headers, stream=call.body, extensions=request.extensions)
