@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from actors.presence import Presence, own_presence
-from cluster.cli import BAD_INPUT, NOT_UP, app
+from cluster.cli import app
+from cluster.commands.exits import ExitCode
 from cluster.run_record import ServiceRecord, write_record
 
 runner = CliRunner()
@@ -24,7 +25,7 @@ def run(*args: object):
 
 
 def assert_refused(result, *words: str):
-    assert result.exit_code == BAD_INPUT, result.output
+    assert result.exit_code == ExitCode.BAD_INPUT, result.output
     assert result.stderr.startswith("rfuav: ")
     assert "Traceback" not in result.output
     for word in words:
@@ -72,13 +73,13 @@ def test_down_with_nothing_up_succeeds_and_says_so():
 
 
 def test_status_with_nothing_up_is_down_and_not_a_success():
-    assert run("status").exit_code == NOT_UP
+    assert run("status").exit_code == ExitCode.NOT_UP
     assert json.loads(run("status", "--json").output)["state"] == "down"
 
 
 def test_env_with_nothing_up_prints_nothing_to_evaluate():
     result = run("env")
-    assert result.exit_code == NOT_UP
+    assert result.exit_code == ExitCode.NOT_UP
     assert result.stdout == ""
     assert "rfuav up" in result.stderr
 

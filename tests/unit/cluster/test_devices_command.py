@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from actors.core.model import GIB, LeaseRequest, WorkKind
 from actors.messages import BooksReport, Difference, ResourceView
-from cluster.cli import BAD_INPUT, DIFFERENT, NOT_UP, app
+from cluster.cli import app
+from cluster.commands.exits import ExitCode
 from serve_app.shape_resources import check_response, gpu_response, resource_response
 from tests.fakes import START, make_device_view, make_lease
 
@@ -85,7 +86,8 @@ def test_columns_stand_under_their_headings(serve):
 
 
 @pytest.mark.parametrize(
-    ("report", "code", "words"), [(AGREE, 0, "agree"), (DIFFER, DIFFERENT, "lease-1: the ledger says process 12, found no such")]
+    ("report", "code", "words"),
+    [(AGREE, 0, "agree"), (DIFFER, ExitCode.NOT_UP, "lease-1: the ledger says process 12, found no such")],
 )
 def test_a_check_tells_what_differs_by_its_exit_code_too(serve, report, code, words):
     result = run("--check", "--url", serve(report=report))
@@ -96,7 +98,7 @@ def test_a_check_tells_what_differs_by_its_exit_code_too(serve, report, code, wo
 def test_scripts_get_json_and_the_same_exit_code(serve):
     url = serve(report=DIFFER)
     plain, checked = run("--json", "--url", url), run("--json", "--check", "--url", url)
-    assert (plain.exit_code, checked.exit_code) == (0, DIFFERENT)
+    assert (plain.exit_code, checked.exit_code) == (0, ExitCode.NOT_UP)
     body = json.loads(checked.output)
     assert [each["device"] for each in body["devices"]] == ["cuda:0", "cuda:1", "cpu:0"]
     assert (body["queue"]["length"], body["check"]["agrees"]) == (2, False)
@@ -104,7 +106,7 @@ def test_scripts_get_json_and_the_same_exit_code(serve):
 
 
 def test_a_quarantined_device_says_why(serve):
-    from cluster.devices_command import _state
+    from cluster.commands.device_table import _state
 
     assert _state({"present": True, "quarantine": "3 GB are not back"}) == "quarantined: 3 GB are not back"
 
@@ -116,7 +118,7 @@ def test_the_url_may_come_from_the_environment(serve):
 def test_where_nobody_or_only_an_error_answers_the_remedy_is_named(serve):
     for url in ("http://127.0.0.1:1", serve(status=503)):
         result = run("--url", url)
-        assert result.exit_code == NOT_UP
+        assert result.exit_code == ExitCode.NOT_UP
         assert url in result.stderr
         assert "rfuav status" in result.stderr
 
@@ -124,5 +126,5 @@ def test_where_nobody_or_only_an_error_answers_the_remedy_is_named(serve):
 @pytest.mark.parametrize("url", ["", "localhost", "ftp://localhost", "http://", "http://localhost:many", "http://localhost:99999"])
 def test_what_is_no_url_of_a_service_is_refused(url):
     result = run("--url", url)
-    assert result.exit_code == BAD_INPUT
+    assert result.exit_code == ExitCode.BAD_INPUT
     assert "--url" in result.stderr

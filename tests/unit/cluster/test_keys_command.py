@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from actors.access import Role
 from actors.access_store import AccessStore
-from cluster.cli import BAD_INPUT, NOT_UP, app
+from cluster.cli import app
+from cluster.commands.exits import ExitCode
 from cluster.keys_command import has_keys
 from cluster.local import page_url
 from configs.settings import Settings, load_settings
@@ -58,7 +59,7 @@ def test_a_key_can_be_revoked_the_last_admins_too():
     key = add("admin")
     assert json.loads(run("keys", "revoke", key["key_id"], "--json").stdout) == {"key_id": key["key_id"], "keys_left": 0}
     assert open_store().read_keys().find(key["key"]) is None
-    assert "keys list" in run("keys", "revoke", key["key_id"], code=BAD_INPUT).stderr
+    assert "keys list" in run("keys", "revoke", key["key_id"], code=ExitCode.BAD_INPUT).stderr
 
 
 def test_every_change_is_in_the_audit_log():
@@ -82,22 +83,22 @@ def test_the_state_folder_and_the_config_file_say_where_the_keys_are(tmp_path: P
 
 def test_looking_for_keys_makes_no_store(tmp_path: Path):
     assert "no keys" in run("keys", "list").stdout
-    assert "keys add" in run("up", "--host", "0.0.0.0", code=BAD_INPUT).stderr
+    assert "keys add" in run("up", "--host", "0.0.0.0", code=ExitCode.BAD_INPUT).stderr
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("args", [("--role", "root", "--name", "n"), ("--role", "admin", "--name", " "), ("--role", "admin")])
 def test_a_key_without_a_role_or_a_name_is_refused(args):
-    run("keys", "add", *args, code=BAD_INPUT)
+    run("keys", "add", *args, code=ExitCode.BAD_INPUT)
 
 
 def test_a_store_that_cannot_be_used_is_told_plainly(tmp_path: Path):
     (tmp_path / "var").mkdir()
     (tmp_path / "var" / "store.sqlite").write_bytes(b"this is no database" * 100)
-    assert "not a database" in run("keys", "list", code=NOT_UP).stderr
-    assert "not a database" in run("up", "--host", "0.0.0.0", code=BAD_INPUT).stderr
+    assert "not a database" in run("keys", "list", code=ExitCode.NOT_UP).stderr
+    assert "not a database" in run("up", "--host", "0.0.0.0", code=ExitCode.BAD_INPUT).stderr
     (tmp_path / "file").touch()
-    run("keys", "add", "--role", "admin", "--name", "n", "--state-dir", tmp_path / "file" / "x", code=NOT_UP)
+    run("keys", "add", "--role", "admin", "--name", "n", "--state-dir", tmp_path / "file" / "x", code=ExitCode.NOT_UP)
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,12 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from cluster.commands.output import Sheet
 from cluster.http_probe import get_json
 
-#: Where the service is unless somebody says otherwise.
-DEFAULT_URL: Final = "http://127.0.0.1:8000/"
 #: Comparing the books asks Ray, which may take its time.
 _CHECK_S: Final = 15.0
-_HEADINGS: Final = ("DEVICE", "NAME", "SHARE", "HELD", "LEASES", "MEMORY GB", "HELD BY", "STATE")
+_HEADINGS: Final = ("Device", "Name", "Share", "Held", "Leases", "Memory GB", "Held by", "State")
 
 
 class UrlError(ValueError):
@@ -54,11 +53,19 @@ def read_devices(url: str, *, with_check: bool, api_key: str = "") -> DeviceRepo
 
 def describe(report: DeviceReport) -> list[str]:
     """The lines of a table for people, the line's length, and what the check found."""
+    return [*device_sheet(report).as_lines(), *describe_line(report), *_describe_check(report.check)]
+
+
+def device_sheet(report: DeviceReport) -> Sheet:
+    """A row for each device."""
     memory = {each["device_name"]: each for each in report.gpus["devices"]}
-    rows = [_HEADINGS, *(_row(device, memory.get(device["device"])) for device in report.resources["devices"])]
+    return Sheet(_HEADINGS, [_row(device, memory.get(device["device"])) for device in report.resources["devices"]])
+
+
+def describe_line(report: DeviceReport) -> list[str]:
+    """How many wait, and for how long."""
     queue = report.resources["queue"]
-    waiting = f"{queue['length']} waiting" + (f", the oldest for {queue['oldest_wait_s']:.0f} s" if queue["length"] else "")
-    return [*_align(rows), waiting, *_describe_check(report.check)]
+    return [f"{queue['length']} waiting" + (f", the oldest for {queue['oldest_wait_s']:.0f} s" if queue["length"] else "")]
 
 
 def _base(url: str) -> str:
@@ -101,11 +108,6 @@ def _state(device: dict[str, Any]) -> str:
     if not device["present"]:
         return "its node is gone"
     return f"quarantined: {device['quarantine']}" if device["quarantine"] else "ok"
-
-
-def _align(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _describe_check(check: dict[str, Any] | None) -> list[str]:
