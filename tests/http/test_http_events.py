@@ -187,7 +187,7 @@ class TestCoalescing:
         await asyncio.sleep(0.1)
         assert len(tasks.watched) == asked
 
-    async def test_what_is_kept_is_bounded_and_the_supervisor_knows_the_rest(self, app, client, tasks, monkeypatch):
+    async def test_what_is_kept_is_bounded_and_the_supervisor_knows_the_rest(self, app, client, monkeypatch):
         monkeypatch.setattr("serve_app.event_feed.KEPT_TASKS", 2)
         async with watch(app) as reader:
             await reader.until_begun()
@@ -256,7 +256,7 @@ class TestComingBack:
 
 
 class TestWhoMay:
-    async def test_a_stream_ends_with_its_key_and_tells_nothing_after_it(self, app, client, keys, access, tasks):
+    async def test_a_stream_ends_with_its_key_and_tells_nothing_after_it(self, app, client, keys, access):
         async with watch(app, x_api_key=keys[Role.VIEWER]) as reader:
             await reader.until_begun()
             others = {key_id: key for key_id, key in access.table.keys.items() if key.role is not Role.VIEWER}
