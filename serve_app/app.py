@@ -32,6 +32,7 @@ from serve_app.routes import (
     metrics,
     models,
     open_inference,
+    page,
     predict,
     preprocessing,
     resources,
@@ -60,6 +61,7 @@ ROUTERS = (
     metrics.router,
     models.router,
     access.router,
+    page.router,
 )
 
 #: How long the end of the application waits for audit entries to be sent.

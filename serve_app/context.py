@@ -12,6 +12,7 @@ from serve_app.cpu_meter import CpuMeter
 from serve_app.key_gate import Door
 from serve_app.log_feed import LogFeed
 from serve_app.model_table import FollowedModels
+from serve_app.page_files import PageFiles
 from serve_app.ports import AccessPort, HealthPort, LogsPort, ModelsPort, PredictorPort, ResourcesPort, TasksPort
 from serve_app.predictions import Predictions
 from serve_app.promotion import Promoter
@@ -48,6 +49,7 @@ class Service:
     feed: LogFeed
     cpu: CpuMeter
     requests: RequestTally = field(default_factory=RequestTally)
+    page: PageFiles = field(default_factory=PageFiles)
     door: Door = field(init=False)
     models: FollowedModels = field(init=False)
     predictions: Predictions = field(init=False)

@@ -51,11 +51,12 @@ def wanted_role(method, path):
 
 
 def list_routes():
-    """Every (method, path, route) of the application but the pages of the documentation."""
+    """Every (method, path, route) of the application but the pages."""
     app = create_app(
         Ports(FakeTasks(), FakeLogs(), FakeResources(), FakeHealth(), FakeAccess(), FakeModels(), FakePredictor()), Settings()
     )
-    return [(method, route.path, route) for route in all_routes(app) if isinstance(route, APIRoute) for method in route.methods]
+    own = [route for route in all_routes(app) if isinstance(route, APIRoute) and route.include_in_schema]
+    return [(method, route.path, route) for route in own for method in route.methods]
 
 
 ROUTES = list_routes()

@@ -1,6 +1,8 @@
 /** Charts by Plotly, which is loaded with the first of them. Each has a table beside it for those who cannot see it: that is the view's. */
 
 let loading = null;
+/** What each chart shows: drawn again when the theme changes, for its colours are the theme's. */
+const drawn = new Map();
 const FONT = { family: "system-ui, 'Noto Sans', 'Noto Sans CJK SC', sans-serif", size: 12 };
 
 /** Plotly itself. It is the package's own file, served by this service. */
@@ -24,9 +26,11 @@ export function plotly() {
  * @param {Array<Object>} traces as Plotly has them
  * @param {{x?: string, y?: string, layout?: Object}} words the titles of the axes
  */
-export async function drawChart(element, traces, { x = "", y = "", layout = {} } = {}) {
+export async function drawChart(element, traces, words = {}) {
+  const { x = "", y = "", layout = {} } = words;
   const library = await plotly();
   if (!element.isConnected) return;
+  drawn.set(element, [traces, words]);
   const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), automargin: true };
   const whole = {
     font: { ...FONT, color: colour("--text") },
@@ -44,6 +48,7 @@ export async function drawChart(element, traces, { x = "", y = "", layout = {} }
 
 /** Take a chart down, when its view is left. */
 export function clearChart(element) {
+  drawn.delete(element);
   if (window.Plotly && element.classList.contains("js-plotly-plot")) window.Plotly.purge(element);
 }
 
@@ -51,3 +56,10 @@ export function clearChart(element) {
 export function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
+
+document.addEventListener("theme", () => {
+  for (const [element, [traces, words]] of [...drawn]) {
+    if (element.isConnected) drawChart(element, traces, words);
+    else drawn.delete(element);
+  }
+});

@@ -34,11 +34,12 @@ export function setText(element, text) {
  */
 export function keyed(container, items, { key, create, update }) {
   const known = new Map([...container.children].map((element) => [element.dataset.key, element]));
+  const wanted = new Set(items.map(key));
+  for (const [name, element] of known) if (!wanted.has(name)) element.remove(); // first: rows behind them then stay where they are
   let place = container.firstElementChild;
   for (const item of items) {
     const name = key(item);
     let element = known.get(name);
-    known.delete(name);
     if (!element) {
       element = create(item);
       element.dataset.key = name;
@@ -47,7 +48,6 @@ export function keyed(container, items, { key, create, update }) {
     if (element === place) place = place.nextElementSibling;
     else container.insertBefore(element, place);
   }
-  for (const element of known.values()) element.remove();
 }
 
 /** Call a function once with the next frame, however often it is asked for before; nothing is drawn for a view that has gone. */
@@ -61,6 +61,61 @@ export function onceAFrame(draw, signal) {
       if (!signal?.aborted) draw();
     });
   };
+}
+
+/** As long as one slice of work may take: a frame has 16 ms. */
+const SLICE_MS = 8;
+
+/**
+ * The same as `keyed` for long lists: rows are made and changed in slices of a few milliseconds, so that the page stays usable meanwhile.
+ * A newer call ends an older one. Rows that are not shown keep their element for when they are again.
+ * @param {Element} container only this list may change its children
+ * @param {{key: (item) => string, create: (item) => HTMLElement, update: (element: HTMLElement, item) => void}} rows
+ *   `update` is called where the item is another object than before
+ */
+export function slicedList(container, { key, create, update }) {
+  const rows = new Map();
+  let turn = 0;
+
+  function place(item, before) {
+    const name = key(item);
+    let row = rows.get(name);
+    if (!row) {
+      row = { element: create(item), item: null };
+      row.element.dataset.key = name;
+      rows.set(name, row);
+    }
+    if (row.item !== item) update(row.element, item);
+    row.item = item;
+    if (row.element === before) return before.nextElementSibling;
+    container.insertBefore(row.element, before);
+    return before;
+  }
+
+  /** Show these items in this order; gives whether it came to its end. */
+  async function show(items) {
+    turn += 1;
+    const mine = turn;
+    const wanted = new Set(items.map(key));
+    for (const element of [...container.children]) if (!wanted.has(element.dataset.key)) element.remove();
+    let before = container.firstElementChild;
+    let end = performance.now() + SLICE_MS;
+    for (const item of items) {
+      before = place(item, before);
+      if (performance.now() < end) continue;
+      await new Promise((resolve) => requestAnimationFrame(resolve));
+      if (mine !== turn) return false;
+      end = performance.now() + SLICE_MS;
+    }
+    return true;
+  }
+
+  /** Do something with every row that has been made, shown or not. */
+  function each(action) {
+    for (const { element, item } of rows.values()) action(element, item);
+  }
+
+  return { show, each };
 }
 
 function setAttribute(element, name, value) {

@@ -10,6 +10,15 @@ export function instant(text) {
   return new Intl.DateTimeFormat(language(), { dateStyle: "short", timeStyle: "medium" }).format(new Date(text));
 }
 
+/** The same, short: the time alone for today, else day and time. */
+export function shortInstant(text) {
+  if (!text) return NONE;
+  const at = new Date(text);
+  const isToday = at.toDateString() === new Date().toDateString();
+  const form = isToday ? { hour: "2-digit", minute: "2-digit", second: "2-digit" } : { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
+  return new Intl.DateTimeFormat(language(), form).format(at);
+}
+
 /** Seconds as "1 h 05 min", "3 min 20 s" or "4 s". */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return NONE;

@@ -4,7 +4,7 @@ import { whenKeyIsNeeded } from "./api.js";
 import { LANGUAGES, language, onLanguage, setLanguage, translator } from "./i18n.js";
 import { keepKey, readKey, remember, remembered } from "./memory.js";
 import { askForKey } from "./parts/dialog.js";
-import { notice } from "./parts/notices.js";
+import { explain, notice } from "./parts/notices.js";
 import { route, show, start } from "./router.js";
 import * as state from "./state.js";
 
@@ -34,17 +34,23 @@ route("/try", () => import("./views/try_it.js"));
 route("/limits", () => import("./views/limits.js"));
 
 const main = document.getElementById("main");
-let isFirst = true;
+let lastPath = null;
 
 document.documentElement.dataset.theme = remembered("theme") ?? "auto";
 whenKeyIsNeeded(askForKey);
 onLanguage(() => {
   drawFrame();
+  document.getElementById("language").focus();
   show();
 });
+document.getElementById("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the part after "#" names the view
+  main.focus();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", tellTheme);
 state.subscribe("connection", drawConnection);
 drawFrame();
-start({ opened: prepare, fallback: showNotFound });
+start({ opened: prepare, ready: () => main.setAttribute("data-ready", ""), failed: showFault, fallback: showNotFound });
 
 /** Empty the content for a view that is about to be drawn; the focus goes there, so that a screen reader begins to read it. */
 function prepare(pattern, path) {
@@ -54,15 +60,23 @@ function prepare(pattern, path) {
     else link.removeAttribute("aria-current");
   }
   const root = h("div", { class: "stack" });
+  main.removeAttribute("data-ready");
   fill(main, root);
-  if (!isFirst) main.focus({ preventScroll: true });
-  isFirst = false;
-  window.scrollTo(0, 0);
+  if (lastPath !== null && lastPath !== path) {
+    main.focus({ preventScroll: true });
+    window.scrollTo(0, 0);
+  }
+  lastPath = path;
   return root;
 }
 
 function showNotFound() {
   fill(main, notice(t("not_found"), "warn", h("a", { href: "#/overview" }, t("back_to_overview"))));
+}
+
+function showFault(error) {
+  const again = h("button", { type: "button", onclick: () => show() }, t("try_again"));
+  fill(main, notice(t("failed_to_load", { reason: explain(error) }), "bad", h("div", {}, again)));
 }
 
 function drawFrame() {
@@ -100,11 +114,16 @@ function themeChoice() {
   const change = () => {
     document.documentElement.dataset.theme = select.value;
     remember("theme", select.value);
-    show(); // charts have taken their colours from the theme
+    tellTheme();
   };
   const select = h("select", { id: "theme", "aria-label": t("theme"), onchange: change }, options);
   select.value = document.documentElement.dataset.theme;
   return select;
+}
+
+/** Charts have taken their colours from the theme; views stay as they are, with what was entered in them. */
+function tellTheme() {
+  document.dispatchEvent(new Event("theme"));
 }
 
 function keyButton() {

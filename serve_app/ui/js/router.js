@@ -4,6 +4,8 @@ const routes = [];
 let leaving = new AbortController();
 let notFound = null;
 let afterOpen = () => {};
+let afterAll = () => {};
+let afterFault = () => {};
 
 /**
  * @param {string} pattern such as "/tasks/:id"
@@ -15,9 +17,15 @@ export function route(pattern, load) {
   routes.push({ expression, names, load, pattern });
 }
 
-/** Begin to show views; `opened(pattern, path)` is called when one is about to be drawn. */
-export function start({ opened, fallback }) {
+/**
+ * Begin to show views.
+ * @param {Object} frame `opened(pattern, path)` gives the element that a view is about to be drawn in; `ready()` is called once it has
+ *   drawn what it begins with, `failed(error)` where it could not; `fallback()` where there is no such view
+ */
+export function start({ opened, ready, failed, fallback }) {
   afterOpen = opened;
+  afterAll = ready;
+  afterFault = failed;
   notFound = fallback;
   window.addEventListener("hashchange", () => show());
   return show();
@@ -42,13 +50,20 @@ export async function show() {
   const { signal } = leaving;
   const [path, query] = place();
   const found = routes.map((each) => [each, each.expression.exec(path)]).find(([, match]) => match);
-  if (!found) return notFound();
+  if (!found) {
+    notFound();
+    return;
+  }
   const [each, match] = found;
   const params = Object.fromEntries(each.names.map((name, index) => [name, decodeURIComponent(match[index + 1])]));
-  const view = await each.load();
-  if (signal.aborted) return undefined;
-  const root = afterOpen(each.pattern, path);
-  return view.open({ root, params, query, signal });
+  try {
+    const view = await each.load();
+    if (signal.aborted) return;
+    await view.open({ root: afterOpen(each.pattern, path), params, query, signal });
+    if (!signal.aborted) afterAll();
+  } catch (error) {
+    if (!signal.aborted) afterFault(error);
+  }
 }
 
 function place() {

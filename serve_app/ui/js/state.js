@@ -9,16 +9,22 @@ import { follow } from "./live.js";
 
 /** As many of the newest tasks as one page of the list may hold. */
 const MOST_TASKS = 1000;
+const PAUSE_MS = 2000;
+/** A stream that does not open so soon must not keep the first view waiting. */
+const LONGEST_OPENING_MS = 1000;
 
 /** @type {Map<string, Object>} the newest tasks by id, as TaskResponse */
 export const tasks = new Map();
 /** The resources as ResourceResponse, or null before the first answer. */
 export let resources = null;
+/** Where the tasks before those begin, for GET /api/v2/tasks; null where there are none. */
+export let olderCursor = null;
 /** "connecting", "live" or "reconnecting". */
 export let connection = "connecting";
 
 const listeners = { tasks: new Set(), resources: new Set(), models: new Set(), connection: new Set() };
 let known = null;
+let following = null;
 
 /**
  * Be told of changes until the signal ends it.
@@ -32,7 +38,10 @@ export function subscribe(what, listener, signal) {
 
 /** Once the first list of tasks and the resources are there. Reading them begins with the first call. */
 export function ready() {
-  known ??= begin();
+  known ??= begin().catch((error) => {
+    known = null;
+    throw error;
+  });
   return known;
 }
 
@@ -55,11 +64,36 @@ export function dropTask(taskId) {
 }
 
 async function begin() {
-  follow("/api/v2/events", { onData: takeEvent, onState: setConnection, signal: new AbortController().signal }).catch((error) => {
-    setConnection("reconnecting");
-    console.warn("the events of the service cannot be followed:", error.message);
-  });
+  following ??= followEvents();
+  await following; // what changes after the list was read comes by the stream
   await readAll();
+}
+
+/** Follow the events for as long as the page is there; gives back once the stream is open, or has been tried. */
+function followEvents() {
+  return new Promise((resolve) => {
+    setTimeout(resolve, LONGEST_OPENING_MS);
+    const onState = (state) => {
+      setConnection(state);
+      resolve();
+    };
+    follow("/api/v2/events", { onData: takeEvent, onState, signal: new AbortController().signal }).catch((error) => {
+      onState("reconnecting");
+      console.warn("the events of the service cannot be followed:", error.message);
+    });
+  });
+}
+
+/** Read the lists anew until that succeeds: a page that goes on with old ones would show what is not so. */
+async function readAllAgain() {
+  for (;;) {
+    try {
+      return await readAll();
+    } catch (error) {
+      console.warn("the lists cannot be read now:", error.message);
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    }
+  }
 }
 
 async function readAll() {
@@ -72,6 +106,7 @@ async function readAll() {
     if (!old || old.updated_at <= task.updated_at) tasks.set(task.task_id, task);
   }
   resources = view;
+  olderCursor = list.next_cursor;
   tell("tasks");
   tell("resources");
 }
@@ -84,7 +119,7 @@ function takeEvent(event) {
     tell("resources");
   } else if (event.kind === "models") tell("models");
   else if (event.kind === "reset") {
-    readAll().catch((error) => console.warn("the lists cannot be read now:", error.message));
+    readAllAgain();
     tell("models");
   }
 }

@@ -143,6 +143,7 @@ function deviceOptions(devices) {
 function choiceOptions(context, field, parts) {
   const empty = field.isRequired || field.fallback === null || field.fallback === undefined;
   const say = (choice) => {
+    if (field.labels) return field.labels[choice];
     const key = `${parts.path}=${choice}`;
     return key in words.en ? t(key) : typeof choice === "boolean" ? t(choice ? "yes" : "no") : String(choice);
   };

@@ -1,4 +1,4 @@
-"""A service that was really started, by the command line that users have."""
+"""A service that was really started, by the command line that users have: one for the tests over HTTP and those in a browser."""
 
 import os
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ QUICK_SERVING = {
 @pytest.fixture(scope="session")
 def test_data_root() -> Path | None:
     """The folder of real test data, where there is one."""
-    found = Path(os.environ.get("RFUAV_TEST_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
+    found = Path(os.environ.get("RFUAV_TEST_DATA") or Path(__file__).parents[1].parent / "shared" / "data")
     return found.resolve() if found.is_dir() else None
 
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory, test_data_root: Path | None) -> Iterator[Service]:
-    """One service for all tests, with two simulated GPUs; when it ends, nothing of it may be left."""
+    """One service for all tests that ask for it, with two simulated GPUs; when it ends, nothing of it may be left."""
     folder = tmp_path_factory.mktemp("service")
     data_root = folder / "data"
     data_root.mkdir()
