@@ -4,13 +4,15 @@ import { clearChart, drawChart } from "../charts.js";
 import { fill, h } from "../dom.js";
 import { number } from "../format.js";
 import { translator } from "../i18n.js";
-import { newestFirst } from "../state.js";
+import { newestFirst, tasks } from "../state.js";
 import { words } from "../words/models.js";
 import { explain, notice } from "./notices.js";
 
 const t = translator(words);
 const FIRST_CURVES = ["val_acc", "train_loss", "val_loss", "macro_f1"];
 /** What a curve of counts or a repetition of another would not tell. */
+const DASHES = ["solid", "dash", "dot", "dashdot"];
+const LEGEND_ABOVE = { showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, margin: { l: 50, r: 15, t: 30, b: 45 } };
 const DULL = new Set(["total_epochs", "epoch"]);
 
 /**
@@ -18,7 +20,7 @@ const DULL = new Set(["total_epochs", "epoch"]);
  * @returns {{element: HTMLElement, show: (ids: Array<string>) => Promise<void>}} ids such as "model:drones@2" and "task:..."
  */
 export function comparisonPanel({ signal }) {
-  const element = h("section", { class: "stack", "aria-label": t("compare_title"), tabindex: "-1" });
+  const element = h("section", { class: "stack comparison", "aria-label": t("compare_title"), tabindex: "-1" });
   signal.addEventListener("abort", () => element.querySelectorAll(".chart").forEach(clearChart));
   const show = async (ids) => {
     fill(element, h("p", { class: "quiet", role: "status" }, t("loading")));
@@ -35,14 +37,15 @@ export function comparisonPanel({ signal }) {
 
 function draw(element, comparison, ratios) {
   const names = comparison.columns.map(nameOf);
-  fill(element, h("h2", {}, t("compare_title")), h("div", { class: "card stack" }, metricsTable(comparison, names)), h("div", { class: "grid" }, curvesCard(comparison, names), ratiosCard(ratios)),
-    h("div", { class: "card stack" }, parametersTable(comparison, names)));
+  fill(element, h("h2", {}, t("compare_title")), h("div", { class: "grid" }, curvesCard(comparison, names), ratiosCard(ratios)),
+    h("div", { class: "card stack" }, metricsTable(comparison, names)), h("div", { class: "card stack" }, parametersTable(comparison, names)));
   element.focus({ preventScroll: true });
   element.scrollIntoView({ block: "start", behavior: "auto" });
 }
 
 function nameOf(column) {
-  return column.kind === "training" ? column.description || column.id.slice(0, 8) : column.id;
+  if (column.kind !== "training") return column.id;
+  return tasks.get(column.id)?.name || column.description || column.id.slice(0, 8);
 }
 
 function tableOf(caption, names, rows, first) {
@@ -77,9 +80,8 @@ function curvesCard({ epochs, curves }, names) {
   const show = () => {
     const name = select.value;
     chart.setAttribute("aria-label", name);
-    const dashes = ["solid", "dash", "dot", "dashdot"];
-    const traces = names.map((label, index) => ({ name: label, x: epochs, y: curves[name][index], mode: "lines+markers", line: { dash: dashes[index % dashes.length] }, marker: { symbol: index } }));
-    drawChart(chart, traces, { x: t("epoch"), y: name, layout: { showlegend: true } }).catch((error) => fill(below, notice(explain(error), "bad")));
+    const traces = names.map((label, index) => ({ name: label, x: epochs, y: curves[name][index], mode: "lines+markers", line: { dash: DASHES[index % DASHES.length] }, marker: { symbol: index } }));
+    drawChart(chart, traces, { x: t("epoch"), y: name, layout: LEGEND_ABOVE }).catch((error) => fill(below, notice(explain(error), "bad")));
     const rows = epochs.map((epoch, index) => h("tr", {}, h("th", { scope: "row" }, String(epoch)), names.map((_, column) => h("td", { class: "number" }, number(curves[name][column][index], 4)))));
     fill(below, folded(name, tableOf(name, names, rows, t("epoch"))));
   };
@@ -115,7 +117,7 @@ function ratiosCard(ratios) {
   if (!ratios.length) return h("section", { class: "card stack" }, heading, h("p", { class: "quiet" }, t("snr_none")));
   const chart = h("div", { class: "chart", role: "img", "aria-label": t("snr_curves") });
   const traces = ratios.map(({ name, points }, index) => ({ name, x: points.map(([x]) => x), y: points.map(([, y]) => y), mode: "lines+markers", marker: { symbol: index } }));
-  queueMicrotask(() => drawChart(chart, traces, { x: t("snr"), y: `${t("accuracy")} (%)`, layout: { showlegend: true, yaxis: { range: [0, 102] } } }).catch(() => undefined));
+  queueMicrotask(() => drawChart(chart, traces, { x: t("snr"), y: `${t("accuracy")} (%)`, layout: { ...LEGEND_ABOVE, yaxis: { range: [0, 102] } } }).catch(() => undefined));
   const all = [...new Set(ratios.flatMap(({ points }) => points.map(([x]) => x)))].sort((one, other) => one - other);
   const rows = all.map((ratio) => h("tr", {}, h("th", { scope: "row" }, String(ratio)), ratios.map(({ points }) => h("td", { class: "number" }, number(points.find(([x]) => x === ratio)?.[1], 2)))));
   return h("section", { class: "card stack" }, heading, chart, folded(t("snr_curves"), tableOf(t("snr_curves"), ratios.map((each) => each.name), rows, t("snr"))));

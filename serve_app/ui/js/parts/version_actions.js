@@ -4,8 +4,10 @@ import { fill, h } from "../dom.js";
 import { bytes, gigabytes, number } from "../format.js";
 import { translator } from "../i18n.js";
 import { remember, remembered } from "../memory.js";
+import { go } from "../router.js";
 import { words } from "../words/models.js";
 import { confirmWith, openDialog } from "./dialog.js";
+import { openMenu } from "./menu.js";
 import { explain, notice, toast } from "./notices.js";
 import { facts } from "./small.js";
 
@@ -26,11 +28,13 @@ export function previousOf(model) {
 export function versionMenu(model, version, onChange) {
   const id = `${model.name}@${version.version}`;
   const isProduction = model.aliases[PRODUCTION] === version.version;
-  const more = h("details", { class: "menu" }, h("summary", { class: "button", "aria-label": t("version_actions", { name: id }) }, "⋯"), h("div", { class: "menu-list" },
-    h("a", { class: "button", href: `#/new/inference?kind=evaluate&model=${encodeURIComponent(id)}` }, t("evaluate_this")),
-    h("button", { type: "button", onclick: () => showDetails(model, version) }, t("details")),
-    h("button", { type: "button", onclick: () => setAlias(model, version).then(onChange) }, t("set_alias")),
-    h("button", { type: "button", class: "danger", disabled: version.aliases.length > 0, onclick: () => deleteVersion(model, version).then(onChange) }, t("delete_version"))));
+  const entries = [
+    { label: t("evaluate_this"), run: () => go(`/new/inference?kind=evaluate&model=${encodeURIComponent(id)}`) },
+    { label: t("details"), run: () => showDetails(model, version) },
+    { label: t("set_alias"), run: () => setAlias(model, version).then(onChange) },
+    { label: t("delete_version"), isDangerous: true, hint: version.aliases.length ? t("delete_aliased") : undefined, run: () => deleteVersion(model, version).then(onChange) },
+  ];
+  const more = h("button", { type: "button", "aria-haspopup": "menu", "aria-expanded": "false", "aria-label": t("version_actions", { name: id }), onclick: () => openMenu(more, t("version_actions", { name: id }), entries) }, "⋯");
   return h("div", { class: "row nowrap" }, isProduction ? null : h("button", { type: "button", onclick: () => promote(model, version.version).then(onChange) }, t("promote")),
     h("a", { class: "button", href: `#/try?model=${encodeURIComponent(id)}` }, t("try_this")), more);
 }
@@ -52,7 +56,7 @@ export async function promote(model, version, { isBack = false } = {}) {
     toast(done, "good");
     fill(said, notice(done, "good"), await replicaList(model.name, version));
   } catch (error) {
-    fill(said, notice(refusal("promotion_failed", error), "bad"));
+    fill(said, notice(refusal(error), "bad"));
   }
   await shown;
   finish(null);
@@ -100,14 +104,14 @@ async function say(done, action) {
     await action();
     toast(done, "good");
   } catch (error) {
-    toast(refusal("failed_to_load", error, explain(error)), "bad");
+    toast(refusal(error), "bad");
   }
 }
 
 /** Why something was not done; a right that the key lacks is said as such. */
-function refusal(key, error, plain) {
-  if (error instanceof ApiError && error.status === 403) return t("need_right", { reason: error.message });
-  return plain ?? t(key, { reason: explain(error) });
+function refusal(error) {
+  const isRight = error instanceof ApiError && error.status === 403;
+  return isRight ? t("need_right", { reason: error.message }) : t("promotion_failed", { reason: explain(error) });
 }
 
 function showDetails(model, version) {

@@ -59,7 +59,7 @@ function drawModels(view) {
 function modelCard(view, model) {
   const head = h("div", { class: "spread" }, h("h2", { class: "break" }, model.name), backButton(view, model));
   const what = model.default_version === null ? t("production_none") : t("default_is", { name: model.name, version: model.default_version });
-  const columns = ["select_to_compare", "version", "aliases", "accuracy", "f1", "computes_in", "made_from", "size", "created", "actions"];
+  const columns = ["select_to_compare", "version", "aliases", "accuracy", "f1", "computes_in", "made_from", "size", "registered_at", "actions"];
   const table = h("table", {}, h("caption", { class: "visually-hidden" }, model.name), h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name === "select_to_compare" ? h("span", { class: "visually-hidden" }, t(name)) : t(name))))),
     h("tbody", {}, [...model.versions].reverse().map((version) => versionRow(view, model, version))));
   return h("section", { class: "card stack", "aria-label": model.name }, head, h("p", { class: "quiet small" }, what), h("div", { class: "table-wrap", tabindex: "0", role: "region", "aria-label": model.name }, table));
