@@ -2,7 +2,7 @@
 import { api } from "../api.js";
 import { clearChart, drawChart } from "../charts.js";
 import { fill, h } from "../dom.js";
-import { number } from "../format.js";
+import { NONE, number } from "../format.js";
 import { translator } from "../i18n.js";
 import { newestFirst, tasks } from "../state.js";
 import { words } from "../words/models.js";
@@ -59,7 +59,7 @@ function metricsTable({ metrics }, names) {
 }
 
 function parametersTable({ parameters, differing }, names) {
-  const row = (name) => h("tr", { class: differing.includes(name) ? "differs" : "", hidden: box.checked && !differing.includes(name) }, h("th", { scope: "row" }, differing.includes(name) ? "≠ " : "", name), parameters[name].map((value) => h("td", { class: "mono break" }, shown(value))));
+  const row = (name) => h("tr", { class: differing.includes(name) && !box.checked ? "differs" : "", hidden: box.checked && !differing.includes(name) }, h("th", { scope: "row" }, differing.includes(name) ? "≠ " : "", name), parameters[name].map((value) => h("td", { class: "mono break" }, shown(value))));
   const box = h("input", { type: "checkbox", checked: differing.length > 0, onchange: () => fill(place, make()) });
   const make = () => tableOf(t("parameters"), names, Object.keys(parameters).map(row), t("parameter"));
   const place = h("div", {}, make());
@@ -67,7 +67,9 @@ function parametersTable({ parameters, differing }, names) {
 }
 
 function shown(value) {
-  return value === null || value === "" ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value);
+  if (value === null || value === "") return NONE;
+  // What was left open in an object says nothing.
+  return typeof value === "object" ? JSON.stringify(value, (_, each) => (each === null ? undefined : each)) : String(value);
 }
 
 function curvesCard({ epochs, curves }, names) {
