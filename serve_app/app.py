@@ -14,7 +14,7 @@ from configs.settings import Settings
 from serve_app.access import security_schemes
 from serve_app.context import Ports, Service
 from serve_app.cpu_meter import CpuMeter
-from serve_app.document import DocumentAnswer
+from serve_app.document import DocumentAnswer, add_model
 from serve_app.file_work import in_file_thread
 from serve_app.http_errors import install_error_handlers
 from serve_app.key_gate import KeyGate, OpenPaths
@@ -27,6 +27,7 @@ from serve_app.routes import (
     access,
     data,
     evaluate,
+    events,
     files,
     inference,
     metrics,
@@ -41,6 +42,7 @@ from serve_app.routes import (
     training,
     waiting,
 )
+from serve_app.schemas.events import Event
 from serve_app.security import AnswerHeaders, HostGate, OriginGate
 
 #: A request goes through them in this order: first those where a tenth of a millisecond counts.
@@ -54,6 +56,7 @@ ROUTERS = (
     preprocessing.router,
     waiting.router,
     tasks.router,
+    events.router,
     files.router,
     data.router,
     data.uploads,
@@ -79,6 +82,7 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
         document = super().openapi()
+        add_model(document, Event)
         document.setdefault("components", {})["securitySchemes"] = security_schemes()
         return document
 

@@ -65,9 +65,9 @@ PATHS = [(method, path) for method, path, _ in ROUTES]
 
 
 async def call(client, method, path, **options):
-    """Call a route with ids that exist nowhere; a stream would be followed to its end, so an array is asked for."""
+    """Call a route with ids that exist nowhere; a stream would be followed to its end, so an array is asked for, or what is refused."""
     url = path.replace("{task_id}", "t1").replace("{key_id}", "00000000").replace("{batch_id}", "b1").replace("{path}", "f")
-    params = {"format": "json"} if path.endswith("/logs") else {}
+    params = {"format": "json"} if path.endswith("/logs") else {"last_event_id": "x" * 101} if path.endswith("/events") else {}
     return await client.request(method, url, params=params, **options)
 
 

@@ -1,0 +1,170 @@
+/** One task: how far it is, its log, what it has found, what it holds, and everything that can be done to it. */
+import { ApiError, api } from "../api.js";
+import { fill, h, onceAFrame, setText } from "../dom.js";
+import { NONE, duration, gigabytes, instant, percent, shortInstant } from "../format.js";
+import { translator } from "../i18n.js";
+import { evaluationResults } from "../parts/evaluation_results.js";
+import { inferenceResults } from "../parts/inference_results.js";
+import { logView } from "../parts/log_view.js";
+import { attempt, notice } from "../parts/notices.js";
+import { preprocessingResults } from "../parts/preprocessing_results.js";
+import { facts, stateBadge, updateBadge } from "../parts/small.js";
+import { actionsFor } from "../parts/task_actions.js";
+import { taskFiles } from "../parts/task_files.js";
+import { hasEnded, isWaiting, partOfTask, secondsRun, stepText, taskKind, taskName, timeLeft } from "../parts/task_words.js";
+import { trainingResults } from "../parts/training_results.js";
+import { useModel } from "../parts/use_model.js";
+import { askWhy, whyContent } from "../parts/why.js";
+import * as state from "../state.js";
+import { words } from "../words/task.js";
+
+const t = translator(words);
+const CLOCK_MS = 1000;
+const WHY_MS = 5000;
+const RESULTS = { training: trainingResults, inference: inferenceResults, evaluate: evaluationResults };
+
+export async function open({ root, params, signal }) {
+  const task = await readTask(root, params.id);
+  if (!task || signal.aborted) return;
+  const view = new TaskView(root, task, signal);
+  await Promise.all([state.ready(), view.begin()]);
+}
+
+async function readTask(root, id) {
+  try {
+    return await api(`/api/v2/tasks/${encodeURIComponent(id)}`);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    fill(root, h("h1", {}, t("task")), notice(t("unknown_task", { id }), "warn", h("a", { href: "#/tasks" }, t("to_tasks"))));
+    return null;
+  }
+}
+
+/** One opened task. Its results are read again when the epoch or the state changes. */
+class TaskView {
+  #task;
+  #signal;
+  #parts;
+  #results;
+  #files;
+  #lastResults = "";
+  #askedWhy = -Infinity;
+  #draw;
+
+  constructor(root, task, signal) {
+    this.#task = task;
+    this.#signal = signal;
+    this.#results = (RESULTS[task.task_type] ?? preprocessingResults)(task.task_id, signal);
+    this.#files = taskFiles(task.task_id, signal);
+    this.#parts = {
+      badge: stateBadge(task.status), actions: h("div", { class: "row" }), step: h("span", { class: "number" }), message: h("p", { class: "quiet break" }),
+      bar: h("progress", { max: 100, "aria-label": t("progress") }), percent: h("span", { class: "number strong" }),
+      notices: h("div", { class: "stack" }), facts: h("div"), history: h("ol", { class: "history" }), use: h("div"),
+    };
+    this.#draw = onceAFrame(() => this.#take(state.tasks.get(task.task_id)), signal);
+    this.#build(root);
+  }
+
+  begin() {
+    state.subscribe("tasks", this.#draw, this.#signal);
+    const clock = setInterval(() => this.#tick(), CLOCK_MS);
+    this.#signal.addEventListener("abort", () => clearInterval(clock));
+    return this.#show();
+  }
+
+  #build(root) {
+    const task = this.#task;
+    const parts = this.#parts;
+    const side = h("div", { class: "grid" },
+      h("section", { class: "card stack", "aria-labelledby": "facts" }, h("h2", { id: "facts" }, t("facts")), parts.facts),
+      h("section", { class: "card stack", "aria-labelledby": "history" }, h("h2", { id: "history" }, t("history")), parts.history));
+    fill(root,
+      h("p", { class: "small" }, h("a", { href: "#/tasks" }, `← ${t("tasks")}`)),
+      h("div", { class: "view-head" }, h("div", { class: "row" }, h("h1", {}, taskName(task)), parts.badge, h("span", { class: "quiet" }, taskKind(task))), parts.actions),
+      h("section", { class: "card stack", "aria-label": t("progress"), dataset: { part: `of-${partOfTask(task)}` } }, h("div", { class: "row progress-head" }, parts.bar, parts.percent, parts.step), parts.message),
+      parts.notices, parts.use, this.#results.elements,
+      h("section", { class: "card stack", "aria-labelledby": "log" }, h("h2", { id: "log" }, t("log")), logView(task.task_id, this.#signal)),
+      side, this.#files.element);
+  }
+
+  /** Take in what is known newly: a task that is gone was deleted. */
+  #take(task) {
+    if (task && task !== this.#task) {
+      this.#task = task;
+      attempt(() => this.#show());
+    }
+  }
+
+  async #show() {
+    const task = this.#task;
+    this.#drawHead(task);
+    this.#drawNotices(task);
+    fill(this.#parts.facts, facts(factsOf(task)));
+    const results = `${task.status} ${task.current_epoch} ${task.started_at} ${"val_loss" in (task.latest_metrics ?? {})}`;
+    if (results === this.#lastResults) return undefined;
+    this.#lastResults = results;
+    if (task.status === "completed" && task.task_type === "training" && !this.#parts.use.hasChildNodes()) this.#parts.use.append(useModel(task));
+    const reads = [this.#drawHistory()];
+    if (task.started_at) reads.push(this.#results.refresh(task), this.#files.refresh());
+    return Promise.all(reads);
+  }
+
+  #drawHead(task) {
+    const parts = this.#parts;
+    updateBadge(parts.badge, task.status);
+    if (parts.bar.value !== task.progress) parts.bar.value = task.progress;
+    setText(parts.percent, `${task.progress} %`);
+    setText(parts.message, task.message);
+    this.#tick();
+    const actions = actionsFor([task]).filter((action) => action.id !== "why_waits");
+    const says = actions.map((action) => action.id).join();
+    if (parts.actions.dataset.says === says) return;
+    parts.actions.dataset.says = says;
+    const run = (id) => actionsFor([this.#task]).find((action) => action.id === id)?.run();
+    fill(parts.actions, actions.map((action) => h("button", { type: "button", class: action.isDangerous ? "danger" : "", title: action.hint, onclick: () => run(action.id) }, action.label)));
+  }
+
+  #drawNotices(task) {
+    if (task.error) {
+      const { code, message, hint } = task.error;
+      fill(this.#parts.notices, notice(t("error", { message }), "bad", hint && h("p", {}, t("error_hint", { hint })), h("p", { class: "small mono" }, t("error_code", { code }))));
+    } else if (isWaiting(task)) this.#drawWhy();
+    else fill(this.#parts.notices);
+  }
+
+  async #drawWhy() {
+    if (performance.now() - this.#askedWhy < WHY_MS) return;
+    this.#askedWhy = performance.now();
+    const why = await askWhy(this.#task.task_id).catch(() => null);
+    if (why && isWaiting(this.#task)) fill(this.#parts.notices, h("section", { class: "notice stack", dataset: { tone: "warn" }, "aria-label": t("waits") }, h("h2", {}, t("waits")), whyContent(why)));
+  }
+
+  async #drawHistory() {
+    const { history } = await api(`/api/v2/tasks/${encodeURIComponent(this.#task.task_id)}/history`, { signal: this.#signal });
+    fill(this.#parts.history, history.map((step) => h("li", {}, h("time", { class: "quiet small number", datetime: step.at, title: instant(step.at) }, shortInstant(step.at)),
+      h("span", { class: "stack" }, h("span", {}, stateBadge(step.after)), h("span", { class: "small break" }, step.cause)))));
+  }
+
+  /** What changes with the time alone. */
+  #tick() {
+    const task = this.#task;
+    const left = timeLeft(task);
+    const ran = secondsRun(task);
+    const texts = [stepText(task), ran === null ? "" : `${t("ran_for")} ${duration(ran)}`, hasEnded(task) ? "" : left.text];
+    setText(this.#parts.step, texts.filter(Boolean).join(" · "));
+    this.#parts.step.title = left.title;
+    if (isWaiting(task)) this.#drawWhy();
+  }
+}
+
+function factsOf(task) {
+  const { lease } = task;
+  const holds = lease && t("lease_text", { fraction: percent(lease.gpu_fraction), device: lease.device, memory: gigabytes(lease.memory_gb), since: shortInstant(lease.granted_at) });
+  const rows = [
+    [t("id"), h("code", {}, task.task_id)], [t("model"), task.model], [t("device"), h("code", {}, task.device)], [t("lease"), holds],
+    [t("priority"), task.priority], [t("position"), task.queue_position], [t("batch_size"), task.batch_size], [t("attempts"), task.attempts],
+    [t("submitted"), instant(task.created_at)], [t("started"), task.started_at && instant(task.started_at)], [t("ended"), task.finished_at && instant(task.finished_at)],
+    [t("output"), h("code", {}, task.output_path || NONE)], [t("description"), task.description],
+  ];
+  return rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
+}
