@@ -26,6 +26,7 @@ from serve_app.request_meter import RequestMeter, RequestTally
 from serve_app.routes import (
     access,
     data,
+    documentation,
     evaluate,
     events,
     files,
@@ -65,6 +66,7 @@ ROUTERS = (
     models.router,
     access.router,
     page.router,
+    documentation.router,
 )
 
 #: How long the end of the application waits for audit entries to be sent.
@@ -105,6 +107,8 @@ def create_app(ports: Ports, settings: Settings, *, feed: LogFeed | None = None)
         description="Train and run models that recognise drones.",
         lifespan=_until_all_is_noted,
         redirect_slashes=False,
+        docs_url=None,  # FastAPI's own pages load their scripts from other hosts
+        redoc_url=None,
     )
     logging.getLogger(PARSER).setLevel(logging.ERROR)  # what a client sends wrong, the client is told
     app.state.service = Service(ports, settings, feed or LogFeed(ports.logs, ports.tasks), CpuMeter(), RequestTally())
