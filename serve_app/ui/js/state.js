@@ -58,6 +58,12 @@ export function takeTask(task) {
   tell("tasks");
 }
 
+/** Take in resources that were read after a change, before the stream tells of it. */
+export function takeResources(view) {
+  resources = view;
+  tell("resources");
+}
+
 /** Forget a task that was deleted. */
 export function dropTask(taskId) {
   if (tasks.delete(taskId)) tell("tasks");
