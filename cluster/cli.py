@@ -47,6 +47,9 @@ def up(  # noqa: PLR0913 (one parameter per option)
     host: Annotated[str | None, typer.Option(help="Address that HTTP listens on. Default: 127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port that HTTP listens on. Default: 8000")] = None,
     *,
+    nodes: Annotated[
+        str | None, typer.Option(help="several: other machines may join, HTTP comes through HAProxy. Default: one")
+    ] = None,
     simulate_gpus: Annotated[int | None, typer.Option(help="Logical GPUs that compute on the CPU.")] = None,
     state_dir: StateDir = None,
     data_root: Annotated[list[Path] | None, typer.Option(help="Folder that requests may use; repeatable. Default: .")] = None,
@@ -58,18 +61,43 @@ def up(  # noqa: PLR0913 (one parameter per option)
     overrides = {
         "host": host,
         "port": port,
+        "nodes": nodes,
         "simulate_gpus": simulate_gpus,
         "state_dir": state_dir,
         "data_roots": tuple(data_root) if data_root else None,
     }
     settings = _settings(config, **overrides)
-    from cluster import local, run_record  # noqa: PLC0415 (keeps `rfuav --help` quick)
+    from cluster import lifetime, local, run_record  # noqa: PLC0415 (keeps `rfuav --help` quick)
 
     try:
         local.up(settings, address=address, detach=detach, say=_say)
     except (SettingsError, local.AlreadyUpError, run_record.StateFolderBusyError) as error:
         _give_up(error, BAD_INPUT)
-    except local.BringUpError as error:
+    except lifetime.BringUpError as error:
+        _give_up(error, NOT_UP)
+
+
+@app.command()
+def join(  # noqa: PLR0913 (one parameter per option)
+    head: Annotated[str, typer.Argument(help="HOST:PORT of the service's Ray; `rfuav status` there shows it as ray_address.")],
+    *,
+    state_dir: StateDir = None,
+    token_file: Annotated[Path | None, typer.Option(help="Copy of ray_token in the head's state folder.")] = None,
+    simulate_gpus: Annotated[int | None, typer.Option(min=0, max=64, help="Logical GPUs that compute on the CPU.")] = None,
+    name: Annotated[str, typer.Option(help="Name of this node; the same each time keeps its devices' names.")] = "",
+    detach: Annotated[bool, typer.Option("--detach", help="Return when the service knows this node's devices.")] = False,
+) -> None:
+    """Let this machine join a service that was started with --nodes several; `rfuav down` ends that."""
+    settings = _settings(None, state_dir=state_dir)
+    from cluster import join as joining  # noqa: PLC0415 (keeps `rfuav --help` quick)
+    from cluster import lifetime, run_record  # noqa: PLC0415
+
+    wanted = joining.Joining(head, settings.state_dir, token_file, simulate_gpus, name)
+    try:
+        joining.join(wanted, detach=detach, say=_say)
+    except (SettingsError, run_record.StateFolderBusyError) as error:
+        _give_up(error, BAD_INPUT)
+    except lifetime.BringUpError as error:
         _give_up(error, NOT_UP)
 
 

@@ -41,6 +41,7 @@ class ServiceRecord:
         temp_dir: Ray's temporary folder of this service, "" when the Ray was adopted.
         started_serve: whether Serve was started by us (always on our own Ray).
         processes: every process of the service when it became ready; none before.
+        nodes: "several" where HTTP comes through HAProxy, and other machines may join.
     """
 
     url: str
@@ -53,6 +54,7 @@ class ServiceRecord:
     temp_dir: str
     started_serve: bool
     processes: tuple[Presence, ...] = ()
+    nodes: str = "one"
 
     @property
     def is_adopted(self) -> bool:

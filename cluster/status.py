@@ -24,7 +24,7 @@ class ServiceStatus:
         url: its page, "" while there is none.
         ray_address: host:port of Ray's head.
         dashboard_url: Ray's dashboard, where `ray job submit` goes.
-        http_mode: how HTTP arrives: at the ingress itself, or through Serve's proxy.
+        http_mode: how HTTP arrives: at the ingress itself, through HAProxy, or through Serve's proxy.
         predictor: how many replicas serve, "" where that is not known.
         state_dir: its state folder.
         processes: how many processes of it live.
@@ -108,4 +108,6 @@ def _health_of(state_dir: Path, record: ServiceRecord | None, count: int) -> Hea
 def _http_mode(record: ServiceRecord | None) -> str:
     if record is None:
         return ""
-    return "Serve's proxy (adopted Ray: the most replicas stay what its devices carried)" if record.is_adopted else "direct ingress"
+    if record.is_adopted:
+        return "Serve's proxy (adopted Ray: the most replicas stay what its devices carried)"
+    return "HAProxy (other machines may join)" if record.nodes == "several" else "direct ingress"
