@@ -15,6 +15,7 @@ from configs.settings import Settings, SettingsError
 
 _FOLDER: Final = "ha"
 _ANSWER_S: Final = 10.0
+_INGRESS_PORTS: Final = 8
 #: Linux allows so many characters in the path of a unix socket. Below the folder come the node's id, the socket's name, and the ending
 #: that HAProxy gives to a new one until it is ready.
 _LONGEST_SOCKET: Final = 107
@@ -75,7 +76,8 @@ def haproxy_environment(settings: Settings, temp_dir: Path) -> dict[str, str]:
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback + 1),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ingress),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ingress + 1),
+        # A new ingress begins while the old one still listens; a port that somebody else has is passed over.
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ingress + _INGRESS_PORTS),
         # With the usual values a dead HAProxy is missed for 30 s.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
