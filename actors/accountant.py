@@ -31,12 +31,12 @@ from actors.decision_feed import DecisionFeed, Position
 from actors.devices import DeviceGroup, DeviceHouse
 from actors.duties import Duties
 from actors.holders import Holders
+from actors.home import Home
 from actors.memory_guard import DriverWatch, MemoryGuard
 from actors.messages import (
     BooksReport,
     Decisions,
     GrantedLease,
-    Home,
     LeasePlace,
     Queued,
     ReplicaReport,

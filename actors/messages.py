@@ -12,7 +12,6 @@ from actors.core.model import Device, DeviceKind, Lease, Portion, WorkKind
 from actors.core.tasks import Compact, Progress, Task, TaskFault, TaskState
 from actors.learning.memory_need import Peak
 from actors.presence import Presence
-from configs.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,19 +349,6 @@ class AttemptOrder:
     def world_size(self) -> int:
         """How many processes the attempt has."""
         return len(self.granted.places)
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """Where the service lives.
-
-    Attributes:
-        settings: what it was started with.
-        node_id: Ray's id of the node that its store and logs are on.
-    """
-
-    settings: Settings
-    node_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import ray
 from ray import serve
 from ray.serve.schema import ApplicationStatus, LoggingConfig
 
-from actors.messages import Home
+from actors.home import Home
 from actors.names import ACCOUNTANT, INGRESS, NAME_LABEL, NAMESPACE, PREDICTOR
 from actors.system import StartingActors, stop_actors
 from cluster.ports import find_free_port

@@ -35,7 +35,7 @@ from cluster.run_record import locked
 from configs.settings import SettingsError
 
 if TYPE_CHECKING:
-    from actors.messages import Home
+    from actors.home import Home
 
 #: How long the accountant may take to know the devices of this node.
 _DEVICES_S: Final = 90.0

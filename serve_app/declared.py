@@ -11,7 +11,7 @@ import ray
 from ray.serve import Application
 
 from actors.core.serving import ServingAllowance
-from actors.messages import Home
+from actors.home import Home
 from actors.names import ACCOUNTANT, NAMESPACE
 from serve_app.deployment import bind_predictor, build_ingress
 from serve_app.predictor_plan import choose_plan, choose_scale

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.messages import Home
+from actors.home import Home
 from cluster.join import Joining, join, node_command, refuse_missing_folders
 from configs.settings import Settings, SettingsError
 
