@@ -31,7 +31,7 @@ from cluster.ray_head import (
     token_path,
     use_token,
 )
-from cluster.run_record import locked
+from cluster.run_record import NodeRecord, locked, write_node
 from configs.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -85,7 +85,9 @@ def join(wanted: Joining, *, detach: bool, say: Say) -> None:
             bring_down(wanted.state_dir)
             _take_token(wanted)
             node = _start_node(wanted, say)
-            _settle(wanted, say)
+            devices = _settle(wanted)
+            write_node(wanted.state_dir, NodeRecord(wanted.head, wanted.node_name, devices, node))
+            say(f"JOINED {wanted.head} with {', '.join(devices)}")
             if not detach:
                 _stay(node, wanted.state_dir)
 
@@ -106,8 +108,8 @@ def _start_node(wanted: Joining, say: Say) -> Presence:
         return RayStart(wanted.state_dir, node_command(wanted, make_temp_dir(wanted.state_dir)), environ).wait_for("raylet")
 
 
-def _settle(wanted: Joining, say: Say) -> None:
-    """Look whether the service's folders are here, wait until it knows this node's devices, and say which they are."""
+def _settle(wanted: Joining) -> tuple[str, ...]:
+    """Look whether the service's folders are here, and wait until it knows this node's devices; returns these."""
     from cluster import compose  # noqa: PLC0415 (importing Ray takes seconds)
 
     log = wanted.state_dir / "logs" / "ray_start.log"
@@ -123,7 +125,7 @@ def _settle(wanted: Joining, say: Say) -> None:
                 raise TimeoutError(f"the accountant does not know the devices of {wanted.node_name} after {_DEVICES_S:.0f} s")
             pause.wait(_PAUSE_S)
     leave_ray()
-    say(f"JOINED {wanted.head} with {', '.join(devices)}")
+    return tuple(devices)
 
 
 def refuse_missing_folders(home: "Home") -> None:
