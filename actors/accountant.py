@@ -28,9 +28,10 @@ from actors.core.model import Device, DeviceKind, HolderKind, Lease, LeaseReques
 from actors.core.scheduler import Scheduler
 from actors.core.serving import ServingAllowance, choose_allowance
 from actors.decision_feed import DecisionFeed, Position
-from actors.devices import DeviceGroup, DeviceHouse, remove_groups
+from actors.devices import DeviceGroup, DeviceHouse
 from actors.duties import Duties
 from actors.holders import Holders
+from actors.home import Home
 from actors.memory_guard import DriverWatch, MemoryGuard
 from actors.messages import (
     BooksReport,
@@ -43,6 +44,7 @@ from actors.messages import (
     ResourceView,
 )
 from actors.names import ACCOUNTANT
+from actors.node_survey import NodeSurvey
 from actors.policy import build_policy
 from actors.presence import Presence, announce
 from actors.replicas import Replicas
@@ -52,7 +54,6 @@ from actors.store import LeaseHolder, Store, StoredLease
 from configs.settings import Settings
 
 _TICK_S = 1.0
-_SURVEY_EVERY_TICKS = 5
 _RELEASE_GRACE_S = 5.0
 _MOST_ORDER = 1_000
 _STORE_PAUSE_S = 0.5
@@ -74,7 +75,7 @@ class GpuAccountant:
         self._scheduler = Scheduler(
             self._policy, next_token=self._store.read_last_token() + 1, durations=Durations(self._store.read_durations())
         )
-        self._house = DeviceHouse(self._store, self._policy, simulated=settings.simulate_gpus > 0)
+        self._survey = NodeSurvey(DeviceHouse(self._store, self._policy, simulated=settings.simulate_gpus > 0))
         self._session = ray.get_runtime_context().get_node_id()
         self._driver = DriverWatch()
         self._guard = MemoryGuard(self._session, self._driver)
@@ -98,6 +99,10 @@ class GpuAccountant:
     async def pid(self) -> int:
         """The process that the accountant lives in now."""
         return os.getpid()
+
+    async def home(self) -> Home:
+        """What the service was started with, and where: for whoever joins or rebuilds a part of it."""
+        return Home(self._settings, self._session)
 
     async def check(self, request: LeaseRequest) -> int:
         """Make sure that a request could be granted some day; returns the largest memory in bytes that it could be given.
@@ -224,8 +229,7 @@ class GpuAccountant:
     async def serving_allowance(self, kind: DeviceKind | None = None) -> ServingAllowance:
         """What the predictor may use of the devices that are there; of one kind, once its replicas use that."""
         await self._start.finished()
-        present = (account.device for account in self._scheduler.ledger.accounts.values() if account.is_present)
-        return choose_allowance(present, self._policy, kind)
+        return choose_allowance(self._present(), self._policy, kind)
 
     async def view(self) -> ResourceView:
         """All devices and the line now."""
@@ -334,16 +338,23 @@ class GpuAccountant:
 
     async def _begin(self) -> None:
         """Find the devices, take over the open leases of an earlier life, and begin to tick."""
-        limits = self._store.read_limits()
-        for group in await self._house.discover():
-            await self._add(group, limits)
+        for group in await self._survey.find():
+            await self._add(group)
         for stored in self._store.read_leases():
             await self._adopt(stored)
         self._duties.begin(self._tick())
+        self._duties.begin(self._survey.watch(self._present, self._add, self._lose))
 
-    async def _add(self, group: DeviceGroup, limits: Mapping[str, Mapping[WorkKind, int]]) -> None:
+    async def _add(self, group: DeviceGroup) -> None:
         self._groups[group.device.device_id] = group.group_id
+        limits = await asyncio.to_thread(self._store.read_limits)
         await self._apply(ev.DeviceAdded(group.device, limits.get(group.device.device_id)))
+
+    async def _lose(self, device: Device) -> None:
+        await self._apply(ev.DeviceLost(device.device_id))
+
+    def _present(self) -> list[Device]:
+        return [account.device for account in self._scheduler.ledger.accounts.values() if account.is_present]
 
     async def _adopt(self, stored: StoredLease) -> None:
         """Take over a lease: follow its process if it may live; one that never came up in a Ray that is gone is over."""
@@ -358,15 +369,11 @@ class GpuAccountant:
             await self._holder_gone(lease_id)
 
     async def _tick(self) -> None:
-        """Let silent leases expire, and notice nodes that come and go."""
-        count = 0
+        """Measure memory and let silent leases expire."""
         while True:
             await asyncio.sleep(_TICK_S)
             await self._measure_memory()
             await self._apply(ev.Ticked())
-            count += 1
-            if count % _SURVEY_EVERY_TICKS == 0:
-                await self._survey()
 
     async def _measure_memory(self) -> None:
         """Let the scheduler know what the driver says of each GPU that can be seen."""
@@ -377,17 +384,3 @@ class GpuAccountant:
             if split is not None:
                 (self._unmatched.discard if split.is_by_pid else self._unmatched.add)(device_id)
                 await self._apply(ev.MemoryMeasured(device_id, split.foreign_bytes, split.filled_bytes))
-
-    async def _survey(self) -> None:
-        nodes = await asyncio.to_thread(ray.nodes)
-        live = {node["NodeID"] for node in nodes if node["Alive"]}
-        accounts = self._scheduler.ledger.accounts.values()
-        lost = [account.device for account in accounts if account.is_present and account.device.node_id not in live]
-        for device in lost:
-            await self._apply(ev.DeviceLost(device.device_id))
-        if lost:
-            await asyncio.to_thread(remove_groups, {device.node_id for device in lost})
-        if live - {account.device.node_id for account in accounts}:
-            limits = self._store.read_limits()
-            for group in await self._house.discover():
-                await self._add(group, limits)

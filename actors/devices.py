@@ -7,7 +7,7 @@ worker into the group pins it to that GPU, in Ray's own books. Device ids are gi
 
 import asyncio
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 from actors.core.model import GIB, Device, DeviceKind, Policy
 from actors.core.units import fraction_from_units
 from actors.gpu_driver import read_gpus
-from actors.names import NAMESPACE
+from actors.names import NAME_LABEL, NAMESPACE, SIMULATED_LABEL
 from actors.store import Store, StoredDevice
 
 SIMULATED_GPU_BYTES = 24 * GIB
@@ -32,7 +32,7 @@ class NodeFacts:
 
     Attributes:
         node_id: Ray's id of it.
-        node_name: the machine's name; the same after a restart of Ray.
+        node_name: its label's name, else the machine's; the same after a restart of Ray.
         cores: logical cores that Ray may use.
         memory_bytes: main memory.
         cpu_name: for people.
@@ -75,11 +75,11 @@ class DeviceHouse:
         self._policy = policy
         self._simulated = simulated
 
-    async def discover(self) -> list[DeviceGroup]:
-        """Find every device of every live node, with a group each; makes the groups that are missing."""
-        nodes = [node for node in ray.nodes() if node["Alive"]]
-        facts = await asyncio.gather(*(self._ask(node) for node in nodes))
-        ids = _DeviceIds(self._store, {each.node_id for each in facts})
+    async def discover(self, node_ids: Collection[str] | None = None) -> list[DeviceGroup]:
+        """Find every device of these nodes, with a group each; makes the groups that are missing. None: of every live node."""
+        live = [node for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]
+        facts = await asyncio.gather(*(self._ask(node) for node in live if node_ids is None or node["NodeID"] in node_ids))
+        ids = _DeviceIds(self._store, {node["NodeID"] for node in live})
         groups: list[DeviceGroup] = []
         for each in facts:
             found = await asyncio.gather(*(self._probe_gpu(each, number) for number in range(each.gpu_count)))
@@ -91,7 +91,8 @@ class DeviceHouse:
         return groups
 
     async def _ask(self, node: dict[str, Any]) -> NodeFacts:
-        resources = node["Resources"]
+        resources, labels = node["Resources"], node.get("Labels", {})
+        simulated = labels.get(SIMULATED_LABEL, str(self._simulated)) == str(True)
         strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         if node["NodeID"] == ray.get_runtime_context().get_node_id():
             name, memory_bytes, cpu_name, gpus = await asyncio.to_thread(_read_hardware)
@@ -100,11 +101,11 @@ class DeviceHouse:
             name, memory_bytes, cpu_name, gpus = await asyncio.wait_for(ask.remote(), _GROUP_DEADLINE_S)
         return NodeFacts(
             node_id=node["NodeID"],
-            node_name=name,
+            node_name=labels.get(NAME_LABEL) or name,
             cores=int(resources.get("CPU", 0)),
             memory_bytes=memory_bytes,
             cpu_name=cpu_name,
-            gpus=() if self._simulated else gpus,
+            gpus=() if simulated else gpus,
             gpu_count=int(resources.get("GPU", 0)),
         )
 

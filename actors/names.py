@@ -11,3 +11,7 @@ LOG_HUB: Final = "log_hub"
 INGRESS: Final = "ingress"
 #: The Serve application of online prediction, and its one deployment.
 PREDICTOR: Final = "predictor"
+
+#: What a node that joins says of itself, as labels of Ray: its name, and whether its GPUs are simulated ("True" or "False").
+NAME_LABEL = "rfuav.name"
+SIMULATED_LABEL = "rfuav.simulated"

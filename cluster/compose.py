@@ -15,7 +15,8 @@ import ray
 from ray import serve
 from ray.serve.schema import ApplicationStatus, LoggingConfig
 
-from actors.names import INGRESS, NAMESPACE, PREDICTOR
+from actors.home import Home
+from actors.names import ACCOUNTANT, INGRESS, NAME_LABEL, NAMESPACE, PREDICTOR
 from actors.system import StartingActors, stop_actors
 from cluster.ports import find_free_port
 from cluster.serving import deploy_predictor
@@ -24,6 +25,7 @@ from serve_app.deployment import build_ingress
 
 #: Ray's namespace and name of Serve's controller.
 _SERVE_CONTROLLER: Final = ("SERVE_CONTROLLER_ACTOR", "serve")
+_ANSWER_S: Final = 30.0
 
 
 class DeployFailedError(Exception):
@@ -52,6 +54,23 @@ def disconnect() -> None:
     ray.shutdown()
 
 
+def ask_home() -> Home:
+    """Ask the accountant what the service was started with, and where.
+
+    Raises:
+        ValueError: there is no accountant: this is no Ray of a service, or it has just begun.
+    """
+    home: Home = ray.get(ray.get_actor(ACCOUNTANT, namespace=NAMESPACE).home.remote(), timeout=_ANSWER_S)
+    return home
+
+
+def devices_of(node_name: str) -> list[str]:
+    """The devices that the accountant knows of a node that has joined under this name."""
+    node_ids = {node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Labels"].get(NAME_LABEL) == node_name}
+    view = ray.get(ray.get_actor(ACCOUNTANT, namespace=NAMESPACE).view.remote(), timeout=_ANSWER_S)
+    return [each.device.device_id for each in view.devices if each.is_present and each.device.node_id in node_ids]
+
+
 def is_serve_running() -> bool:
     """Whether this Ray has a Serve already."""
     name, namespace = _SERVE_CONTROLLER
@@ -67,7 +86,8 @@ def start_serve(settings: Settings, *, is_direct: bool) -> None:
 
     Args:
         settings: where HTTP listens.
-        is_direct: the ingress listens itself. Serve's own proxy starts all the same and gets a port where it is in nobody's way.
+        is_direct: the ingress listens itself. Serve's own proxy starts all the same and gets a port where it is in nobody's way;
+            otherwise that proxy listens, or HAProxy in its place.
     """
     port = find_free_port(settings.host) if is_direct else settings.port
     serve.start(
@@ -79,7 +99,8 @@ def start_serve(settings: Settings, *, is_direct: bool) -> None:
 
 def deploy(settings: Settings) -> None:
     """Ask Serve for the ingress; ``raise_if_failed`` and HTTP tell what became of it, and of the predictor."""
-    target = serve.RunTarget(target=build_ingress(settings), name=INGRESS, route_prefix="/")
+    here = ray.get_runtime_context().get_node_id()
+    target = serve.RunTarget(target=build_ingress(settings, here), name=INGRESS, route_prefix="/")
     serve.run_many([target], wait_for_applications_running=False)
 
 
@@ -112,9 +133,11 @@ def take_apart(*, started_serve: bool) -> None:
 __all__ = [
     "DeployFailedError",
     "StartingActors",
+    "ask_home",
     "connect",
     "deploy",
     "deploy_predictor",
+    "devices_of",
     "disconnect",
     "is_serve_running",
     "raise_if_failed",

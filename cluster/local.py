@@ -3,14 +3,10 @@
 Owns the order of things and what is said about them. The composition inside Ray is in ``compose``, the end in ``bring_down``.
 """
 
-import contextlib
 import ipaddress
-import os
 import shlex
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,9 +21,19 @@ from cluster import signals
 from cluster.bring_down import UP, bring_down
 from cluster.http_probe import describe_devices, probe_health
 from cluster.keys_command import has_keys
+from cluster.lifetime import (
+    BringUpError,
+    Say,
+    announced,
+    as_failure_of,
+    leave_ray,
+    nothing_left_behind,
+    prepare_state_folder,
+    ray_logs,
+)
 from cluster.ports import can_listen
 from cluster.processes import end_processes, find_presences, find_processes, instance_mark
-from cluster.ray_head import HeadStart, driver_environment, ensure_token, keep_logs, temp_dir_of, token_path
+from cluster.ray_head import HeadStart, ensure_token, temp_dir_of, token_path, use_token
 from cluster.run_record import ServiceRecord, locked, read_record, write_record
 from cluster.watchdog import start_watchdog
 from configs.settings import Settings, SettingsError
@@ -42,27 +48,6 @@ _UP_STOP_DEADLINE_S: Final = 40.0
 
 #: The addresses that stand for all, and where they are reached on this machine.
 _REACHED_AT: Final = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1"})
-
-Say = Callable[[str], None]
-
-
-class BringUpError(Exception):
-    """The service did not come up, or ended by itself.
-
-    Attributes:
-        part: what failed.
-        reason: why, in one line or several.
-        log: where more can be read.
-    """
-
-    def __init__(self, part: str, reason: str, log: Path) -> None:
-        super().__init__(part, reason, log)
-        self.part = part
-        self.reason = reason
-        self.log = log
-
-    def __str__(self) -> str:
-        return f"{self.part}: {self.reason}\nlog: {self.log}"
 
 
 class AlreadyUpError(Exception):
@@ -103,10 +88,10 @@ def up(settings: Settings, *, address: str | None, detach: bool, say: Say) -> No
         BringUpError: something did not start, or Ray ended by itself; everything was ended.
     """
     _refuse_open_host(settings)
-    _prepare_state_folder(settings.state_dir)
+    prepare_state_folder(settings.state_dir)
     with locked(settings.state_dir), signals.stop_as_exception():
         _refuse_second(settings.state_dir)
-        with _announced(settings.state_dir), _nothing_left_behind(settings.state_dir, say):
+        with announced(settings.state_dir), nothing_left_behind(settings.state_dir, say):
             bring_down(settings.state_dir, take_apart=False)
             if settings.host in _REACHED_AT and not settings.host_names:
                 say(
@@ -115,6 +100,8 @@ def up(settings: Settings, *, address: str | None, detach: bool, say: Say) -> No
             record = _bring_up(settings, address, say)
             for line in describe_devices(record.url):
                 say(line)
+            if record.nodes == "several":
+                say(f"other machines join with `rfuav join {record.ray_address} --token-file COPY_OF_THIS`: {record.token_path}")
             _note_down(settings.state_dir, record, is_detached=detach)
             say(f"READY {record.url}")
             if not detach:
@@ -164,23 +151,22 @@ def _bring_up(settings: Settings, address: str | None, say: Say) -> ServiceRecor
         token_path=str(token_path(settings.state_dir)) if is_own else "",
         temp_dir=str(temp_dir_of(settings.state_dir)) if is_own else "",
         started_serve=not joined.has_serve,
+        nodes=settings.nodes if is_own else "one",
     )
     write_record(settings.state_dir, record)
     _start_parts(settings, is_direct=is_own, say=say)
-    with _as_failure_of("HTTP and the predictor", _ray_logs(settings.state_dir)):
+    with as_failure_of("HTTP and the predictor", ray_logs(settings.state_dir)):
         _wait_until_healthy(record.url)
-    _leave_ray()
+    leave_ray()
     return record
 
 
 def _start_ray(settings: Settings, say: Say) -> _Joined:
     _refuse_taken_port(settings)
     ensure_token(settings.state_dir)
-    environ = driver_environment(os.environ, token_path(settings.state_dir))
-    os.environ.clear()
-    os.environ.update(environ)
+    use_token(settings.state_dir)
     say(f"starting Ray; its logs are in {temp_dir_of(settings.state_dir)}")
-    with _as_failure_of("Ray", settings.state_dir / "logs" / "ray_start.log"):
+    with as_failure_of("Ray", settings.state_dir / "logs" / "ray_start.log"):
         starting = HeadStart(settings)
         from cluster import compose  # noqa: PLC0415 (importing Ray takes seconds, in which the head starts)
 
@@ -194,7 +180,7 @@ def _adopt_ray(settings: Settings, address: str, say: Say) -> _Joined:
     say(
         f"adopting the Ray at {address}; HTTP goes through Serve's own proxy there, and the most replicas stay what its devices carry now"
     )
-    with _as_failure_of("Ray", settings.state_dir / "logs"):
+    with as_failure_of("Ray", settings.state_dir / "logs"):
         from cluster import compose  # noqa: PLC0415 (imports Ray)
 
         with signals.kept():
@@ -212,21 +198,21 @@ def _adopt_ray(settings: Settings, address: str, say: Say) -> _Joined:
 def _start_parts(settings: Settings, *, is_direct: bool, say: Say) -> None:
     from cluster import compose  # noqa: PLC0415 (imports Ray)
 
-    logs = _ray_logs(settings.state_dir)
+    logs = ray_logs(settings.state_dir)
     say("starting the accountant, the supervisor, the log hub, HTTP and the predictor")
     # All of them wait for processes that import for seconds, mostly on one core.
     with ThreadPoolExecutor(1) as beside:
-        serving = beside.submit(compose.start_serve, settings, is_direct=is_direct)
-        with _as_failure_of("actors", logs):
+        serving = beside.submit(compose.start_serve, settings, is_direct=is_direct and settings.nodes == "one")
+        with as_failure_of("actors", logs):
             starting = compose.StartingActors(settings)
-        with _as_failure_of("HTTP", logs):
+        with as_failure_of("HTTP", logs):
             serving.result()
             compose.deploy(settings)
-    with _as_failure_of("actors", logs):
+    with as_failure_of("actors", logs):
         starting.wait(ACCOUNTANT)
-    with _as_failure_of("predictor", logs):
+    with as_failure_of("predictor", logs):
         compose.deploy_predictor(settings, is_own=is_direct)
-    with _as_failure_of("actors", logs):
+    with as_failure_of("actors", logs):
         starting.wait()
 
 
@@ -263,73 +249,27 @@ def _stay(record: ServiceRecord, state_dir: Path) -> None:
     pause = threading.Event()
     while record.head is None or record.head.process() is not None:
         pause.wait(_LOOK_S)
-    raise BringUpError("Ray", "ended by itself", _ray_logs(state_dir))
-
-
-@contextlib.contextmanager
-def _announced(state_dir: Path) -> Iterator[None]:
-    """Say in the state folder that this process is its ``up``, as long as it is."""
-    presence.announce(state_dir, UP)
-    try:
-        yield
-    finally:
-        (state_dir / "run" / f"{UP}.json").unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _nothing_left_behind(state_dir: Path, say: Say) -> Iterator[None]:
-    """End everything when the block is left by an exception; a request to stop ends here, quietly."""
-    try:
-        yield
-    except signals.StopRequested:
-        with signals.deaf():
-            say("stopping")
-            _leave_ray()
-            bring_down(state_dir)
-            say("everything has ended")
-    except BaseException:
-        with signals.deaf():
-            _leave_ray()
-            keep_logs(state_dir)
-            bring_down(state_dir)
-        raise
-
-
-@contextlib.contextmanager
-def _as_failure_of(part: str, log: Path) -> Iterator[None]:
-    try:
-        yield
-    except (SettingsError, BringUpError):
-        raise
-    except Exception as error:
-        raise BringUpError(part, str(error) or type(error).__name__, log) from error
-
-
-def _leave_ray() -> None:
-    # A driver that is still connected when its Ray ends is ended with it.
-    if "ray" in sys.modules and "cluster.compose" in sys.modules:
-        with signals.kept():
-            sys.modules["cluster.compose"].disconnect()
-
-
-def _ray_logs(state_dir: Path) -> Path:
-    return state_dir / "logs" / "ray"
+    raise BringUpError("Ray", "ended by itself", ray_logs(state_dir))
 
 
 def _refuse_open_host(settings: Settings) -> None:
     """Refuse to let others reach a service that has no keys yet."""
-    if _is_loopback(settings.host):
+    is_open = settings.nodes == "several" or not _is_loopback(settings.host)
+    if not is_open:
         return
     try:
         is_kept = has_keys(settings)
     except (ActorSystemError, OSError) as error:
         raise SettingsError(f"host: {settings.host!r} needs API keys, and they cannot be read: {error}") from None
-    if not is_kept:
-        raise SettingsError(
-            f"host: {settings.host!r} is not a loopback address, and without API keys the service listens on loopback only. Make a key "
-            f"with `rfuav keys add --role admin --name YOU --state-dir {shlex.quote(str(settings.state_dir))}`, or use 127.0.0.1 "
-            "and an SSH tunnel to reach it from elsewhere"
-        )
+    if is_kept:
+        return
+    make_one = f"Make a key with `rfuav keys add --role admin --name YOU --state-dir {shlex.quote(str(settings.state_dir))}`"
+    if _is_loopback(settings.host):
+        raise SettingsError(f"nodes: 'several' needs API keys: through HAProxy every client looks like this machine. {make_one}")
+    raise SettingsError(
+        f"host: {settings.host!r} is not a loopback address, and without API keys the service listens on loopback only. {make_one}, "
+        "or use 127.0.0.1 and an SSH tunnel to reach it from elsewhere"
+    )
 
 
 def _is_loopback(host: str) -> bool:
@@ -350,13 +290,3 @@ def _refuse_second(state_dir: Path) -> None:
     record = read_record(state_dir)
     if record is not None and record.is_kept:
         raise AlreadyUpError(record.url, state_dir)
-
-
-def _prepare_state_folder(state_dir: Path) -> None:
-    try:
-        (state_dir / "logs").mkdir(parents=True, exist_ok=True)
-        (state_dir / "run").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"state_dir: {state_dir}: {error.strerror}; give a folder that can be written with --state-dir"
-        ) from None

@@ -61,6 +61,14 @@ def find_processes(mark: str, noted: Iterable[Presence] = ()) -> list[psutil.Pro
     return sorted(found - kin, key=lambda process: process.pid)
 
 
+def is_named(process: psutil.Process, name: str) -> bool:
+    """Whether a process lives and has this name."""
+    try:
+        return process.name() == name
+    except psutil.Error:
+        return False
+
+
 def find_presences(mark: str) -> tuple[Presence, ...]:
     """Pid and start time of every live process of an instance."""
     found = []

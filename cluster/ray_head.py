@@ -1,8 +1,8 @@
 """Starts a Ray head that belongs to one instance of the service, and says how to reach it.
 
-Owns the command line and the environment of that head, its token and its temporary folder. Serve's direct ingress is switched
-on here, by variables that only Ray's own processes may see: in a driver they would break calls to replicas. Knows nothing of
-our actors.
+Owns the command line and the environment of that head and of nodes that join it, its token and its temporary folder. Serve's direct
+ingress is switched on here, by variables that only Ray's own processes may see: in a driver they would break calls to replicas. Knows
+nothing of our actors.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,8 @@ from typing import Any, Final
 import psutil
 
 from actors.presence import Presence
-from cluster.processes import MARK, find_processes, instance_mark, presence_of
+from cluster.haproxy import haproxy_environment
+from cluster.processes import MARK, find_processes, instance_mark, is_named, presence_of
 from configs.settings import Settings
 
 _OBJECT_STORE_BYTES: Final = 300 * 1024 * 1024
@@ -52,18 +53,16 @@ class RayHead:
     process: Presence
 
 
-class HeadStart:
-    """A head that is starting. The caller may do other work before it waits, or abandons it by ending the instance."""
+class RayStart:
+    """A ``ray start`` that runs, in a session of its own. The caller may do other work before it waits, or end the instance."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._log = settings.state_dir / "logs" / "ray_start.log"
+    def __init__(self, state_dir: Path, command: Sequence[str], environ: Mapping[str, str]) -> None:
+        self._log = state_dir / "logs" / "ray_start.log"
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        self._temp_dir = make_temp_dir(settings.state_dir)
-        self._mark = instance_mark(settings.state_dir)
-        environ = head_environment(os.environ, settings)
+        self._mark = instance_mark(state_dir)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                head_command(settings, self._temp_dir),
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -71,11 +70,11 @@ class HeadStart:
                 start_new_session=True,
             )
 
-    def wait(self) -> RayHead:
-        """Wait until the head is up.
+    def wait_for(self, name: str) -> Presence:
+        """Wait until Ray's processes are up; returns the one of this name.
 
         Raises:
-            RayStartError: it ended with an error, or took too long.
+            RayStartError: the command ended with an error, took too long, or that process is not there.
         """
         try:
             code = self._process.wait(_START_DEADLINE_S)
@@ -83,15 +82,26 @@ class HeadStart:
             raise RayStartError(f"not up after {_START_DEADLINE_S:.0f} s", self._log) from None
         if code != 0:
             raise RayStartError(f"`ray start` ended with exit code {code}: {_last_line(self._log)}", self._log)
-        address = (self._temp_dir / "ray_current_cluster").read_text(encoding="utf-8").strip()
-        return RayHead(address, self._control_store())
-
-    def _control_store(self) -> Presence:
         for process in find_processes(self._mark):
-            with contextlib.suppress(psutil.Error):
-                if process.name() == "gcs_server":
+            if is_named(process, name):
+                with contextlib.suppress(psutil.Error):
                     return presence_of(process)
-        raise RayStartError("its control store (gcs_server) ended at once", self._log)
+        raise RayStartError(f"its process {name} ended at once", self._log)
+
+
+class HeadStart:
+    """A head that is starting."""
+
+    def __init__(self, settings: Settings) -> None:
+        environ = head_environment(os.environ, settings)
+        self._temp_dir = make_temp_dir(settings.state_dir)
+        self._start = RayStart(settings.state_dir, head_command(settings, self._temp_dir), environ)
+
+    def wait(self) -> RayHead:
+        """Wait until the head is up. Raises RayStartError."""
+        control_store = self._start.wait_for("gcs_server")
+        address = (self._temp_dir / "ray_current_cluster").read_text(encoding="utf-8").strip()
+        return RayHead(address, control_store)
 
 
 def _last_line(log: Path) -> str:
@@ -101,14 +111,19 @@ def _last_line(log: Path) -> str:
 
 def head_command(settings: Settings, temp_dir: Path) -> list[str]:
     """The command that starts the head. Ports are chosen by the kernel where Ray lets it."""
-    # -P: the working folder is often a data root, and what was uploaded there must not be imported.
-    command = [sys.executable, "-P", "-m", "ray.scripts.scripts", "start", "--head", "--port=0", "--disable-usage-stats"]
-    command += ["--include-dashboard=true", "--dashboard-host=127.0.0.1", "--dashboard-port=0", "--dashboard-agent-listen-port=0"]
-    command += ["--min-worker-port=0", "--max-worker-port=0"]
-    command += [f"--object-store-memory={_OBJECT_STORE_BYTES}", f"--temp-dir={temp_dir}"]
+    command = [*start_command(temp_dir), "--head", "--port=0", "--disable-usage-stats"]
+    command += ["--include-dashboard=true", "--dashboard-host=127.0.0.1", "--dashboard-port=0"]
     if settings.simulate_gpus:
         command.append(f"--num-gpus={settings.simulate_gpus}")
     return command
+
+
+def start_command(temp_dir: Path) -> list[str]:
+    """What the commands that start a head and a further node have in common."""
+    # -P: the working folder is often a data root, and what was uploaded there must not be imported.
+    command = [sys.executable, "-P", "-m", "ray.scripts.scripts", "start", "--dashboard-agent-listen-port=0"]
+    command += ["--min-worker-port=0", "--max-worker-port=0"]
+    return [*command, f"--object-store-memory={_OBJECT_STORE_BYTES}", f"--temp-dir={temp_dir}"]
 
 
 def head_environment(base: Mapping[str, str], settings: Settings) -> dict[str, str]:
@@ -117,10 +132,25 @@ def head_environment(base: Mapping[str, str], settings: Settings) -> dict[str, s
     Args:
         base: the environment of the calling process.
         settings: the service's settings.
+
+    Raises:
+        SettingsError: HTTP is to come through HAProxy, and that cannot be.
     """
-    environ = driver_environment(base, token_path(settings.state_dir))
-    environ |= {
-        MARK: instance_mark(settings.state_dir),
+    environ = node_environment(base, settings.state_dir)
+    if settings.nodes == "several":
+        return environ | haproxy_environment(settings, temp_dir_of(settings.state_dir))
+    return environ | {
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(settings.port),
+        # Ray refuses an empty range, so the neighbour is in it too.
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(settings.port + 1),
+    }
+
+
+def node_environment(base: Mapping[str, str], state_dir: Path) -> dict[str, str]:
+    """What the environments of all nodes have in common."""
+    return driver_environment(base, token_path(state_dir)) | {
+        MARK: instance_mark(state_dir),
         "RAY_START_HOOK": f"{__name__}.leave_out_client_server",
         "RAY_USAGE_STATS_ENABLED": "0",
         # Beside a busy trainer, workers at Ray's usual niceness of 15 answer late.
@@ -130,16 +160,11 @@ def head_environment(base: Mapping[str, str], settings: Settings) -> dict[str, s
         "DASHBOARD_METRIC_PORT": "0",
         "RAY_ROTATION_MAX_BYTES": str(_LOG_FILE_BYTES),
         "RAY_ROTATION_BACKUP_COUNT": "1",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(settings.port),
-        # Ray refuses an empty range, so the neighbour is in it too.
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(settings.port + 1),
         "RAY_SERVE_PORT_QUARANTINE_S": "0",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         # Nobody may say in a header where a request comes from: without keys, it decides who is let in.
         "FORWARDED_ALLOW_IPS": "",
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
     }
-    return environ
 
 
 def driver_environment(base: Mapping[str, str], token: Path) -> dict[str, str]:
@@ -150,6 +175,13 @@ def driver_environment(base: Mapping[str, str], token: Path) -> dict[str, str]:
     environ["RAY_AUTH_MODE"] = "token"
     environ["RAY_AUTH_TOKEN_PATH"] = str(token)
     return environ
+
+
+def use_token(state_dir: Path) -> None:
+    """Make this process one that talks to the Ray whose token the state folder has."""
+    environ = driver_environment(os.environ, token_path(state_dir))
+    os.environ.clear()
+    os.environ.update(environ)
 
 
 def leave_out_client_server(params: Any, _is_head: bool) -> None:  # noqa: FBT001 (Ray calls it so)

@@ -41,6 +41,7 @@ class ServiceRecord:
         temp_dir: Ray's temporary folder of this service, "" when the Ray was adopted.
         started_serve: whether Serve was started by us (always on our own Ray).
         processes: every process of the service when it became ready; none before.
+        nodes: "several" where HTTP comes through HAProxy, and other machines may join.
     """
 
     url: str
@@ -53,6 +54,7 @@ class ServiceRecord:
     temp_dir: str
     started_serve: bool
     processes: tuple[Presence, ...] = ()
+    nodes: str = "one"
 
     @property
     def is_adopted(self) -> bool:
@@ -72,11 +74,7 @@ class ServiceRecord:
 
 def write_record(state_dir: Path, record: ServiceRecord) -> None:
     """Write the record, whole or not at all."""
-    path = _record_path(state_dir)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
-    draft.replace(path)
+    _write(_record_path(state_dir), asdict(record))
 
 
 def read_record(state_dir: Path) -> ServiceRecord | None:
@@ -92,8 +90,41 @@ def read_record(state_dir: Path) -> ServiceRecord | None:
 
 
 def remove_record(state_dir: Path) -> None:
-    """Forget the service."""
+    """Forget the service, or the node."""
     _record_path(state_dir).unlink(missing_ok=True)
+    _node_path(state_dir).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """One node that has joined the service of another machine.
+
+    Attributes:
+        head: host:port of the service's Ray.
+        name: of the node.
+        devices: what the service calls its devices.
+        raylet: the process whose end is the end of the node.
+    """
+
+    head: str
+    name: str
+    devices: tuple[str, ...]
+    raylet: Presence
+
+
+def write_node(state_dir: Path, node: NodeRecord) -> None:
+    """Write the note of a node that has joined."""
+    _write(_node_path(state_dir), asdict(node))
+
+
+def read_node(state_dir: Path) -> NodeRecord | None:
+    """The node that joined last from this state folder and was not brought down."""
+    try:
+        content: dict[str, Any] = json.loads(_node_path(state_dir).read_text(encoding="utf-8"))
+        raylet = Presence(**content.pop("raylet"))
+        return NodeRecord(**content | {"devices": tuple(content["devices"])}, raylet=raylet)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 @contextlib.contextmanager
@@ -111,6 +142,17 @@ def locked(state_dir: Path) -> Iterator[None]:
         except BlockingIOError:
             raise StateFolderBusyError(state_dir) from None
         yield
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}")
+    draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    draft.replace(path)
+
+
+def _node_path(state_dir: Path) -> Path:
+    return state_dir / "run" / "node.json"
 
 
 def _record_path(state_dir: Path) -> Path:

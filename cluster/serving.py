@@ -5,17 +5,18 @@ ingress. On an adopted Ray that would delete the declarative applications of oth
 and its ceiling stays what the devices carried then. Importing this module imports Ray.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from ray import serve
 from ray.serve.context import _get_global_client
-from ray.serve.schema import DeploymentSchema, ServeApplicationSchema, ServeDeploySchema
+from ray.serve.schema import DeploymentSchema, ServeApplicationSchema, ServeDeploySchema, ServeInstanceDetails
 
 from actors.names import PREDICTOR
 from cluster.ceiling import Deployed, read_allowance, write_deployed
 from configs.settings import Settings
 from serve_app.deployment import bind_predictor
-from serve_app.predictor_plan import PredictorPlan, choose_scale
+from serve_app.predictor_plan import PredictorPlan, choose_plan, choose_scale
 
 _IMPORT_PATH: Final = "serve_app.deployment:build_predictor"
 #: How long the accountant may take to begin.
@@ -30,13 +31,7 @@ def deploy_predictor(settings: Settings, *, is_own: bool) -> None:
         is_own: whether the Ray is our own.
     """
     allowance = read_allowance(None, timeout_s=_START_S)
-    plan = PredictorPlan(
-        # Serve shows what it was given, and a database's URL may hold a password; replicas use no store.
-        settings=settings.model_copy(update={"store_url": ""}),
-        kind=allowance.kind,
-        replica_units=allowance.replica_units,
-        device_cores=allowance.device_cores,
-    )
+    plan = choose_plan(settings, allowance)
     if is_own:
         write_deployed(Deployed(plan=plan, most_replicas=allowance.most_replicas))
         apply_plan(plan, allowance.most_replicas)
@@ -46,7 +41,24 @@ def deploy_predictor(settings: Settings, *, is_own: bool) -> None:
 
 def apply_plan(plan: PredictorPlan, most_replicas: int) -> None:
     """Give Serve the predictor's declarative configuration; what did not change goes on as it is."""
-    _get_global_client().deploy_apps(describe(plan, most_replicas))
+    client = _get_global_client()
+    details = ServeInstanceDetails.model_validate(client.get_serve_details())
+    declared = [each.deployed_app_config for each in details.applications.values() if each.deployed_app_config is not None]
+    client.deploy_apps(merge(describe(plan, most_replicas), declared))
+
+
+def merge(wanted: ServeDeploySchema, declared: Sequence[ServeApplicationSchema]) -> ServeDeploySchema:
+    """The predictor's configuration among those that were declared otherwise, as by ``serve deploy``: Serve ends what is left out.
+
+    Args:
+        wanted: the predictor's, with its scale.
+        declared: what Serve was given last, of all applications; where it has the predictor, only the scale of that changes.
+    """
+    (predictor,) = wanted.applications
+    others = [each for each in declared if each.name != PREDICTOR]
+    mine = next((each for each in declared if each.name == PREDICTOR), predictor)
+    scaled = mine.model_copy(update={"deployments": predictor.deployments})
+    return ServeDeploySchema(applications=[*others, scaled])
 
 
 def describe(plan: PredictorPlan, most_replicas: int) -> ServeDeploySchema:

@@ -1,4 +1,4 @@
-"""Tells whether a service is up, how it is, and how to reach it from a shell. Only reads."""
+"""Tells whether a service, or a node that has joined one, is up, how it is, and how to reach it from a shell. Only reads."""
 
 import os
 import shlex
@@ -6,12 +6,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from actors import presence
 from cluster.bring_down import UP
 from cluster.http_probe import Health, probe_health
 from cluster.processes import find_processes, instance_mark
-from cluster.run_record import ServiceRecord, read_record
+from cluster.run_record import ServiceRecord, read_node, read_record
+
+_JOINED: Final = "joined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +22,13 @@ class ServiceStatus:
     """One service as it is now.
 
     Attributes:
-        state: healthy, degraded or unhealthy as the service says; starting; unreachable; or down.
-        reason: why it is not healthy.
+        state: healthy, degraded or unhealthy as the service says; starting; unreachable; down; or joined, of a node whose service is on
+            another machine.
+        reason: why it is not healthy; of a node, what it has joined.
         url: its page, "" while there is none.
         ray_address: host:port of Ray's head.
         dashboard_url: Ray's dashboard, where `ray job submit` goes.
-        http_mode: how HTTP arrives: at the ingress itself, or through Serve's proxy.
+        http_mode: how HTTP arrives: at the ingress itself, through HAProxy, or through Serve's proxy.
         predictor: how many replicas serve, "" where that is not known.
         state_dir: its state folder.
         processes: how many processes of it live.
@@ -43,7 +47,7 @@ class ServiceStatus:
     @property
     def is_healthy(self) -> bool:
         """Whether the service is up and every component answers."""
-        return self.state == "healthy"
+        return self.state in {"healthy", _JOINED}
 
 
 def read_status(state_dir: Path) -> ServiceStatus:
@@ -95,6 +99,10 @@ def _health_of(state_dir: Path, record: ServiceRecord | None, count: int) -> Hea
     is_starting = found is not None and found.process() is not None and not (record and record.has_been_ready)
     if is_starting:
         return Health("starting", "`rfuav up` has not got it ready yet")
+    if record is None and (node := read_node(state_dir)) is not None:
+        if node.raylet.process() is None:
+            return Health("down", "its node has ended; `rfuav down` clears up")
+        return Health(_JOINED, f"as {node.name} with {', '.join(node.devices)}; the service is at {node.head}")
     if record is None:
         return Health("down", f"{count} processes of it are left; `rfuav down` ends them" if count else "")
     if record.head is not None and record.head.process() is None:
@@ -108,4 +116,6 @@ def _health_of(state_dir: Path, record: ServiceRecord | None, count: int) -> Hea
 def _http_mode(record: ServiceRecord | None) -> str:
     if record is None:
         return ""
-    return "Serve's proxy (adopted Ray: the most replicas stay what its devices carried)" if record.is_adopted else "direct ingress"
+    if record.is_adopted:
+        return "Serve's proxy (adopted Ray: the most replicas stay what its devices carried)"
+    return "HAProxy (other machines may join)" if record.nodes == "several" else "direct ingress"

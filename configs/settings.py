@@ -37,6 +37,7 @@ ENVIRONMENT_NAMES: Mapping[str, str] = {
     "ENABLE_GPU_SELECTION": "enable_gpu_selection",
     "RFUAV_STATE_DIR": "state_dir",
     "RFUAV_DATA_ROOTS": "data_roots",
+    "RFUAV_NODES": "nodes",
     "RFUAV_SIMULATE_GPUS": "simulate_gpus",
     "RFUAV_GPU_FALLBACK": "gpu_fallback",
     "RFUAV_PATIENCE_S": "patience_s",
@@ -98,6 +99,9 @@ class Settings(BaseModel):
     task_queue_size: int = Field(100, ge=1, le=1_000_000, description="most waiting tasks; beyond, submissions get 429")
     enable_gpu_selection: bool = Field(default=True, description="false: cuda:N is treated as cuda")
     gpu_fallback: Literal["none", "cpu"] = Field("none", description="cpu: a cuda request runs on the CPU where there is no GPU")
+    nodes: Literal["one", "several"] = Field(
+        "one", description="several: other machines may join; HTTP comes through HAProxy, and API keys are always needed"
+    )
     simulate_gpus: int = Field(0, ge=0, le=64, description="logical GPUs of 24 GB that compute on the CPU")
     state_dir: Path = Field(Path("var"), description="folder of the store, logs and run files")
     data_roots: tuple[Path, ...] = Field((Path(),), min_length=1, description="folders that requests may read and write")

@@ -63,7 +63,7 @@ class Service:
 
     def __post_init__(self) -> None:
         """Make what stands on the same ports; frozen fields can only be set like this."""
-        object.__setattr__(self, "door", Door(self.ports.access))
+        object.__setattr__(self, "door", Door(self.ports.access, sees_clients=self.settings.nodes == "one"))
         object.__setattr__(self, "models", FollowedModels(self.ports.models))
         object.__setattr__(self, "events", EventFeed(self.ports.tasks, self.ports.resources, self.models))
         object.__setattr__(self, "predictions", Predictions(self.ports.predictor, self.settings))

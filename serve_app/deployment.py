@@ -28,7 +28,7 @@ HEALTH_ANSWER_S = 10.0
 #: Serve writes a line for every request otherwise, and does so before it looks whether anybody wants it.
 QUIET: Final = {"enable_access_log": False, "log_level": "WARNING"}
 #: Serve lets every application's first deployment listen on a port of its own, of which there are only as many as the ingress needs.
-NO_PORT: Final = {"env_vars": {"RAY_SERVE_ENABLE_DIRECT_INGRESS": "0"}}
+NO_PORT: Final = {"env_vars": {"RAY_SERVE_ENABLE_DIRECT_INGRESS": "0", "RAY_SERVE_ENABLE_HA_PROXY": "0"}}
 
 
 @serve.ingress()
@@ -68,14 +68,19 @@ def _guard_the_port() -> None:
     replica.start_asgi_http_server = start_with_reuse
 
 
-def build_ingress(settings: Settings) -> Application:
-    """The HTTP application: one replica, which needs no CPU of its own in Ray's books."""
+def build_ingress(settings: Settings, node_id: str) -> Application:
+    """The HTTP application: one replica, which needs no CPU of its own in Ray's books.
+
+    Args:
+        settings: of the service.
+        node_id: the node that its state folder is on, and its port.
+    """
     deployment = serve.deployment(
         Ingress,
         name=INGRESS,
         num_replicas=1,
         max_ongoing_requests=MOST_ONGOING_REQUESTS,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options={"num_cpus": 0, "label_selector": {"ray.io/node-id": node_id}},
         health_check_period_s=LOOK_EVERY_S,
         graceful_shutdown_wait_loop_s=SHUTDOWN_WAIT_S,
         graceful_shutdown_timeout_s=2 * SHUTDOWN_WAIT_S,

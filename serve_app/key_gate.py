@@ -1,8 +1,8 @@
 """Finds out who a request comes from, before any route is looked for, and notes down what became of it.
 
 Owns the ways in which a key can be sent, and the rule for a service without keys: users of this machine may do everything, all others
-nothing, whatever address the service listens on. Plain ASGI, and everything it needs is in memory. What a caller may do is the
-routes' to say (``access``).
+nothing, whatever address the service listens on; behind HAProxy, nobody may do anything then. Plain ASGI, and everything it needs is in
+memory. What a caller may do is the routes' to say (``access``).
 """
 
 import asyncio
@@ -33,9 +33,14 @@ _NO_KEYS_YET = "the service has no keys yet and answers only on its own machine;
 
 
 class Door:
-    """What one process knows of who may come in: the keys, its tickets, and the audit entries on their way."""
+    """What one process knows of who may come in: the keys, its tickets, and the audit entries on their way.
 
-    def __init__(self, port: AccessPort) -> None:
+    Attributes:
+        sees_clients: whether a request's address is its client's; behind HAProxy all come from this machine.
+    """
+
+    def __init__(self, port: AccessPort, *, sees_clients: bool = True) -> None:
+        self.sees_clients = sees_clients
         self.keys = KeyRing(port)
         self.tickets = TicketOffice()
         self.audit = AuditTrail(port)
@@ -109,12 +114,12 @@ class KeyGate:
         """The caller; None for somebody who must not get any further. Raises NotReadyError."""
         if scope["path"] not in self._open_paths:
             table = door.keys.current or await door.keys.wait(_KEYS_S)
-            return identify(scope, table, door.tickets)
+            return _identify(scope, table, door)
         try:
             table = door.keys.current or await door.keys.wait(_KEYS_OF_OPEN_PAGES_S)
         except NotReadyError:
             return NOBODY
-        return identify(scope, table, door.tickets) or NOBODY
+        return _identify(scope, table, door) or NOBODY
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, *, trail: AuditTrail) -> None:
         """Hand the request on; note what a route that changes things answered."""
@@ -129,6 +134,11 @@ class KeyGate:
         except Exception:
             _note(scope, 500, trail)
             raise
+
+
+def _identify(scope: Scope, table: KeyTable, door: Door) -> Caller | None:
+    # Where nobody's address can be seen, nobody is known to be a user of this machine.
+    return identify(scope, table, door.tickets) if table.keys or door.sees_clients else None
 
 
 def identify(scope: Scope, table: KeyTable, tickets: TicketOffice) -> Caller | None:

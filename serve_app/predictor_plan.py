@@ -5,6 +5,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from actors.core.model import DeviceKind
+from actors.core.serving import ServingAllowance
 from actors.core.units import UNITS_PER_DEVICE, fraction_from_units
 from configs.settings import Settings
 
@@ -35,6 +36,17 @@ class PredictorPlan(BaseModel):
         if self.kind is DeviceKind.GPU:
             return {"num_gpus": fraction_from_units(self.replica_units), "num_cpus": 0}
         return {"num_cpus": round(self.replica_units * self.device_cores / UNITS_PER_DEVICE, 4)}
+
+
+def choose_plan(settings: Settings, allowance: ServingAllowance) -> PredictorPlan:
+    """What is fixed about the predictor of a service whose devices allow this."""
+    return PredictorPlan(
+        # Serve shows what it was given, and a database's URL may hold a password; replicas use no store.
+        settings=settings.model_copy(update={"store_url": ""}),
+        kind=allowance.kind,
+        replica_units=allowance.replica_units,
+        device_cores=allowance.device_cores,
+    )
 
 
 def choose_scale(settings: Settings, most_replicas: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``rfuav up``, ``down``, ``status``, ``env``: the service on this machine. Each parses, calls one function and prints."""
+"""``rfuav up``, ``join``, ``down``, ``status``, ``env``: the service on this machine. Each parses, calls one function and prints."""
 
 import dataclasses
 import os
@@ -16,6 +16,9 @@ def up(  # noqa: PLR0913 (one parameter per option)
     host: Annotated[str | None, typer.Option(help="Address that HTTP listens on. Default: 127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port that HTTP listens on. Default: 8000")] = None,
     *,
+    nodes: Annotated[
+        str | None, typer.Option(help="several: other machines may join, HTTP comes through HAProxy. Default: one")
+    ] = None,
     simulate_gpus: Annotated[int | None, typer.Option(help="Logical GPUs that compute on the CPU.")] = None,
     state_dir: StateDir = None,
     data_root: Annotated[list[Path] | None, typer.Option(help="Folder that requests may use; repeatable. Default: .")] = None,
@@ -27,19 +30,44 @@ def up(  # noqa: PLR0913 (one parameter per option)
     overrides = {
         "host": host,
         "port": port,
+        "nodes": nodes,
         "simulate_gpus": simulate_gpus,
         "state_dir": state_dir,
         "data_roots": tuple(data_root) if data_root else None,
     }
     settings = read_settings(config, **overrides)
-    from cluster import local, run_record  # noqa: PLC0415 (keeps `rfuav --help` quick)
+    from cluster import lifetime, local, run_record  # noqa: PLC0415 (keeps `rfuav --help` quick)
     from configs.settings import SettingsError  # noqa: PLC0415
 
     try:
         local.up(settings, address=address, detach=detach, say=say)
     except (SettingsError, local.AlreadyUpError, run_record.StateFolderBusyError) as error:
         give_up(error, ExitCode.BAD_INPUT)
-    except local.BringUpError as error:
+    except lifetime.BringUpError as error:
+        give_up(error, ExitCode.NOT_UP)
+
+
+def join(  # noqa: PLR0913 (one parameter per option)
+    head: Annotated[str, typer.Argument(help="HOST:PORT of the service's Ray; `rfuav status` there shows it as ray_address.")],
+    *,
+    state_dir: StateDir = None,
+    token_file: Annotated[Path | None, typer.Option(help="Copy of ray_token in the head's state folder.")] = None,
+    simulate_gpus: Annotated[int | None, typer.Option(min=0, max=64, help="Logical GPUs that compute on the CPU.")] = None,
+    name: Annotated[str, typer.Option(help="Name of this node; the same each time keeps its devices' names.")] = "",
+    detach: Annotated[bool, typer.Option("--detach", help="Return when the service knows this node's devices.")] = False,
+) -> None:
+    """Let this machine join a service that was started with --nodes several; `rfuav down` ends that."""
+    settings = read_settings(None, state_dir=state_dir)
+    from cluster import join as joining  # noqa: PLC0415 (keeps `rfuav --help` quick)
+    from cluster import lifetime, run_record  # noqa: PLC0415
+    from configs.settings import SettingsError  # noqa: PLC0415
+
+    wanted = joining.Joining(head, settings.state_dir, token_file, simulate_gpus, name)
+    try:
+        joining.join(wanted, detach=detach, say=say)
+    except (SettingsError, run_record.StateFolderBusyError) as error:
+        give_up(error, ExitCode.BAD_INPUT)
+    except lifetime.BringUpError as error:
         give_up(error, ExitCode.NOT_UP)
 
 
@@ -86,5 +114,5 @@ def env(*, state_dir: StateDir = None, as_json: AsJson = False) -> None:
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands part of the command line."""
-    for command in (up, down, status, env):
+    for command in (up, join, down, status, env):
         app.command(rich_help_panel="The service")(command)

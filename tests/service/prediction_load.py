@@ -32,6 +32,7 @@ class Load:
         model: that is asked for.
         picture: the body.
         callers: how many ask at once.
+        key: the API key that they send, "" for none.
         outcomes: of all requests so far.
     """
 
@@ -39,6 +40,7 @@ class Load:
     model: str
     picture: bytes
     callers: int = 6
+    key: str = ""
     outcomes: list[Outcome] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -58,7 +60,7 @@ class Load:
         return Counter(outcome.status for outcome in self.outcomes)
 
     def _ask(self) -> None:
-        headers = {"Content-Type": "image/png"}
+        headers = {"Content-Type": "image/png"} | ({"X-API-Key": self.key} if self.key else {})
         with httpx.Client(base_url=self.url, timeout=HANGS_S) as client:
             while not self._stop.is_set():
                 sent_at = time.monotonic()

@@ -7,7 +7,7 @@ import pytest
 from actors.presence import Presence, announce, own_presence
 from cluster.bring_down import UP
 from cluster.ports import find_free_port
-from cluster.run_record import ServiceRecord, write_record
+from cluster.run_record import NodeRecord, ServiceRecord, remove_record, write_node, write_record
 from cluster.status import read_status, shell_exports
 
 GONE = Presence(1, 0.0)
@@ -61,3 +61,18 @@ def test_an_adopted_ray_shows_in_how_http_arrives_and_brings_no_token(tmp_path: 
     assert exports is not None
     assert not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_API_SERVER_ADDRESS"} & set(exports)
     assert exports["RAY_ADDRESS"] == "10.0.0.1:6379"
+
+
+@pytest.mark.parametrize(("raylet", "state", "word"), [(own_presence(), "joined", "cuda:1"), (GONE, "down", "rfuav down")])
+def test_a_node_of_another_machines_service_says_what_it_joined(tmp_path: Path, raylet, state, word):
+    write_node(tmp_path, NodeRecord("10.0.0.1:6379", "lab-2", ("cuda:1", "cpu:1"), raylet))
+    status = read_status(tmp_path)
+    assert (status.state, status.is_healthy) == (state, state == "joined")
+    assert word in status.reason
+    remove_record(tmp_path)
+    assert read_status(tmp_path).state == "down"
+
+
+def test_a_service_on_several_machines_says_how_http_arrives(tmp_path: Path):
+    write(tmp_path, nodes="several")
+    assert "HAProxy" in read_status(tmp_path).http_mode

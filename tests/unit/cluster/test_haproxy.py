@@ -1,0 +1,63 @@
+"""How Ray is told to put HAProxy in front: no file and no port that two services would share."""
+
+from pathlib import Path
+
+import pytest
+
+from cluster.haproxy import HaproxyMissingError, haproxy_environment, require_haproxy
+from cluster.ray_head import head_environment, temp_dir_of
+from configs.settings import Settings, SettingsError
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program that stands in for HAProxy where its version is asked for."""
+    path = tmp_path / "haproxy"
+    path.write_text("#!/bin/sh\necho HAProxy version 2.8\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("RAY_SERVE_HAPROXY_BINARY_PATH", str(path))
+    return path
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(state_dir=tmp_path, port=9000, nodes="several")
+
+
+def test_every_file_of_haproxy_lies_in_rays_folder(program, settings):
+    environ = haproxy_environment(settings, Path("/tmp/rfuav-0123456789ab"))
+    places = [value for name, value in environ.items() if name.endswith(("_LOC", "_PATH", "_BASE", "_FILE", "_TARGET"))]
+    assert len(places) == 7
+    assert [value for value in places if not value.startswith("/tmp/rfuav-0123456789ab/")] == [str(program)]
+
+
+def test_every_port_differs_and_the_services_own_is_left_to_haproxy(program, settings):
+    environ = haproxy_environment(settings, Path("/tmp/x"))
+    ports = [value for name, value in environ.items() if name.endswith("_PORT") and "MAX" not in name]
+    assert len(ports) == len(set(ports)) == 5
+    assert "9000" not in ports
+
+
+def test_a_head_for_several_nodes_turns_haproxy_on_and_one_for_itself_does_not(program, settings, monkeypatch):
+    monkeypatch.setenv("TMPDIR", "/tmp")
+    several = head_environment({"PATH": "/usr/bin"}, settings)
+    one = head_environment({"PATH": "/usr/bin"}, settings.model_copy(update={"nodes": "one"}))
+    assert several["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
+    assert not [name for name in one if "HA_PROXY" in name or "HAPROXY" in name]
+
+
+def test_a_missing_haproxy_is_named_with_the_remedy(monkeypatch, tmp_path):
+    monkeypatch.setenv("RAY_SERVE_HAPROXY_BINARY_PATH", str(tmp_path / "none"))
+    with pytest.raises(HaproxyMissingError, match=r"needs HAProxy.*none.*install"):
+        require_haproxy()
+
+
+def test_a_haproxy_that_does_not_run_is_missing_too(program):
+    program.write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(HaproxyMissingError, match="install"):
+        require_haproxy()
+
+
+def test_a_folder_too_long_for_sockets_is_refused_by_the_setting_that_makes_it(program, settings):
+    with pytest.raises(SettingsError, match="TMPDIR"):
+        haproxy_environment(settings, Path("/a/folder/with/a/rather/long/name") / temp_dir_of(settings.state_dir).name)
