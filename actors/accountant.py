@@ -29,6 +29,7 @@ from actors.core.scheduler import Scheduler
 from actors.core.serving import ServingAllowance, choose_allowance
 from actors.decision_feed import DecisionFeed, Position
 from actors.devices import DeviceGroup, DeviceHouse, remove_groups
+from actors.driver_line import DriverLine
 from actors.duties import Duties
 from actors.holders import Holders
 from actors.memory_guard import DriverWatch, MemoryGuard
@@ -85,6 +86,7 @@ class GpuAccountant:
         self._store_pause = threading.Event()  # never set: it only waits
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lease-writer")
         self._feed = DecisionFeed(self._holders.is_good)
+        self._drivers = DriverLine(settings.lease_ttl_s)
         self._duties = Duties()
         self._start = Start(self._begin)
 
@@ -118,6 +120,7 @@ class GpuAccountant:
             UnsatisfiableRequestError, DuplicateRequestError: it will never be granted.
         """
         await self._start.finished()
+        self._drivers.note(request, self._clock.now())
         for command in await self._apply(ev.LeaseRequested(request)):
             match command:
                 case ev.Reject(request_id=request.request_id, error=error):
@@ -364,6 +367,8 @@ class GpuAccountant:
             await asyncio.sleep(_TICK_S)
             await self._measure_memory()
             await self._apply(ev.Ticked())
+            for request_id in self._drivers.find_silent(self._scheduler.line.waiting, self._clock.now()):
+                await self.withdraw(request_id)
             count += 1
             if count % _SURVEY_EVERY_TICKS == 0:
                 await self._survey()
