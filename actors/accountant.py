@@ -28,7 +28,12 @@ from actors.core.model import Device, DeviceKind, HolderKind, Lease, LeaseReques
 from actors.core.scheduler import Scheduler
 from actors.core.serving import ServingAllowance, choose_allowance
 from actors.decision_feed import DecisionFeed, Position
+<<<<<<< HEAD
 from actors.devices import DeviceGroup, DeviceHouse
+=======
+from actors.devices import DeviceGroup, DeviceHouse, remove_groups
+from actors.driver_line import DriverLine
+>>>>>>> 40bd4bc934dfc990919b0e802734f539b12df07c
 from actors.duties import Duties
 from actors.holders import Holders
 from actors.home import Home
@@ -86,6 +91,7 @@ class GpuAccountant:
         self._store_pause = threading.Event()  # never set: it only waits
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lease-writer")
         self._feed = DecisionFeed(self._holders.is_good)
+        self._drivers = DriverLine(settings.lease_ttl_s)
         self._duties = Duties()
         self._start = Start(self._begin)
 
@@ -123,6 +129,7 @@ class GpuAccountant:
             UnsatisfiableRequestError, DuplicateRequestError: it will never be granted.
         """
         await self._start.finished()
+        self._drivers.note(request, self._clock.now())
         for command in await self._apply(ev.LeaseRequested(request)):
             match command:
                 case ev.Reject(request_id=request.request_id, error=error):
@@ -374,6 +381,14 @@ class GpuAccountant:
             await asyncio.sleep(_TICK_S)
             await self._measure_memory()
             await self._apply(ev.Ticked())
+<<<<<<< HEAD
+=======
+            for request_id in self._drivers.find_silent(self._scheduler.line.waiting, self._clock.now()):
+                await self.withdraw(request_id)
+            count += 1
+            if count % _SURVEY_EVERY_TICKS == 0:
+                await self._survey()
+>>>>>>> 40bd4bc934dfc990919b0e802734f539b12df07c
 
     async def _measure_memory(self) -> None:
         """Let the scheduler know what the driver says of each GPU that can be seen."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from actors.books_check import BookedDevice, BookedServing, Picture
 from actors.core.ledger import DeviceAccount, Ledger
-from actors.core.model import DeviceKind, Policy
+from actors.core.model import DeviceKind, HolderKind, Policy
 from actors.core.serving import choose_allowance, serving_units
 from actors.devices import group_resource
 from actors.holders import Holders
@@ -31,7 +31,9 @@ class Beliefs:
 
     def _book(self, account: DeviceAccount) -> BookedDevice:
         device = account.device
-        bound = [lease for lease in account.leases.values() if self.holders.is_up(lease)]
+        # Whether the actors of a user's driver are up, and how many, is the driver's affair: they may take up to what is held.
+        tasks = (lease for lease in account.leases.values() if lease.request.holder is HolderKind.ATTEMPT)
+        bound = [lease for lease in tasks if self.holders.is_up(lease)]
         return BookedDevice(
             device_id=device.device_id,
             resource=group_resource(device.kind, self.groups[device.device_id]),

@@ -91,6 +91,10 @@ class TaskSupervisor:
         await self._start.finished()
         return self._clock.now()
 
+    async def settings(self) -> Settings:
+        """What this service runs with; programs of users understand their requests by it."""
+        return self._settings
+
     async def store_ping(self) -> float:
         """How long the store takes to answer, in milliseconds. Raises StoreUnavailableError."""
         loop = asyncio.get_running_loop()

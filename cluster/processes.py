@@ -17,6 +17,7 @@ from typing import Final
 import psutil
 
 from actors.presence import Presence
+from actors.process_mark import has_mark, is_alive
 
 #: Environment name of the mark.
 MARK: Final = "RFUAV_INSTANCE"
@@ -48,8 +49,8 @@ def find_processes(mark: str, noted: Iterable[Presence] = ()) -> list[psutil.Pro
     Returns:
         The processes without the calling one and its ancestors.
     """
-    everyone = [process for process in psutil.process_iter() if _is_alive(process)]
-    marked = [process for process in everyone if _has_mark(process.pid, mark)]
+    everyone = [process for process in psutil.process_iter() if is_alive(process)]
+    marked = [process for process in everyone if has_mark(process.pid, MARK, mark)]
     sessions = {_session_of(process.pid) for process in marked} - {None}
     found = set(marked)
     found.update(process for process in everyone if _session_of(process.pid) in sessions)
@@ -115,20 +116,11 @@ def end_instance(mark: str, noted: Iterable[Presence] = (), *, grace_s: float) -
 def _wait_until_gone(processes: Iterable[psutil.Process], timeout_s: float) -> list[psutil.Process]:
     # psutil waits for a zombie until its parent takes notice, which some parents never do; to us it has ended.
     deadline = time.monotonic() + timeout_s
-    alive = [process for process in processes if _is_alive(process)]
+    alive = [process for process in processes if is_alive(process)]
     while alive and time.monotonic() < deadline:
         psutil.wait_procs(alive, timeout=_LOOK_S)
-        alive = [process for process in alive if _is_alive(process)]
+        alive = [process for process in alive if is_alive(process)]
     return alive
-
-
-def _has_mark(pid: int, mark: str) -> bool:
-    # psutil's environ() stops at the first empty entry, which a process that has set its title leaves at the beginning.
-    try:
-        block = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return False
-    return f"{MARK}={mark}".encode() in block.split(b"\0")
 
 
 def _session_of(pid: int) -> int | None:
@@ -140,13 +132,6 @@ def _session_of(pid: int) -> int | None:
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:
     try:
-        return [child for child in process.children(recursive=True) if _is_alive(child)]
+        return [child for child in process.children(recursive=True) if is_alive(child)]
     except psutil.Error:
         return []
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False

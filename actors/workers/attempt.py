@@ -35,6 +35,7 @@ from actors.workers.process import (
     yield_to_serving,
 )
 from actors.workers.reporter import Reporter
+from actors.workers.title import Title, describe_attempt
 from actors.workers.tools import Tools
 from configs.settings import Settings
 
@@ -61,9 +62,13 @@ class AttemptActor:
             on_lost=_end_at_once,
         )
         # A task has one log, and one progress: the first rank's.
-        self._reporter = Reporter(order.task_id, order.attempt_id, is_silent=order.rank > 0)
+        self._reporter = Reporter(order.task_id, order.attempt_id, is_silent=order.rank > 0, show=Title(order).show)
         self._memory = GpuMemory()
         threading.Thread(target=self._run, name="work", daemon=True).start()
+
+    def __repr__(self) -> str:
+        """What Ray's dashboard shows."""
+        return describe_attempt(self._order)
 
     def ready(self) -> int:
         """Answer with the process's pid once it is up."""

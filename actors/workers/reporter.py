@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +18,9 @@ _BATCH_S = 0.1
 _ANSWER_S = 10.0
 _MOST_AT_ONCE = 1_000
 
+#: Shows how far the work is to whoever looks at this very process.
+Show = Callable[[Progress], None]
+
 
 class Reporter:
     """Sends in the background, in order, and again until it is answered; work never waits for it.
@@ -25,7 +28,8 @@ class Reporter:
     Invariant: a line that was accepted is sent until the hub has it or ``close`` gives up; the hub drops what it has already.
     """
 
-    def __init__(self, task_id: str, attempt_id: str, *, is_silent: bool = False) -> None:
+    def __init__(self, task_id: str, attempt_id: str, *, is_silent: bool = False, show: Show | None = None) -> None:
+        self._show = show
         self._is_silent = is_silent
         self._task_id = task_id
         self._attempt_id = attempt_id
@@ -55,6 +59,8 @@ class Reporter:
         with self._lock:
             self.progress = Progress(percent, message, metrics=metrics, **marks)
             self._is_progress_new = not self._is_silent
+        if self._show is not None:
+            self._show(self.progress)
         self._wake.set()
 
     def close(self, deadline_s: float = 30.0) -> None:
