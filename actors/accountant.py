@@ -28,12 +28,8 @@ from actors.core.model import Device, DeviceKind, HolderKind, Lease, LeaseReques
 from actors.core.scheduler import Scheduler
 from actors.core.serving import ServingAllowance, choose_allowance
 from actors.decision_feed import DecisionFeed, Position
-<<<<<<< HEAD
 from actors.devices import DeviceGroup, DeviceHouse
-=======
-from actors.devices import DeviceGroup, DeviceHouse, remove_groups
 from actors.driver_line import DriverLine
->>>>>>> 40bd4bc934dfc990919b0e802734f539b12df07c
 from actors.duties import Duties
 from actors.holders import Holders
 from actors.home import Home
@@ -381,14 +377,8 @@ class GpuAccountant:
             await asyncio.sleep(_TICK_S)
             await self._measure_memory()
             await self._apply(ev.Ticked())
-<<<<<<< HEAD
-=======
             for request_id in self._drivers.find_silent(self._scheduler.line.waiting, self._clock.now()):
                 await self.withdraw(request_id)
-            count += 1
-            if count % _SURVEY_EVERY_TICKS == 0:
-                await self._survey()
->>>>>>> 40bd4bc934dfc990919b0e802734f539b12df07c
 
     async def _measure_memory(self) -> None:
         """Let the scheduler know what the driver says of each GPU that can be seen."""

@@ -99,7 +99,9 @@ class TestLimits:
         assert "cuda:1  2         0" in text
         assert json.loads(run("limits", "show", "--json").stdout)["cuda:0"]["limits"] == {"training": 2, "inference": 0}
 
-    @pytest.mark.parametrize("wish", [("cuda", "training"), ("cuda", "trainings=1"), ("cuda", "training=-1"), ("gpu", "training=1")])
+    @pytest.mark.parametrize(
+        "wish", [("cuda", "training"), ("cuda", "trainings=1"), ("cuda", "training=-1"), ("gpu", "training=1")]
+    )
     def test_what_is_no_limit_is_told(self, run, wish):
         run("limits", "set", *wish, code=2)
 
@@ -155,7 +157,9 @@ class TestCompletion:
             "COMP_CWORD": str(len(words) - 1),
         }
         code = "import sys; sys.argv[0] = 'rfuav'; from cluster.cli import app; app(prog_name='rfuav')"
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
         assert done.stderr == ""
         return done.stdout.split()
 
