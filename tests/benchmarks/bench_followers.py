@@ -63,7 +63,7 @@ def serve(port: int, orders: Connection) -> None:
     async def run() -> None:
         server = uvicorn.Server(uvicorn.Config(world.app, port=port, log_level="warning"))
         serving = asyncio.create_task(server.serve())
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
             await asyncio.sleep(0.01)
         orders.send("started")
         what, *args = await asyncio.to_thread(orders.recv)
