@@ -6,7 +6,6 @@ the store: after a restart it adopts the attempts that live and asks again for t
 """
 
 import asyncio
-import pickle
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -46,8 +45,10 @@ from actors.start import Start
 from actors.store import Store
 from actors.store_writer import StoreWriter
 from actors.task_counters import TaskTally
+from actors.task_feed import FeedPosition, TaskNews
 from actors.task_index import TaskIndex
 from actors.task_log import TaskLogWriter
+from actors.task_watch import TaskWatch
 from configs.settings import Settings
 
 _POLL_S = 30.0
@@ -75,12 +76,11 @@ class TaskSupervisor:
         self._registry = ModelRegistry(settings, self._clock, self._flow.get)
         self._tally = TaskTally()
         self._index = TaskIndex()
+        self._watch = TaskWatch(self._flow, self._index)
         self._logs = TaskLogWriter(self._clock)
         self._accepting: dict[str, asyncio.Future[None]] = {}
         self._granted: dict[str, GrantedLease] = {}
-        self._positions: dict[str, int] = {}
         self._handles: dict[str, ActorHandle] = {}
-        self._encoded: dict[str, bytes] = {}
         self._duties = Duties()
         self._start = Start(self._begin)
 
@@ -113,24 +113,28 @@ class TaskSupervisor:
             await self._accept(submission.task_id, commands)
         elif submission.task_id in self._accepting:
             await asyncio.shield(self._accepting[submission.task_id])
-        return self._view(self._flow.get(submission.task_id))
+        return self._watch.view(self._flow.get(submission.task_id))
 
     async def get(self, task_id: str) -> Task:
         """One task. Raises TaskNotFoundError."""
         await self._start.finished()
-        return self._view(self._flow.get(task_id))
+        return self._watch.view(self._flow.get(task_id))
 
     async def list_page(self, query: TaskQuery) -> EncodedPage:
         """Tasks, newest first, without their histories."""
         await self._start.finished()
-        page = self._index.page(query, self._flow.tasks)
-        return EncodedPage(tuple(self._encode(task) for task in page.tasks), page.next_cursor)
+        return self._watch.page(query)
+
+    async def watch_tasks(self, position: FeedPosition, wait_s: float) -> TaskNews:
+        """What changed since a position, once there is something, or after ``wait_s``."""
+        await self._start.finished()
+        return await self._watch.news(position, wait_s)
 
     async def end(self, task_id: str, mode: EndMode) -> Task:
         """Ask for the end of a task. Raises TaskNotFoundError, TaskEndedError."""
         await self._start.finished()
         self._carry_out(self._apply(te.EndRequested(task_id, mode)))
-        return self._view(self._flow.get(task_id))
+        return self._watch.view(self._flow.get(task_id))
 
     async def delete(self, task_id: str) -> None:
         """Forget an ended task and its log. Raises TaskNotFoundError, TaskNotEndedError."""
@@ -141,7 +145,7 @@ class TaskSupervisor:
         """Give a waiting task another place in the line. Raises TaskNotFoundError, TaskNotWaitingError."""
         await self._start.finished()
         self._carry_out(self._apply(te.PriorityChanged(task_id, priority)))
-        return self._view(self._flow.get(task_id))
+        return self._watch.view(self._flow.get(task_id))
 
     async def explain(self, submission: Submission) -> Explanation:
         """What would happen to a submission if it came now; nothing is kept of it.
@@ -213,6 +217,7 @@ class TaskSupervisor:
         finally:
             del self._accepting[task_id]
         self._index.add(task)
+        self._watch.note(task_id)
         self._carry_out(command for command in commands if not isinstance(command, te.SaveTask))
 
     # --- the transition and what follows ---
@@ -227,6 +232,7 @@ class TaskSupervisor:
             match command:
                 case te.SaveTask(task):
                     self._writer.save(task)
+                    self._watch.note(task.task_id)
                 case te.ForgetTask(task_id):
                     self._forget(task_id)
                 case te.RequestLease(request):
@@ -250,7 +256,7 @@ class TaskSupervisor:
 
     def _forget(self, task_id: str) -> None:
         self._index.remove(task_id)
-        self._encoded.pop(task_id, None)
+        self._watch.forget(task_id)
         self._writer.forget(task_id)
         self._duties.begin(self._insist(LOG_HUB, "forget", task_id))
 
@@ -310,7 +316,7 @@ class TaskSupervisor:
             if news.incarnation != incarnation and incarnation:
                 self._ask_again()
             incarnation, seq = news.incarnation, news.seq
-            self._positions = {request_id: place for place, request_id in enumerate(news.order, start=1)}
+            self._watch.take_line(news.order)
             for granted in news.grants:
                 self._take_grant(granted)
             for attempt_id in news.revocations:
@@ -353,21 +359,6 @@ class TaskSupervisor:
     async def _keep_peak(self, peak: Peak) -> None:
         with suppress(StoreUnavailableError):  # the next such training measures it again
             await asyncio.to_thread(self._store.write_peak, peak)
-
-    def _encode(self, task: Task) -> bytes:
-        """A task as bytes; those of a task that has ended are made once."""
-        if not task.state.is_final:
-            return pickle.dumps(replace(self._view(task), history=()))
-        if task.task_id not in self._encoded:
-            self._encoded[task.task_id] = pickle.dumps(replace(task, history=()))
-        return self._encoded[task.task_id]
-
-    def _view(self, task: Task) -> Task:
-        """The record with its place in the line, which the accountant knows."""
-        position = self._positions.get(task.attempt_id)
-        if position is None or task.state not in (TaskState.PENDING, TaskState.QUEUED):
-            return task
-        return replace(task, queue_position=position)
 
     async def _ask(self, name: str, method: str, *args: Any, deadline_s: float = _ANSWER_S) -> Any:
         """Send one message to another actor and wait for the answer; its domain errors come out as they are."""

@@ -14,7 +14,7 @@ from configs.settings import Settings
 from serve_app.access import security_schemes
 from serve_app.context import Ports, Service
 from serve_app.cpu_meter import CpuMeter
-from serve_app.document import DocumentAnswer
+from serve_app.document import DocumentAnswer, add_model
 from serve_app.file_work import in_file_thread
 from serve_app.http_errors import install_error_handlers
 from serve_app.key_gate import KeyGate, OpenPaths
@@ -26,12 +26,15 @@ from serve_app.request_meter import RequestMeter, RequestTally
 from serve_app.routes import (
     access,
     data,
+    documentation,
     evaluate,
+    events,
     files,
     inference,
     metrics,
     models,
     open_inference,
+    page,
     predict,
     preprocessing,
     resources,
@@ -40,6 +43,7 @@ from serve_app.routes import (
     training,
     waiting,
 )
+from serve_app.schemas.events import Event
 from serve_app.security import AnswerHeaders, HostGate, OriginGate
 
 #: A request goes through them in this order: first those where a tenth of a millisecond counts.
@@ -53,6 +57,7 @@ ROUTERS = (
     preprocessing.router,
     waiting.router,
     tasks.router,
+    events.router,
     files.router,
     data.router,
     data.uploads,
@@ -60,6 +65,8 @@ ROUTERS = (
     metrics.router,
     models.router,
     access.router,
+    page.router,
+    documentation.router,
 )
 
 #: How long the end of the application waits for audit entries to be sent.
@@ -77,6 +84,7 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
         document = super().openapi()
+        add_model(document, Event)
         document.setdefault("components", {})["securitySchemes"] = security_schemes()
         return document
 
@@ -99,6 +107,8 @@ def create_app(ports: Ports, settings: Settings, *, feed: LogFeed | None = None)
         description="Train and run models that recognise drones.",
         lifespan=_until_all_is_noted,
         redirect_slashes=False,
+        docs_url=None,  # FastAPI's own pages load their scripts from other hosts
+        redoc_url=None,
     )
     logging.getLogger(PARSER).setLevel(logging.ERROR)  # what a client sends wrong, the client is told
     app.state.service = Service(ports, settings, feed or LogFeed(ports.logs, ports.tasks), CpuMeter(), RequestTally())

@@ -9,9 +9,11 @@ from fastapi import Depends, Request
 from actors.messages import ComponentHealth
 from configs.settings import Settings
 from serve_app.cpu_meter import CpuMeter
+from serve_app.event_feed import EventFeed
 from serve_app.key_gate import Door
 from serve_app.log_feed import LogFeed
 from serve_app.model_table import FollowedModels
+from serve_app.page_files import PageFiles, open_documentation, open_page
 from serve_app.ports import AccessPort, HealthPort, LogsPort, ModelsPort, PredictorPort, ResourcesPort, TasksPort
 from serve_app.predictions import Predictions
 from serve_app.promotion import Promoter
@@ -48,8 +50,11 @@ class Service:
     feed: LogFeed
     cpu: CpuMeter
     requests: RequestTally = field(default_factory=RequestTally)
+    page: PageFiles = field(default_factory=open_page)
+    documentation: PageFiles = field(default_factory=open_documentation)
     door: Door = field(init=False)
     models: FollowedModels = field(init=False)
+    events: EventFeed = field(init=False)
     predictions: Predictions = field(init=False)
     spool: Spool = field(init=False)
     body_room: BodyRoom = field(init=False)
@@ -60,6 +65,7 @@ class Service:
         """Make what stands on the same ports; frozen fields can only be set like this."""
         object.__setattr__(self, "door", Door(self.ports.access))
         object.__setattr__(self, "models", FollowedModels(self.ports.models))
+        object.__setattr__(self, "events", EventFeed(self.ports.tasks, self.ports.resources, self.models))
         object.__setattr__(self, "predictions", Predictions(self.ports.predictor, self.settings))
         object.__setattr__(self, "spool", Spool(self.settings.state_dir))
         object.__setattr__(self, "body_room", BodyRoom(max(BODY_ROOM_BYTES, 4 * (self.settings.max_predict_mb << 20))))

@@ -5,12 +5,28 @@ import json
 from collections.abc import Callable
 from functools import cached_property
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
 from serve_app.bodies import JSON_TYPE
+
+_COMPONENT: Final = "#/components/schemas/{model}"
+
+
+def model_reference(model: type[BaseModel]) -> dict[str, str]:
+    """What a part of the document says that has a model's form, where FastAPI would say that it is JSON."""
+    return {"$ref": _COMPONENT.format(model=model.__name__)}
+
+
+def add_model(document: dict[str, Any], model: type[BaseModel]) -> None:
+    """Describe a model that only ``model_reference`` names, and those that it is made of."""
+    schema = model.model_json_schema(ref_template=_COMPONENT, mode="serialization")
+    known = document.setdefault("components", {}).setdefault("schemas", {})
+    for name, part in {**schema.pop("$defs", {}), model.__name__: schema}.items():
+        known.setdefault(name, part)
 
 
 class DocumentAnswer:

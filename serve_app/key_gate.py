@@ -27,6 +27,8 @@ _KEYS_S = 3.0
 _KEYS_OF_OPEN_PAGES_S = 0.5
 _MOST_SUBJECT = 1_000
 _KEY_HEADERS = (b"x-api-key", b"authorization")
+#: The end of a route's path that stands for every path below.
+_ANY_PATH = "{path:path}"
 _NO_KEYS_YET = "the service has no keys yet and answers only on its own machine; `rfuav keys add` there makes one"
 
 
@@ -52,7 +54,9 @@ class OpenPaths:
         below: set[str] = set()
         for route in routes:
             if isinstance(route, GuardedRoute):
-                exact |= {route.path} if route.access.role is None else set()
+                if route.access.role is None:
+                    exact.add(route.path)
+                    below |= {route.path.removesuffix(_ANY_PATH)} if route.path.endswith(_ANY_PATH) else set()
             elif isinstance(route, Mount):
                 exact.add(route.path)
                 below.add(f"{route.path}/")

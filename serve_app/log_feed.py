@@ -94,7 +94,7 @@ class LogFeed:
     def viewing(self, key_id: str, most: int) -> Iterator[None]:
         """Count one stream of a key while the block runs; "" stands for all who need none. Raises RequestRefusedError beyond the most."""
         if self._streams[key_id] >= most:
-            message = f"{most} log streams are open for this caller, the most that one may have (RFUAV_MAX_LOG_STREAMS); close some"
+            message = f"{most} streams are open for this caller, the most that one may have (RFUAV_MAX_LOG_STREAMS); close some"
             raise RequestRefusedError(
                 HTTPStatus.TOO_MANY_REQUESTS, "too_many_streams", message, {"Retry-After": str(RETRY_AFTER_S)}
             )

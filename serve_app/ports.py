@@ -14,6 +14,7 @@ from actors.core.tasks import EndMode, Submission, Task
 from actors.messages import BooksReport, ComponentHealth, LogSlice, ResourceView, TaskCounters, TaskPage, TaskQuery
 from actors.online.orders import PredictAnswer, PredictOrder, PrepareOrder, PrepareReport, TensorAnswer, TensorOrder
 from actors.registry.records import ModelTable, ModelVersion, RegisterModel, SetAlias
+from actors.task_feed import FeedPosition, TaskNews
 
 
 class NotReadyError(Exception):
@@ -62,6 +63,9 @@ class TasksPort(Protocol):
 
     async def delete(self, task_id: str) -> None:
         """Forget an ended task and its log. Raises TaskNotFoundError, TaskNotEndedError."""
+
+    async def watch(self, position: FeedPosition, wait_s: float) -> TaskNews:
+        """What changed since a position, once there is something, or after ``wait_s``; with the default position, where the feed stands."""
 
     async def counters(self) -> TaskCounters:
         """Attempts by outcome and waits since the supervisor began, and the tasks by state."""

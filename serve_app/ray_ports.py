@@ -54,6 +54,7 @@ from actors.registry.records import (
     SetAlias,
     WatchModels,
 )
+from actors.task_feed import FeedPosition, TaskNews
 from serve_app.context import Ports
 from serve_app.ports import NotReadyError
 from serve_app.predictor_port import RayPredictor
@@ -176,6 +177,10 @@ class RayTasks:
     async def delete(self, task_id: str) -> None:
         """See TasksPort."""
         await self._supervisor.ask("delete", task_id, is_repeatable=False)
+
+    async def watch(self, position: FeedPosition, wait_s: float) -> TaskNews:
+        """See TasksPort."""
+        return cast("TaskNews", await self._supervisor.ask("watch_tasks", position, wait_s, timeout_s=wait_s + ANSWER_S))
 
     async def counters(self) -> TaskCounters:
         """See TasksPort. Not asked twice: who measures wants to know that the supervisor is away."""

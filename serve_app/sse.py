@@ -1,4 +1,4 @@
-"""A task's log as a stream of server-sent events, or as a JSON array.
+"""Streams of server-sent events, and a task's log as one of them or as a JSON array.
 
 Owns the framing: events without a name (browsers' ``onmessage`` sees only those), the line's number as id, a comment when nothing
 happens, and the record that ends every stream. Once an answer has begun, an error is a last record, never a status.
@@ -36,8 +36,8 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, service: Service, task_id: str, after: int, *, key_id: str = "") -> None:
-        self._events = follow_log(service, task_id, after, key_id=key_id)
+    def __init__(self, service: Service, events: AsyncGenerator[bytes, None], *, key_id: str = "") -> None:
+        self._events = events
         self._place = service.feed.viewing(key_id, service.settings.max_log_streams)
         super().__init__(self._events, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
 

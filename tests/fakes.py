@@ -18,9 +18,12 @@ from actors.core.task_events import (
     AttemptEnded,
     AttemptProgressed,
     EndRequested,
+    ForgetTask,
     LeaseGranted,
     LeaseQueued,
     PriorityChanged,
+    SaveTask,
+    TaskCommand,
     TaskDeleted,
     TaskEvent,
     TaskSubmitted,
@@ -40,7 +43,9 @@ from actors.messages import (
     TaskQuery,
 )
 from actors.task_counters import TaskTally
+from actors.task_feed import FeedPosition, TaskNews
 from actors.task_index import TaskIndex
+from actors.task_watch import TaskWatch
 from serve_app.ports import NotReadyError
 
 START = 1_750_000_000.0
@@ -58,6 +63,9 @@ class FakeTasks:
         self.queries: list[TaskQuery] = []
         self.is_ready = True
         self.tally = TaskTally()
+        #: Every question for news.
+        self.watched: list[FeedPosition] = []
+        self.begin_anew()
 
     async def submit(self, submission: Submission) -> Task:
         self._check_ready()
@@ -65,7 +73,7 @@ class FakeTasks:
         if refusal is not None:
             raise refusal
         self.submissions.append(submission)
-        self.flow.handle(TaskSubmitted(submission), now=self._tick())
+        self._handle(TaskSubmitted(submission), now=self._tick())
         return self.flow.get(submission.task_id)
 
     async def get(self, task_id: str) -> Task:
@@ -82,12 +90,12 @@ class FakeTasks:
 
     async def end(self, task_id: str, mode: EndMode) -> Task:
         self._check_ready()
-        self.flow.handle(EndRequested(task_id, mode), now=self._tick())
+        self._handle(EndRequested(task_id, mode), now=self._tick())
         return self.flow.get(task_id)
 
     async def set_priority(self, task_id: str, priority: int) -> Task:
         self._check_ready()
-        self.flow.handle(PriorityChanged(task_id, priority), now=self._tick())
+        self._handle(PriorityChanged(task_id, priority), now=self._tick())
         return self.flow.get(task_id)
 
     async def explain(self, submission: Submission) -> Explanation:
@@ -95,18 +103,30 @@ class FakeTasks:
         self.submissions.append(submission)
         return make_explanation(submission.task_id, would_start=True, missing=None, estimated_start_at=self.now)
 
+    async def watch(self, position: FeedPosition, wait_s: float) -> TaskNews:
+        self._check_ready()
+        self.watched.append(position)
+        news = await self._watch.news(position, wait_s)
+        self._check_ready()
+        return news
+
+    def begin_anew(self) -> None:
+        """Forget what was told, as a new supervisor does."""
+        self._watch = TaskWatch(self.flow, TaskIndex())
+
     async def counters(self) -> TaskCounters:
         self._check_ready()
         return self.tally.read(self.flow.tasks.values())
 
     async def delete(self, task_id: str) -> None:
         self._check_ready()
-        self.flow.handle(TaskDeleted(task_id), now=self._tick())
+        self._handle(TaskDeleted(task_id), now=self._tick())
 
     def queue(self, task_id: str, position: int | None = None) -> None:
         """Put a task into the line."""
-        self.flow.handle(LeaseQueued(self.flow.get(task_id).attempt_id, "limit"), now=self._tick())
+        self._handle(LeaseQueued(self.flow.get(task_id).attempt_id, "limit"), now=self._tick())
         self.flow.tasks[task_id] = replace(self.flow.get(task_id), queue_position=position)
+        self._watch.note(task_id)
 
     def grant(self, task_id: str, device_id: str, units: int = 1_500, memory_bytes: int = 2 * GIB) -> Lease:
         """Let a task run on a device."""
@@ -116,7 +136,7 @@ class FakeTasks:
 
     def progress(self, task_id: str, progress: Progress) -> None:
         """Let a running task tell how far it is."""
-        self.flow.handle(AttemptProgressed(self.flow.get(task_id).attempt_id, progress), now=self._tick())
+        self._handle(AttemptProgressed(self.flow.get(task_id).attempt_id, progress), now=self._tick())
 
     def finish(self, task_id: str, outcome: str = "completed", message: str = "done", fault: TaskFault | None = None) -> None:
         """Let a running task end."""
@@ -124,7 +144,16 @@ class FakeTasks:
         self._count(AttemptEnded(attempt_id, outcome, message, fault))
 
     def _count(self, event: TaskEvent) -> None:
-        self.tally.count(event, self.flow.handle(event, now=self._tick()))
+        self.tally.count(event, self._handle(event, now=self._tick()))
+
+    def _handle(self, event: TaskEvent, *, now: float) -> list[TaskCommand]:
+        commands = self.flow.handle(event, now=now)
+        for command in commands:
+            if isinstance(command, SaveTask):
+                self._watch.note(command.task.task_id)
+            elif isinstance(command, ForgetTask):
+                self._watch.forget(command.task_id)
+        return commands
 
     def _tick(self) -> float:
         self.now += 1.0

@@ -13,7 +13,7 @@ from serve_app.context import Service
 from serve_app.http_errors import error_responses
 from serve_app.schemas.fields import EmptyMeansNone
 from serve_app.schemas.tasks import LogRecord
-from serve_app.sse import EventStream, answer_array
+from serve_app.sse import EventStream, answer_array, follow_log
 
 LogPosition = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -58,4 +58,5 @@ async def answer_log(service: Service, task_id: str, wish: LogWish) -> Response:
     """Answer with the log of a task that is known to exist."""
     if wish.as_array:
         return await answer_array(service, task_id, wish.after)
-    return EventStream(service, task_id, wish.after, key_id=wish.key_id)
+    events = follow_log(service, task_id, wish.after, key_id=wish.key_id)
+    return EventStream(service, events, key_id=wish.key_id)

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Literal
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from actors.access import Role
 from actors.core.model import WorkKind
@@ -34,18 +35,22 @@ router = APIRouter(route_class=JsonRoute, tags=["system"])
 FEATURES = ("training", "inference", "batch inference", "preprocessing", "live logs", "device leases", "limits at run time")
 #: Without these no task can be taken or kept.
 VITAL_COMPONENTS = frozenset({"accountant", "supervisor", "store"})
+ROOT_RESPONSES = {303: {"description": "to /ui, where text/html is accepted"}, **error_responses(400)}
 _NOTHING_KNOWN = ResourceView(at=0.0, devices=(), waiting=0, oldest_wait_s=0.0)
 
 
-@router.get("/", response_model=RootResponse, responses=error_responses(400))
+@router.get("/", response_model=RootResponse, responses=ROOT_RESPONSES)
 @open_to_all
 async def get_root(request: Request, service: ServiceDep) -> Response:
-    """Name, version, features and the route table."""
+    """Name, version, features and the route table; a browser is sent to the web page."""
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("/ui", HTTPStatus.SEE_OTHER, {"Vary": "Accept"})
     answer = RootResponse(
         name=service.settings.app_name,
         version=service.settings.version,
         features=list(FEATURES),
         routes=_route_table(request.app.openapi()["paths"]),
+        ui="/ui",
         docs="/docs",
         openapi="/openapi.json",
     )

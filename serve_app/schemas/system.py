@@ -82,5 +82,6 @@ class RootResponse(ResponseModel):
     version: str
     features: list[str]
     routes: list[RouteBody]
+    ui: str
     docs: str
     openapi: str

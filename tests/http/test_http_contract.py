@@ -124,7 +124,7 @@ ROWS = [
         "GET",
         "/",
         system.RootResponse,
-        {"name": TEXT, "version": TEXT, "features": MANY, "routes": MANY, "docs": TEXT, "openapi": TEXT},
+        {"name": TEXT, "version": TEXT, "features": MANY, "routes": MANY, "ui": (str,), "docs": TEXT, "openapi": TEXT},
         inside={"routes.0": {"method": TEXT, "path": TEXT, "summary": TEXT, "deprecated": YES_NO}},
     ),
     Row(

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import threading
 import time
 
@@ -44,3 +46,35 @@ def cancel_after_epoch(http, task_id):
         time.sleep(0.1)
     http.wait_for_epoch(task_id, (http.task(task_id)["current_epoch"] or 0) + 5)
     http.post(f"/api/v2/tasks/{task_id}/cancel")
+
+
+def test_a_training_is_told_of_from_its_beginning_to_its_deletion_over_a_restart_of_the_supervisor(http, service):
+    """Watched as a page does: with one stream, which comes back by itself where it was."""
+    seen = []
+    with http.client.stream("GET", "/api/v2/events", timeout=60) as answer:
+        events = parsed_events(answer)
+        assert next(events)["kind"] in ("resources", "models")
+        task_id = http.train("told-of", num_epochs=2)["task_id"]
+        seen = states_until(events, task_id, "completed")
+        assert seen == sorted(seen, key=["pending", "queued", "running", "completed"].index)
+        assert seen[-2:] == ["running", "completed"]
+        os.kill(json.loads((service.state_dir / "run/supervisor.json").read_text())["pid"], signal.SIGKILL)
+        assert next(event for event in events if event["kind"] == "reset")
+        assert http.client.delete(f"/api/v2/tasks/{task_id}").status_code == 200
+        assert next(event for event in events if event["kind"] == "task_deleted")["task_id"] == task_id
+
+
+def parsed_events(answer):
+    """What the events of an open stream say."""
+    return (json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: "))
+
+
+def states_until(events, task_id, last):
+    """The states of a task as they are told, each once, up to one."""
+    states = []
+    for event in events:
+        if event["kind"] == "task" and event["task"]["task_id"] == task_id:
+            states += [event["task"]["status"]] if event["task"]["status"] not in states else []
+            if event["task"]["status"] == last:
+                return states
+    raise AssertionError(f"the stream ended before {last}: {states}")
