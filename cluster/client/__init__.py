@@ -5,7 +5,7 @@ the methods, ``flows`` and ``streams`` hold what is decided on the way, and the 
 """
 
 from cluster.client.async_client import AsyncClient
-from cluster.client.event_reader import ModelsEvent, ResetEvent, ResourcesEvent, ServiceEvent, TaskDeletedEvent, TaskEvent
+from cluster.client.event_reader import ServiceEvent
 from cluster.client.log_readers import Metrics
 from cluster.client.retry import NEVER, Retry
 from cluster.client.sync_client import Client
@@ -19,6 +19,7 @@ from cluster.service_errors import (
     UnreachableError,
     WaitEndedError,
 )
+from serve_app.schemas.events import ModelsEvent, ResetEvent, ResourcesEvent, TaskDeletedEvent, TaskEvent
 
 __all__ = [
     "NEVER",

@@ -4,7 +4,7 @@ The client that blocks talks to a server on a real port; the one that awaits to 
 """
 
 import re
-from contextlib import aclosing, suppress
+from contextlib import aclosing, closing, suppress
 
 import httpx
 import pytest
@@ -20,9 +20,20 @@ from actors.learning.prediction_files import (
     write_predictions,
     write_summaries,
 )
-from cluster.client import ApiError, AsyncClient, Client, KeyNeededError, Retry, UnreachableError, contract
+from cluster.client import (
+    ApiError,
+    AsyncClient,
+    Client,
+    KeyNeededError,
+    Retry,
+    TaskDeletedEvent,
+    TaskEvent,
+    UnreachableError,
+    contract,
+)
 from cluster.client.operation import Operation
 from configs.settings import Settings
+from serve_app.event_feed import EventPace
 from serve_app.schemas.inference import InferenceRequest
 from serve_app.schemas.system import BriefHealthResponse, HealthResponse
 from tests.fake_serving import make_version
@@ -142,7 +153,7 @@ class TestContract:
 
     def test_every_route_of_the_clients_table_is_one_of_the_service(self, built_app):
         table = {(each.method, each.path) for each in vars(contract).values() if isinstance(each, Operation)}
-        assert table - {(contract.EVENTS.method, contract.EVENTS.path)} <= documented(built_app)
+        assert table <= documented(built_app)
 
 
 @pytest.fixture
@@ -281,6 +292,28 @@ class TestFollowing:
             service.info()
         server.restart()
         assert service.info().app_name
+
+
+class TestEvents:
+    @pytest.fixture(autouse=True)
+    def _quick(self, app):
+        app.state.service.events.pace = EventPace(poll_s=0.05, gather_s=0.0, look_s=0.005, retry_s=0.005, comment_s=0.2, turn_s=0)
+
+    def test_changes_come_as_they_are_made_over_a_restart_of_what_answers(self, server, service):
+        with closing(service.events()) as events:
+            assert "resources" in {next(events).kind, next(events).kind}
+            service.train(bodies.training(), task_id="t1")
+            assert next(each for each in events if isinstance(each, TaskEvent)).task["task_id"] == "t1"
+            server.stop()
+            server.restart()
+            service.train(bodies.training(), task_id="t2")
+            assert (
+                next(each.task["task_id"] for each in events if isinstance(each, TaskEvent) and each.task["task_id"] != "t1")
+                == "t2"
+            )
+            service.cancel("t2")
+            service.delete("t2")
+            assert next(each for each in events if isinstance(each, TaskDeletedEvent)).task_id == "t2"
 
 
 class TestResults:

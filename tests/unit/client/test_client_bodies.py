@@ -12,7 +12,7 @@ from tests.unit.client.both import Script, answer
 ENTRY = {"name": "a", "path": "a", "kind": "file", "size_bytes": 3, "modified_at": None}
 PREDICTED = {
     "model": "m", "version": 1, "device": "cpu:0", "simulated": False, "precision": "float32", "cached": False, "predictions": [],
-    "summary": [], "timing": {"queue_ms": 0, "preprocess_ms": 0, "forward_ms": 0, "total_ms": 0, "batch_sizes": []},
+    "summary": [], "spectrograms": [], "timing": {"queue_ms": 0, "preprocess_ms": 0, "forward_ms": 0, "total_ms": 0, "batch_sizes": []},
 }  # fmt: skip
 PNG = b"\x89PNG\r\n\x1a\n..."
 
