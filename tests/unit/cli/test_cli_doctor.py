@@ -41,7 +41,9 @@ class TestSoftware:
         lock = "# comment\nray==2.58.0\ntorch==2.13.0\n"
         assert_found(software_checks.check_packages(lock, {"ray": "2.58.0", "torch": "2.13.0+cpu"}.get), Verdict.OK, "2 packages")
         assert_found(
-            software_checks.check_packages(lock, {"ray": "2.57.0", "torch": "2.13.0"}.get), Verdict.WARN, "ray 2.57.0 instead of 2.58.0"
+            software_checks.check_packages(lock, {"ray": "2.57.0", "torch": "2.13.0"}.get),
+            Verdict.WARN,
+            "ray 2.57.0 instead of 2.58.0",
         )
         assert_found(software_checks.check_packages(lock, {"torch": "2.13.0"}.get), Verdict.FAIL, "ray is missing", "make setup")
 
@@ -108,7 +110,8 @@ class TestMachine:
         assert_found(machine_checks.check_disk("state disk", tmp_path, refuse), Verdict.FAIL, "Input/output error")
 
     @pytest.mark.parametrize(
-        ("sizes", "verdict"), [((64 << 20, 64 << 20), Verdict.FAIL), ((GIB // 2, GIB // 2), Verdict.WARN), ((8 * GIB, GIB), Verdict.OK)]
+        ("sizes", "verdict"),
+        [((64 << 20, 64 << 20), Verdict.FAIL), ((GIB // 2, GIB // 2), Verdict.WARN), ((8 * GIB, GIB), Verdict.OK)],
     )
     def test_shared_memory_is_judged(self, sizes, verdict):
         assert_found(machine_checks.check_shared_memory(lambda: sizes), verdict, "/dev/shm")
@@ -146,7 +149,13 @@ class TestMachine:
 
     @pytest.mark.parametrize(
         ("state", "verdict"),
-        [("down", Verdict.OK), ("healthy", Verdict.OK), ("starting", Verdict.WARN), ("degraded", Verdict.WARN), ("unreachable", Verdict.FAIL)],
+        [
+            ("down", Verdict.OK),
+            ("healthy", Verdict.OK),
+            ("starting", Verdict.WARN),
+            ("degraded", Verdict.WARN),
+            ("unreachable", Verdict.FAIL),
+        ],
     )
     def test_a_service_that_is_up_must_answer(self, state, verdict):
         assert_found(machine_checks.check_service(state, "http://127.0.0.1:8000/", "why"), verdict)
@@ -173,7 +182,9 @@ class TestCommand:
     def test_the_exit_code_says_whether_something_fails(self, tmp_path):
         body = json.loads(self.run("--data-root", tmp_path / "gone", "--json").output)
         assert body["ok"] is False
-        assert {"check": "data root", "verdict": "fail"}.items() <= next(each for each in body["findings"] if each["check"] == "data root").items()
+        assert {"check": "data root", "verdict": "fail"}.items() <= next(
+            each for each in body["findings"] if each["check"] == "data root"
+        ).items()
         assert self.run("--data-root", tmp_path / "gone").exit_code == 1
 
     def test_nothing_is_made_by_looking(self, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from actors.access import Role
+from actors.core.errors import PredictionInputError, ServingFullError
 from cluster.commands.exits import ExitCode
 from tests.fake_serving import make_version
 
@@ -72,7 +74,8 @@ class TestModels:
 @pytest.mark.usefixtures("three_versions")
 class TestPredict:
     def test_pictures_are_predicted_in_one_request(self, run, world, picture):
-        text = run("predict", picture, picture, "--top-k", 1).stdout
+        second = shutil.copy(picture, picture.with_name("second.png"))
+        text = run("predict", picture, second, "--top-k", 1).stdout
         assert "drones@2 on cpu:0" in text
         assert text.count("AVATA") == 2
         assert len(world.predictor.orders) == 1
@@ -87,9 +90,13 @@ class TestPredict:
     def test_an_unknown_model_is_not_found(self, run, picture):
         run("predict", picture, "--model", "nothing", code=6)
 
-    def test_what_is_no_picture_is_refused(self, run, tmp_path):
-        (tmp_path / "a.png").write_text("no picture")
-        assert "a.png" in run("predict", tmp_path / "a.png", code=2).stderr
+    def test_what_is_no_picture_is_refused(self, run, world, picture):
+        world.predictor.error = PredictionInputError("picture.png is no picture")
+        assert "picture.png is no picture" in run("predict", picture, code=2).stderr
+
+    def test_a_full_predictor_is_busy(self, run, world, picture):
+        world.predictor.error = ServingFullError("128 requests wait")
+        run("predict", picture, code=75)
 
 
 class TestLimits:
@@ -99,7 +106,9 @@ class TestLimits:
         assert "cuda:1  2         0" in text
         assert json.loads(run("limits", "show", "--json").stdout)["cuda:0"]["limits"] == {"training": 2, "inference": 0}
 
-    @pytest.mark.parametrize("wish", [("cuda", "training"), ("cuda", "trainings=1"), ("cuda", "training=-1"), ("gpu", "training=1")])
+    @pytest.mark.parametrize(
+        "wish", [("cuda", "training"), ("cuda", "trainings=1"), ("cuda", "training=-1"), ("gpu", "training=1")]
+    )
     def test_what_is_no_limit_is_told(self, run, wish):
         run("limits", "set", *wish, code=2)
 
@@ -155,11 +164,14 @@ class TestCompletion:
             "COMP_CWORD": str(len(words) - 1),
         }
         code = "import sys; sys.argv[0] = 'rfuav'; from cluster.cli import app; app(prog_name='rfuav')"
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
         assert done.stderr == ""
         return done.stdout.split()
 
-    def test_task_ids_and_models_come_from_the_service(self, world, run, three_versions):
+    @pytest.mark.usefixtures("three_versions")
+    def test_task_ids_and_models_come_from_the_service(self, world, run):
         run("infer", "--cfg-path", "c", "--weight-path", "w", "--source-path", "p", "--task-id", "night-1")
         assert self.complete(world, "rfuav", "tasks", "show", "nig") == ["night-1"]
         assert self.complete(world, "rfuav", "models", "show", "drones@p") == ["drones@production"]
