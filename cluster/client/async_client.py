@@ -1,4 +1,7 @@
-"""The client that awaits: performs the steps of flows in an event loop. What there is to decide, the flows have decided."""
+"""The client that awaits: performs the steps of flows in an event loop. What there is to decide, the flows have decided.
+
+The list of methods stands in both clients, since no type of Python says "the same, but awaited"; a test holds the lists together.
+"""
 
 import asyncio
 import time

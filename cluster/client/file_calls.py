@@ -15,7 +15,7 @@ import httpx
 
 from cluster.client import contract
 from cluster.client.bodies import BINARY, OnProgress, Piece, one_file
-from cluster.client.flows import Answer, Do, Flow, Items, Open, Pause, Read, ask_bytes, is_passing, pages, unreachable
+from cluster.client.flows import Do, Flow, Items, Pause, Read, ask_bytes, begin, is_passing, pages, unreachable
 from cluster.client.operation import Call
 from cluster.client.retry import Manner, Tries
 from cluster.service_errors import ApiError, BrokenTransferError
@@ -98,9 +98,7 @@ def _fetch(manner: Manner, call: Call[bytes], file: BinaryIO, on_progress: OnPro
     while True:
         try:
             wanted = {"Range": f"bytes={file.tell()}-", "If-Range": version} if file.tell() else {}
-            answer: Answer = yield Open(replace(call, headers={"Accept-Encoding": "identity"} | wanted))
-            if answer.is_error:
-                raise replace(answer, content=(yield from _rest())).error()
+            answer = yield from begin(replace(call, headers={"Accept-Encoding": "identity"} | wanted))
             if file.tell() and answer.status != HTTPStatus.PARTIAL_CONTENT:
                 raise BrokenTransferError(f"{call.path} changed while it was fetched; fetch it again")
             version = answer.headers.get("etag", "")
@@ -121,14 +119,6 @@ def _fetch(manner: Manner, call: Call[bytes], file: BinaryIO, on_progress: OnPro
             if pause is None:
                 raise
         yield Pause(pause)
-
-
-def _rest() -> Flow[bytes]:
-    """All that follows of what is open."""
-    content = b""
-    while block := (yield Read()):
-        content += block
-    return content
 
 
 def _settle(file: BinaryIO) -> None:

@@ -12,7 +12,7 @@ is an iterator for the caller.
 """
 
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
@@ -178,6 +178,17 @@ def exchange(manner: Manner, call: Call[Any]) -> Flow[Answer]:
             if pause is None:
                 raise refused
         yield Pause(pause)
+
+
+def begin(call: Call[Any]) -> Flow[Answer]:
+    """Open an answer, whose bytes are then to be ``Read``. Raises ApiError, and httpx.TransportError, which nobody has dealt with yet."""
+    answer: Answer = yield Open(call)
+    if not answer.is_error:
+        return answer
+    content = b""
+    while block := (yield Read()):
+        content += block
+    raise replace(answer, content=content).error()
 
 
 def may_repeat(call: Call[Any], error: httpx.TransportError) -> bool:

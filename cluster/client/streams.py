@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import httpx
 
-from cluster.client.flows import Answer, Flow, Item, Items, Open, Pause, Read, is_passing, unreachable
+from cluster.client.flows import Item, Items, Pause, Read, begin, is_passing, unreachable
 from cluster.client.operation import Call
 from cluster.client.retry import Manner, Tries
 from cluster.service_errors import ApiError, NoAnswerError
@@ -83,7 +83,7 @@ def follow(manner: Manner, call: Call[Any], reader: EventReader[A], *, after: st
     while True:
         pause: float | None
         try:
-            yield from _open(call, position)
+            yield from begin(_after(call, position))
             has_begun = True
             parser = SseParser()
             while block := (yield Read()):
@@ -106,13 +106,7 @@ def follow(manner: Manner, call: Call[Any], reader: EventReader[A], *, after: st
         yield Pause(pause)
 
 
-def _open(call: Call[Any], position: str) -> Flow[None]:
-    """Begin to read a stream after a position. Raises ApiError, httpx.TransportError."""
+def _after(call: Call[Any], position: str) -> Call[Any]:
+    """The call that begins to read a stream after a position."""
     headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": position} if position else {})
-    answer: Answer = yield Open(replace(call, headers=headers, timeout_s=SILENCE_S))
-    if not answer.is_error:
-        return
-    content = b""
-    while block := (yield Read()):
-        content += block
-    raise replace(answer, content=content).error()
+    return replace(call, headers=headers, timeout_s=SILENCE_S)

@@ -1,4 +1,7 @@
-"""The client that blocks: performs the steps of flows one after the other. What there is to decide, the flows have decided."""
+"""The client that blocks: performs the steps of flows one after the other. What there is to decide, the flows have decided.
+
+The list of methods stands in both clients, since no type of Python says "the same, but awaited"; a test holds the lists together.
+"""
 
 import time
 from collections.abc import Callable, Generator, Iterator

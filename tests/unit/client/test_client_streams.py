@@ -143,6 +143,14 @@ class TestWaiting:
         assert client.call("wait", "t1")["status"] == "failed"
         assert sum(client.time.pauses) > 60
 
+    def test_a_proxy_that_knows_no_routes_while_the_service_starts_is_no_end(self, make_client):
+        script = Script(answer(task()), httpx.Response(404, text="no such app"), answer(task(status="completed")))
+        assert make_client(script).call("wait", "t1")["status"] == "completed"
+
+    def test_a_task_that_was_never_there_is_an_end(self, make_client):
+        with pytest.raises(ApiError, match="task_not_found"):
+            make_client(Script(answer(task()), refusal(404, "task_not_found"))).call("wait", "t1")
+
 
 class TestPages:
     def test_rows_of_all_pages_come_in_order_and_pages_only_when_wanted(self, make_client):
