@@ -10,7 +10,7 @@ from cluster.commands.output import Sheet
 
 #: Comparing the books asks Ray, which may take its time.
 _CHECK_S: Final = 15.0
-_HEADINGS: Final = ("Device", "Name", "Share", "Held", "Leases", "Memory GB", "Held by", "State")
+_HEADINGS: Final = ("DEVICE", "NAME", "SHARE", "HELD", "LEASES", "MEMORY GB", "HELD BY", "STATE")
 
 
 class UrlError(ValueError):

@@ -32,7 +32,7 @@ def picture(tmp_path):
 class TestModels:
     def test_every_version_is_a_row(self, run):
         rows = run("models", "list").stdout.splitlines()
-        assert [row.split()[0] for row in rows] == ["MODEL", "drones@1", "drones@2", "drones@3"]
+        assert [row.split()[0] for row in rows] == ["Model", "drones@1", "drones@2", "drones@3"]
         assert "production" in rows[2]
         assert json.loads(run("models", "list", "--json").stdout)["models"][0]["name"] == "drones"
 
@@ -66,7 +66,7 @@ class TestModels:
         assert not world.models.table.models
 
     def test_versions_are_compared_side_by_side(self, run):
-        assert run("models", "compare", "drones@1", "drones@2").stdout.splitlines()[0].split() == ["DRONES@1", "DRONES@2"]
+        assert run("models", "compare", "drones@1", "drones@2").stdout.splitlines()[0].split() == ["drones@1", "drones@2"]
         assert len(json.loads(run("models", "compare", "drones@1", "drones@2", "--json").stdout)["columns"]) == 2
         run("models", "compare", code=2)
 

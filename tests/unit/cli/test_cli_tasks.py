@@ -32,7 +32,7 @@ class TestLooking:
     def test_the_list_has_a_row_for_each_task_newest_first(self, run):
         run(*TRAIN, "--task-id", "t2")
         heading, *rows = run("tasks", "list").stdout.splitlines()
-        assert heading.split()[:3] == ["TASK", "TYPE", "STATUS"]
+        assert heading.split()[:3] == ["Task", "Type", "Status"]
         assert [row.split()[0] for row in rows] == ["t2", "t1"]
         assert "running" in rows[1]
 
@@ -45,7 +45,7 @@ class TestLooking:
     def test_a_page_that_is_not_the_last_says_how_to_go_on(self, run):
         run(*TRAIN, "--task-id", "t2")
         cursor = run("tasks", "list", "--limit", 1).stderr.split()[-1]
-        assert [line.split()[0] for line in run("tasks", "list", "--cursor", cursor).stdout.splitlines()] == ["TASK", "t1"]
+        assert [line.split()[0] for line in run("tasks", "list", "--cursor", cursor).stdout.splitlines()] == ["Task", "t1"]
 
     @pytest.mark.usefixtures("training")
     def test_a_search_looks_into_every_page(self, run):
@@ -153,7 +153,7 @@ class TestWhatTasksWrote:
         (folder / METRICS_CSV).write_text(metrics_csv([{"epoch": 1, "val_acc": 50.0}, {"epoch": 2, "val_acc": 75.0}]))
         (folder / CONFUSION_JSON).write_text(confusion_json([[1, 2], [3, 4]], ["a", "b"], 2))
         assert [line.split() for line in run("tasks", "metrics", "t1").stdout.splitlines()] == [
-            ["EPOCH", "VAL_ACC"],
+            ["epoch", "val_acc"],
             ["1", "50"],
             ["2", "75"],
         ]
