@@ -7,11 +7,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cluster.commands.output import Sheet
-from cluster.http_probe import get_json
 
 #: Comparing the books asks Ray, which may take its time.
 _CHECK_S: Final = 15.0
-_HEADINGS: Final = ("Device", "Name", "Share", "Held", "Leases", "Memory GB", "Held by", "State")
+_HEADINGS: Final = ("DEVICE", "NAME", "SHARE", "HELD", "LEASES", "MEMORY GB", "HELD BY", "STATE")
 
 
 class UrlError(ValueError):
@@ -45,6 +44,8 @@ def read_devices(url: str, *, with_check: bool, api_key: str = "") -> DeviceRepo
         KeyNeededError: the service wants a key.
         ServiceError: nobody answers there, or not as the service does.
     """
+    from cluster.http_probe import get_json  # noqa: PLC0415 (keeps `rfuav --help` quick)
+
     base = _base(url)
     read = partial(get_json, base, api_key=api_key)
     check = read("api/v2/resources/check", timeout_s=_CHECK_S) if with_check else None

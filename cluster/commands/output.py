@@ -25,7 +25,7 @@ class Sheet:
 
     def as_lines(self) -> list[str]:
         """The table as aligned lines without any decoration."""
-        cells = [list(map(str.upper, self.headings)), *([show(cell) for cell in row] for row in self.rows)]
+        cells = [list(self.headings), *([show(cell) for cell in row] for row in self.rows)]
         widths = [max(len(row[column]) for row in cells) for column in range(len(self.headings))]
         return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 

@@ -67,6 +67,14 @@ class Server(uvicorn.Server):
     def install_signal_handlers(self):
         pass
 
+    async def serve_to_the_end(self, listening):
+        """Serve until told to stop, and leave no task of any test behind."""
+        await self.serve(sockets=[listening])
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
 
 @pytest.fixture(scope="session")
 def served():
@@ -76,7 +84,7 @@ def served():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = Server(uvicorn.Config(application, log_level="error", timeout_graceful_shutdown=1))
         loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_until_complete, args=(server.serve(sockets=[listening]),), daemon=True)
+        thread = threading.Thread(target=loop.run_until_complete, args=(server.serve_to_the_end(listening),), daemon=True)
         thread.start()
         yield application, f"http://127.0.0.1:{listening.getsockname()[1]}", loop
         server.should_exit = True

@@ -34,7 +34,8 @@ def read_until(descriptor, words):
     return text
 
 
-def test_ctrl_c_detaches_and_tells_how_to_come_back_and_how_to_cancel(start, world, training):
+@pytest.mark.usefixtures("training")
+def test_ctrl_c_detaches_and_tells_how_to_come_back_and_how_to_cancel(start, world):
     process = start("tasks", "follow", "t1")
     assert process.stdout.readline().endswith("begun\n")
     assert process.stdout.readline().endswith("Epoch 2/10\n")
@@ -47,7 +48,8 @@ def test_ctrl_c_detaches_and_tells_how_to_come_back_and_how_to_cancel(start, wor
     assert world.tasks.flow.get("t1").ending is None
 
 
-def test_a_terminal_gets_a_bar_with_metrics_and_the_lines_above_it(start, world, training):
+@pytest.mark.usefixtures("training")
+def test_a_terminal_gets_a_bar_with_metrics_and_the_lines_above_it(start):
     watched, screen = pty.openpty()
     process = start("tasks", "follow", "t1", stdout=screen, COLUMNS="160")
     os.close(screen)
@@ -95,7 +97,7 @@ class TestWatchingDevices:
         assert process.wait(DEADLINE_S) == 0
         os.close(watched)
 
-    def test_a_pipe_gets_plain_tables(self, start, world):
+    def test_a_pipe_gets_plain_tables(self, start):
         process = start("devices", "--watch")
         heading = process.stdout.readline()
         assert heading.startswith("DEVICE")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from actors.access import Role
+from actors.core.errors import PredictionInputError, ServingFullError
 from cluster.commands.exits import ExitCode
 from tests.fake_serving import make_version
 
@@ -30,7 +32,7 @@ def picture(tmp_path):
 class TestModels:
     def test_every_version_is_a_row(self, run):
         rows = run("models", "list").stdout.splitlines()
-        assert [row.split()[0] for row in rows] == ["MODEL", "drones@1", "drones@2", "drones@3"]
+        assert [row.split()[0] for row in rows] == ["Model", "drones@1", "drones@2", "drones@3"]
         assert "production" in rows[2]
         assert json.loads(run("models", "list", "--json").stdout)["models"][0]["name"] == "drones"
 
@@ -64,7 +66,7 @@ class TestModels:
         assert not world.models.table.models
 
     def test_versions_are_compared_side_by_side(self, run):
-        assert run("models", "compare", "drones@1", "drones@2").stdout.splitlines()[0].split() == ["DRONES@1", "DRONES@2"]
+        assert run("models", "compare", "drones@1", "drones@2").stdout.splitlines()[0].split() == ["drones@1", "drones@2"]
         assert len(json.loads(run("models", "compare", "drones@1", "drones@2", "--json").stdout)["columns"]) == 2
         run("models", "compare", code=2)
 
@@ -72,7 +74,8 @@ class TestModels:
 @pytest.mark.usefixtures("three_versions")
 class TestPredict:
     def test_pictures_are_predicted_in_one_request(self, run, world, picture):
-        text = run("predict", picture, picture, "--top-k", 1).stdout
+        second = shutil.copy(picture, picture.with_name("second.png"))
+        text = run("predict", picture, second, "--top-k", 1).stdout
         assert "drones@2 on cpu:0" in text
         assert text.count("AVATA") == 2
         assert len(world.predictor.orders) == 1
@@ -87,9 +90,13 @@ class TestPredict:
     def test_an_unknown_model_is_not_found(self, run, picture):
         run("predict", picture, "--model", "nothing", code=6)
 
-    def test_what_is_no_picture_is_refused(self, run, tmp_path):
-        (tmp_path / "a.png").write_text("no picture")
-        assert "a.png" in run("predict", tmp_path / "a.png", code=2).stderr
+    def test_what_is_no_picture_is_refused(self, run, world, picture):
+        world.predictor.error = PredictionInputError("picture.png is no picture")
+        assert "picture.png is no picture" in run("predict", picture, code=2).stderr
+
+    def test_a_full_predictor_is_busy(self, run, world, picture):
+        world.predictor.error = ServingFullError("128 requests wait")
+        run("predict", picture, code=75)
 
 
 class TestLimits:
@@ -163,7 +170,8 @@ class TestCompletion:
         assert done.stderr == ""
         return done.stdout.split()
 
-    def test_task_ids_and_models_come_from_the_service(self, world, run, three_versions):
+    @pytest.mark.usefixtures("three_versions")
+    def test_task_ids_and_models_come_from_the_service(self, world, run):
         run("infer", "--cfg-path", "c", "--weight-path", "w", "--source-path", "p", "--task-id", "night-1")
         assert self.complete(world, "rfuav", "tasks", "show", "nig") == ["night-1"]
         assert self.complete(world, "rfuav", "models", "show", "drones@p") == ["drones@production"]

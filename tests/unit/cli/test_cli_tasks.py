@@ -1,7 +1,7 @@
 """``rfuav tasks`` and ``rfuav batches``: what they tell, what they change, and the exit codes of what is not there."""
 
-import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -9,6 +9,7 @@ from actors.core.tasks import Progress, TaskFault
 from actors.learning.history_files import CONFUSION_JSON, METRICS_CSV, confusion_json, metrics_csv
 from actors.learning.prediction_files import PREDICTIONS_JSON, Prediction, write_predictions
 from tests.fakes import make_explanation, make_line
+from tests.unit.cli.conftest import DEADLINE_S, wait_until
 
 TRAIN = ("train", "--model", "resnet18", "--num-classes", 3, "--train-path", "t", "--val-path", "v", "--save-path", "out")
 INFER = ("--cfg-path", "c.yaml", "--weight-path", "w.pth")
@@ -27,23 +28,27 @@ def state_of(world, task_id="t1"):
 
 
 class TestLooking:
-    def test_the_list_has_a_row_for_each_task_newest_first(self, run, training):
+    @pytest.mark.usefixtures("training")
+    def test_the_list_has_a_row_for_each_task_newest_first(self, run):
         run(*TRAIN, "--task-id", "t2")
         heading, *rows = run("tasks", "list").stdout.splitlines()
-        assert heading.split()[:3] == ["TASK", "TYPE", "STATUS"]
+        assert heading.split()[:3] == ["Task", "Type", "Status"]
         assert [row.split()[0] for row in rows] == ["t2", "t1"]
         assert "running" in rows[1]
 
-    def test_the_list_as_json_is_the_page_of_the_service(self, run, training):
+    @pytest.mark.usefixtures("training")
+    def test_the_list_as_json_is_the_page_of_the_service(self, run):
         page = json.loads(run("tasks", "list", "--json", "--status", "running", "--type", "training").stdout)
         assert [task["task_id"] for task in page["training_tasks"]] == ["t1"]
 
-    def test_a_page_that_is_not_the_last_says_how_to_go_on(self, run, training):
+    @pytest.mark.usefixtures("training")
+    def test_a_page_that_is_not_the_last_says_how_to_go_on(self, run):
         run(*TRAIN, "--task-id", "t2")
         cursor = run("tasks", "list", "--limit", 1).stderr.split()[-1]
-        assert [line.split()[0] for line in run("tasks", "list", "--cursor", cursor).stdout.splitlines()] == ["TASK", "t1"]
+        assert [line.split()[0] for line in run("tasks", "list", "--cursor", cursor).stdout.splitlines()] == ["Task", "t1"]
 
-    def test_a_search_looks_into_every_page(self, run, training):
+    @pytest.mark.usefixtures("training")
+    def test_a_search_looks_into_every_page(self, run):
         for number in range(3):
             run(*TRAIN, "--task-id", f"x{number}")
         assert [task["task_id"] for task in json.loads(run("tasks", "list", "--search", "NIGHT", "--json").stdout)["tasks"]] == [
@@ -51,14 +56,16 @@ class TestLooking:
         ]
         assert run("tasks", "list", "--search", "nowhere").stdout == "no tasks\n"
 
-    def test_one_task_is_shown_with_what_is_known_of_it(self, run, world, training):
+    @pytest.mark.usefixtures("training")
+    def test_one_task_is_shown_with_what_is_known_of_it(self, run, world):
         world.do(world.tasks.progress, "t1", Progress(40, "half", metrics={"val_acc": 81.5}))
         text = run("tasks", "show", "t1").stdout
         assert "night run" in text
         assert "81.5" in text
         assert json.loads(run("tasks", "show", "t1", "--json").stdout)["progress"] == 40
 
-    def test_a_log_can_be_cut_by_lines_and_by_level(self, run, world, training):
+    @pytest.mark.usefixtures("training")
+    def test_a_log_can_be_cut_by_lines_and_by_level(self, run, world):
         lines = [make_line("one"), make_line("two", level="WARNING"), make_line("three\x1b[2J")]
         world.wait(world.logs.write("t1", *lines))
         assert [line.split(maxsplit=2)[2] for line in run("tasks", "log", "t1").stdout.splitlines()] == ["one", "two", "three [2J"]
@@ -77,7 +84,8 @@ class TestLooking:
         assert all(word in text for word in ("queued", "limit", "the end of one of them", "ahead (training, cuda:0, 2 GB)"))
         assert json.loads(run("tasks", "why", "t1", "--json").stdout)["missing"] == "limit"
 
-    def test_the_history_has_a_row_for_each_step(self, run, training):
+    @pytest.mark.usefixtures("training")
+    def test_the_history_has_a_row_for_each_step(self, run):
         rows = run("tasks", "history", "t1").stdout.splitlines()
         assert len(rows) == 1 + len(json.loads(run("tasks", "history", "t1", "--json").stdout)["history"])
 
@@ -88,8 +96,9 @@ class TestSteering:
         assert "t1: task cancelled" in run("tasks", "cancel", "t1").stdout
         assert state_of(world) == "cancelled"
 
+    @pytest.mark.usefixtures("training")
     @pytest.mark.parametrize("command", ["cancel", "stop", "kill"])
-    def test_a_running_training_is_asked_to_end(self, run, world, training, command):
+    def test_a_running_training_is_asked_to_end(self, run, world, command):
         assert json.loads(run("tasks", command, "t1", "--json").stdout)["task_id"] == "t1"
         assert world.tasks.flow.get("t1").ending.value == command
 
@@ -100,7 +109,8 @@ class TestSteering:
         assert world.tasks.flow.get("t1").priority == 1
         run("tasks", "priority", "t1", 11, code=2)
 
-    def test_only_an_ended_task_can_be_forgotten(self, run, world, training):
+    @pytest.mark.usefixtures("training")
+    def test_only_an_ended_task_can_be_forgotten(self, run, world):
         run("tasks", "delete", "t1", code=6)
         world.do(world.tasks.finish, "t1")
         run("tasks", "delete", "t1")
@@ -122,7 +132,8 @@ class TestWhatTasksWrote:
         (folder / "deep").mkdir(parents=True)
         return folder
 
-    def test_files_are_listed_and_fetched_with_their_folders(self, run, training, folder, tmp_path):
+    @pytest.mark.usefixtures("training")
+    def test_files_are_listed_and_fetched_with_their_folders(self, run, folder, tmp_path):
         (folder / "a.txt").write_text("a")
         (folder / "deep" / "b.txt").write_text("b")
         assert [each["path"] for each in json.loads(run("tasks", "files", "t1", "--json").stdout)["files"]] == [
@@ -133,14 +144,16 @@ class TestWhatTasksWrote:
         assert ((tmp_path / "here/a.txt").read_text(), (tmp_path / "here/deep/b.txt").read_text()) == ("a", "b")
         assert run("tasks", "download", "t1", "deep/b.txt", "--to", tmp_path).stdout == f"{tmp_path}/deep/b.txt\n"
 
-    def test_a_file_above_the_target_is_never_written(self, run, training, folder, tmp_path):
+    @pytest.mark.usefixtures("training", "folder")
+    def test_a_file_above_the_target_is_never_written(self, run, tmp_path):
         assert "no file below" in run("tasks", "download", "t1", "../x", "--to", tmp_path, code=2).stderr
 
-    def test_metrics_and_confusion_are_tables(self, run, training, folder):
+    @pytest.mark.usefixtures("training")
+    def test_metrics_and_confusion_are_tables(self, run, folder):
         (folder / METRICS_CSV).write_text(metrics_csv([{"epoch": 1, "val_acc": 50.0}, {"epoch": 2, "val_acc": 75.0}]))
         (folder / CONFUSION_JSON).write_text(confusion_json([[1, 2], [3, 4]], ["a", "b"], 2))
         assert [line.split() for line in run("tasks", "metrics", "t1").stdout.splitlines()] == [
-            ["EPOCH", "VAL_ACC"],
+            ["epoch", "val_acc"],
             ["1", "50"],
             ["2", "75"],
         ]
@@ -185,44 +198,46 @@ class TestBatches:
 class TestFollowing:
     def end(self, world, outcome, fault=None):
         world.do(world.tasks.finish, "t1", outcome, "over", fault)
-        status = {"completed": "completed", "failed": "failed", "cancelled": "cancelled"}[outcome]
-        lines = [make_line("Epoch 1/2", metrics={"val_acc": 50.0}, progress=50), make_line("over", status=status)]
+        lines = [make_line("Epoch 1/2", metrics={"val_acc": 50.0}, progress=50), make_line("over", status=outcome)]
         world.wait(world.logs.write("t1", *lines, is_last=True))
 
+    @pytest.mark.usefixtures("training")
     @pytest.mark.parametrize(("outcome", "code"), [("completed", 0), ("failed", 4), ("cancelled", 5)])
-    def test_the_exit_code_is_that_of_the_end(self, run, world, training, outcome, code):
+    def test_the_exit_code_is_that_of_the_end(self, run, world, outcome, code):
         if outcome == "cancelled":
             run("tasks", "cancel", "t1")
         self.end(world, outcome)
         lines = run("tasks", "follow", "t1", code=code).stdout.splitlines()
         assert [line.split(maxsplit=2)[2] for line in lines] == ["Epoch 1/2", "over"]
 
-    def test_a_failure_is_told_with_its_remedy(self, run, world, training):
+    @pytest.mark.usefixtures("training")
+    def test_a_failure_is_told_with_its_remedy(self, run, world):
         self.end(world, "failed", TaskFault("gpu_out_of_memory", "the GPU is full", "use a smaller batch"))
         assert "the GPU is full (gpu_out_of_memory); use a smaller batch" in run("tasks", "follow", "t1", code=4).stderr
 
-    def test_json_is_one_object_a_line(self, run, world, training):
+    @pytest.mark.usefixtures("training")
+    def test_json_is_one_object_a_line(self, run, world):
         self.end(world, "completed")
         records = [json.loads(line) for line in run("tasks", "follow", "t1", "--json").stdout.splitlines()]
         assert [each["message"] for each in records] == ["Epoch 1/2", "over"]
         assert records[0]["metrics"] == {"val_acc": 50.0}
         assert records[1]["status"] == "completed"
 
-    def test_following_can_begin_after_a_line(self, run, world, training):
+    @pytest.mark.usefixtures("training")
+    def test_following_can_begin_after_a_line(self, run, world):
         self.end(world, "completed")
         assert len(run("tasks", "follow", "t1", "--after", 1).stdout.splitlines()) == 1
 
     def test_a_submission_can_be_followed_at_once(self, run, world):
-        async def let_it_run():
-            async with asyncio.timeout(20):
-                while "t1" not in world.tasks.flow.tasks:
-                    await asyncio.sleep(0.01)
-            world.tasks.grant("t1", "cuda:0")
-            world.tasks.finish("t1")
-            await world.logs.write("t1", make_line("over", status="completed"), is_last=True)
+        def let_it_run():
+            wait_until(lambda: "t1" in world.tasks.flow.tasks)
+            world.do(world.tasks.grant, "t1", "cuda:0")
+            world.do(world.tasks.finish, "t1")
+            world.wait(world.logs.write("t1", make_line("over", status="completed"), is_last=True))
 
-        running = asyncio.run_coroutine_threadsafe(let_it_run(), world.loop)
-        first, last = run(*TRAIN, "--task-id", "t1", "--follow", "--json").stdout.splitlines()
-        running.result(20)
+        with ThreadPoolExecutor(1) as beside:
+            running = beside.submit(let_it_run)
+            first, last = run(*TRAIN, "--task-id", "t1", "--follow", "--json").stdout.splitlines()
+            running.result(DEADLINE_S)
         assert json.loads(first)["task_id"] == "t1"
         assert json.loads(last)["status"] == "completed"
