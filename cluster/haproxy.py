@@ -5,14 +5,20 @@ Left alone, every HAProxy on a machine would use the same ports and the same fol
 interfaces and asks nobody for a key there; Serve offers no setting for that.
 """
 
+import contextlib
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from cluster.ports import find_free_port
+from cluster.processes import has_mark
 from configs.settings import Settings, SettingsError
 
+#: How its process is called.
+PROGRAM: Final = "haproxy"
 _FOLDER: Final = "ha"
 _ANSWER_S: Final = 10.0
 _INGRESS_PORTS: Final = 8
@@ -87,6 +93,20 @@ def haproxy_environment(settings: Settings, temp_dir: Path) -> dict[str, str]:
         # A machine that is lost is missed after 5 s instead of 15; one that is merely slow has 10 s for each of five answers, as ever.
         "RAY_health_check_period_ms": "1000",
     }
+
+
+def end_orphans(mark: str) -> list[int]:
+    """End every HAProxy of an instance whose keeper, a process of Ray, is gone; returns their pids.
+
+    It would keep the port, and answer from a configuration that nobody changes any more, while each new one fails to begin.
+    """
+    ended = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.name() == PROGRAM and has_mark(process.pid, mark) and not has_mark(process.ppid(), mark):
+                process.kill()
+                ended.append(process.pid)
+    return ended
 
 
 def _three_pairs(taken: int) -> tuple[int, int, int]:

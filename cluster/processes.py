@@ -49,7 +49,7 @@ def find_processes(mark: str, noted: Iterable[Presence] = ()) -> list[psutil.Pro
         The processes without the calling one and its ancestors.
     """
     everyone = [process for process in psutil.process_iter() if _is_alive(process)]
-    marked = [process for process in everyone if _has_mark(process.pid, mark)]
+    marked = [process for process in everyone if has_mark(process.pid, mark)]
     sessions = {_session_of(process.pid) for process in marked} - {None}
     found = set(marked)
     found.update(process for process in everyone if _session_of(process.pid) in sessions)
@@ -122,7 +122,8 @@ def _wait_until_gone(processes: Iterable[psutil.Process], timeout_s: float) -> l
     return alive
 
 
-def _has_mark(pid: int, mark: str) -> bool:
+def has_mark(pid: int, mark: str) -> bool:
+    """Whether a process carries the mark of an instance in its environment."""
     # psutil's environ() stops at the first empty entry, which a process that has set its title leaves at the beginning.
     try:
         block = Path(f"/proc/{pid}/environ").read_bytes()
