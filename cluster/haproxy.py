@@ -5,14 +5,21 @@ Left alone, every HAProxy on a machine would use the same ports and the same fol
 interfaces and asks nobody for a key there; Serve offers no setting for that.
 """
 
+import contextlib
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import psutil
+
+from actors.process_mark import has_mark
 from cluster.ports import find_free_port
+from cluster.processes import MARK
 from configs.settings import Settings, SettingsError
 
+#: How its process is called.
+PROGRAM: Final = "haproxy"
 _FOLDER: Final = "ha"
 _ANSWER_S: Final = 10.0
 _INGRESS_PORTS: Final = 8
@@ -78,15 +85,29 @@ def haproxy_environment(settings: Settings, temp_dir: Path) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ingress),
         # A new ingress begins while the old one still listens; a port that somebody else has is passed over.
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ingress + _INGRESS_PORTS),
-        # With the usual values a dead HAProxy is missed for 30 s.
+        # With the usual period a dead HAProxy is missed for 30 s. The time for an answer stays: it costs a dead one nothing, and on a busy
+        # machine a shorter one ends what merely waits for the processor.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
-        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
         # Streams that began before a change of HAProxy's configuration are cut off after so long; viewers come back by themselves.
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "120",
         # A machine that is lost is missed after 5 s instead of 15; one that is merely slow has 10 s for each of five answers, as ever.
         "RAY_health_check_period_ms": "1000",
     }
+
+
+def end_orphans(mark: str) -> list[int]:
+    """End every HAProxy of an instance whose keeper, a process of Ray, is gone; returns their pids.
+
+    It would keep the port, and answer from a configuration that nobody changes any more, while each new one fails to begin.
+    """
+    ended = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.name() == PROGRAM and has_mark(process.pid, MARK, mark) and not has_mark(process.ppid(), MARK, mark):
+                process.kill()
+                ended.append(process.pid)
+    return ended
 
 
 def _three_pairs(taken: int) -> tuple[int, int, int]:

@@ -161,6 +161,8 @@ def node_environment(base: Mapping[str, str], state_dir: Path) -> dict[str, str]
         "RAY_ROTATION_MAX_BYTES": str(_LOG_FILE_BYTES),
         "RAY_ROTATION_BACKUP_COUNT": "1",
         "RAY_SERVE_PORT_QUARANTINE_S": "0",
+        # A proxy that does not begin within 5 s is ended, and with it the bring-up; on a busy machine it may take longer.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         # Nobody may say in a header where a request comes from: without keys, it decides who is let in.
         "FORWARDED_ALLOW_IPS": "",

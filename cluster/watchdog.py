@@ -26,6 +26,7 @@ from actors.names import ACCOUNTANT, INGRESS, LOG_HUB, NAMESPACE, PREDICTOR, SUP
 from actors.presence import Presence
 from cluster.bring_down import WATCHDOG
 from cluster.ceiling import Ceiling, read_deployed
+from cluster.haproxy import PROGRAM, end_orphans
 from cluster.http_probe import get_json
 from cluster.processes import MARK, instance_mark, presence_of
 from cluster.run_record import ServiceRecord, read_record
@@ -189,6 +190,12 @@ def _look_after_predictor(replicas: ReplicaWatch, ceiling: Ceiling | None) -> ob
     return None
 
 
+def _look_after_haproxy(state_dir: Path) -> object:
+    for pid in end_orphans(instance_mark(state_dir)):
+        _log.error("haproxy, process %d, had outlived its keeper and was ended", pid)
+    return None
+
+
 def _ping_ingress(url: str) -> object:
     # A route that asks nobody else: what hangs behind the ingress is not its fault.
     return get_json(url, "", timeout_s=_PING_S)
@@ -211,6 +218,8 @@ def main() -> None:
     deployed = None if record.is_adopted else read_deployed(state_dir)
     ceiling = Ceiling(deployed) if deployed else None
     pings[PREDICTOR] = functools.partial(_look_after_predictor, ReplicaWatch(now=time.time()), ceiling)
+    if record.nodes == "several":
+        pings[PROGRAM] = functools.partial(_look_after_haproxy, state_dir)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray's own handler writes a stack trace into the log.
     _log.info("watching %s", ", ".join(pings))
     watch_service(state_dir, record, pings)

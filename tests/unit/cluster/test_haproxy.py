@@ -1,10 +1,15 @@
 """How Ray is told to put HAProxy in front: no file and no port that two services would share."""
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
-from cluster.haproxy import HaproxyMissingError, haproxy_environment, require_haproxy
+from cluster.haproxy import PROGRAM, HaproxyMissingError, end_orphans, haproxy_environment, require_haproxy
+from cluster.processes import MARK
 from cluster.ray_head import head_environment, temp_dir_of
 from configs.settings import Settings, SettingsError
 
@@ -61,3 +66,19 @@ def test_a_haproxy_that_does_not_run_is_missing_too(program):
 def test_a_folder_too_long_for_sockets_is_refused_by_the_setting_that_makes_it(program, settings):
     with pytest.raises(SettingsError, match="TMPDIR"):
         haproxy_environment(settings, Path("/a/folder/with/a/rather/long/name") / temp_dir_of(settings.state_dir).name)
+
+
+@pytest.mark.parametrize(("keeper_has_mark", "is_ended"), [(False, True), (True, False)])
+def test_only_a_haproxy_whose_keeper_is_gone_is_ended(tmp_path: Path, keeper_has_mark, is_ended):
+    mark = f"test-{tmp_path.name}-{keeper_has_mark}"
+    program = tmp_path / PROGRAM
+    shutil.copy(shutil.which("sleep"), program)
+    keeper = ["sh", "-c", f"{MARK}={mark} {program} 60 & echo $!; read line"]
+    environ = os.environ | ({MARK: mark} if keeper_has_mark else {})
+    with subprocess.Popen(keeper, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        kept = psutil.Process(int(process.stdout.readline()))
+        while kept.name() != PROGRAM:  # between the shell's fork and its exec
+            os.sched_yield()
+        assert end_orphans(mark) == ([kept.pid] if is_ended else [])
+        kept.kill()
+        process.stdin.close()
