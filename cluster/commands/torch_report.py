@@ -7,8 +7,11 @@ import sys
 def main() -> int:
     """Import torch, try every GPU with one addition, print the report."""
     import torch  # noqa: PLC0415 (the import is what is checked)
-    import torchvision  # noqa: PLC0415
 
+    # As the service imports it: torchvision's build for CUDA cannot be imported plainly beside a torch for the CPU only.
+    from actors.learning import vision  # noqa: F401, PLC0415
+
+    torchvision = sys.modules["torchvision"]
     gpus = [_try_gpu(index) for index in range(torch.cuda.device_count())]
     report = {"torch": torch.__version__, "torchvision": torchvision.__version__, "cuda": torch.version.cuda, "gpus": gpus}
     print(json.dumps(report))
