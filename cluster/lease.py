@@ -165,7 +165,7 @@ class _Office:
 
     def _why_not(self, timeout_s: float | None, answer: Queued) -> str:
         explanation = self._ask("explain", self._request.request_id)
-        reason = f"{explanation.detail}; {explanation.remedy}" if explanation else answer.reason
+        reason = f"{explanation.detail}; what would help: {explanation.remedy}" if explanation else answer.reason
         return f"no lease on {self._request.selector} within {timeout_s:g} s: {reason}"
 
     def hand_over(self, granted: GrantedLease) -> ActorHandle:

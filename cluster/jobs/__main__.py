@@ -1,6 +1,7 @@
 """The program of a Ray job: ``ray job submit --working-dir . -- python -m cluster.jobs train FILE``.
 
-Parses, connects, runs one job, and ends with its exit code: 0 completed, 1 failed, 2 refused, 3 cancelled, 4 no service.
+Parses, connects, runs one job, and ends with its exit code: 0 completed, 1 failed, 2 refused, 3 cancelled, 4 no service. A working
+folder that is a checkout brings its own copy of these packages, and the job's program runs that one: it must be the service's version.
 """
 
 import asyncio

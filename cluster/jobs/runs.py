@@ -5,7 +5,7 @@ Owns what a job prints and how it ends. What a file means is in ``orders`` and `
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
@@ -30,6 +30,8 @@ from serve_app.ports import NotReadyError
 SWEEP: Final = "sweep"
 TABLE_NAMES: Final = ("sweep.csv", "sweep.json")
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+#: Finds the service and its settings.
+Reach = Callable[[Say], Awaitable[tuple[JobService, Settings]]]
 
 
 class JobExit(IntEnum):
@@ -152,10 +154,10 @@ def as_line(line: LogLine) -> str:
     return f"{at:%H:%M:%S} {line.level:7} {line.message}"
 
 
-async def run_job(file: JobFile, *, job_id: str, say: Say, complain: Say) -> JobExit:
+async def run_job(file: JobFile, *, job_id: str, say: Say, complain: Say, reach: Reach = open_service) -> JobExit:
     """Run a job of this process, which is connected to Ray; every error ends as a line and an exit code."""
     try:
-        service, settings = await open_service(say)
+        service, settings = await reach(say)
         return await Job(service, settings, job_id=job_id, say=say).run(file)
     except JobFileError as error:
         complain(str(error))

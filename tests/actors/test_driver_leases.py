@@ -1,0 +1,96 @@
+"""Leases of users' drivers: a place in line lasts as long as its driver asks, and the units come back whatever ends first."""
+
+import os
+from uuid import uuid4
+
+import psutil
+import pytest
+import ray
+
+from actors.core.model import HolderKind, LeaseRequest, WorkKind
+from actors.messages import GrantedLease, Queued
+from actors.names import NAMESPACE
+from actors.store import Store
+from cluster.lease import LeaseTimeoutError, lease
+from tests.actors.waiting import wait_for
+
+
+class Worker:
+    def pid(self):
+        return os.getpid()
+
+
+def start_worker(options):
+    """An actor as a user's program starts it, its pid, and a handle that outlives the block."""
+    actor = ray.remote(Worker).options(**options).remote()
+    return actor, ray.get(actor.pid.remote())
+
+
+def ask(accountant, holder):
+    request_id = f"{holder.value}-{uuid4().hex}"
+    return LeaseRequest(request_id, request_id, WorkKind.TRAINING, "cuda:0", 5, 0.0, holder=holder)
+
+
+def is_free(accountant):
+    view = ray.get(accountant.view.remote())
+    return all(device.held_units == 0 for device in view.devices)
+
+
+def bound_pids(settings):
+    """The processes that the accountant knows to work in leases."""
+    return {holder.presence.pid for stored in Store(settings.database_url).read_leases() for holder in stored.holders}
+
+
+def test_who_waits_too_long_hears_what_is_missing_and_leaves_the_line(accountant):
+    with lease("cuda:0", work="training", name="first") as held:
+        assert held.device == "cuda:0"
+        said = r"no lease on cuda:0 within 1 s: 1 of 1 training leases on cuda:0 are held"
+        with pytest.raises(LeaseTimeoutError, match=said), lease("cuda:0", work="training", name="second", timeout_s=1):
+            pass
+        assert ray.get(accountant.view.remote()).waiting == 0
+    wait_for(lambda: is_free(accountant), what="every unit back")
+
+
+def test_an_actor_that_outlives_the_block_is_ended_before_its_units_return(accountant):
+    with lease("cpu", name="detached") as held:
+        options = {**held.actor_options, "name": f"left-{uuid4().hex}", "lifetime": "detached"}
+        _, pid = start_worker(options)
+        assert ray.get(accountant.check_books.remote()).agrees
+    assert not psutil.pid_exists(pid)
+    wait_for(lambda: is_free(accountant), what="every unit back")
+    assert ray.get(accountant.check_books.remote()).agrees
+
+
+def test_actors_that_share_a_lease_take_no_more_than_it(accountant):
+    with lease("cuda", name="shared") as held:
+        workers = [start_worker(held.options_for(3)) for _ in range(3)]
+        assert len({pid for _, pid in workers}) == 3
+        assert ray.get(accountant.check_books.remote()).agrees
+    wait_for(lambda: is_free(accountant), what="every unit back")
+
+
+def test_when_the_keeper_dies_the_actors_end_with_the_lease(accountant, service):
+    with lease("cuda:1", name="unkept") as held:
+        _, pid = start_worker(held.actor_options)
+        wait_for(lambda: pid in bound_pids(service), what="the worker to be known")
+        ray.kill(ray.get_actor(f"lease.{held.holder}", namespace=NAMESPACE))
+        wait_for(lambda: not psutil.pid_exists(pid), deadline_s=20, what="the end of the worker")
+        wait_for(lambda: is_free(accountant), what="every unit back")
+
+
+def test_a_driver_that_has_gone_does_not_stay_in_line_and_a_task_does(accountant):
+    first, driver, attempt = (ask(accountant, holder) for holder in (HolderKind.ATTEMPT, HolderKind.DRIVER, HolderKind.ATTEMPT))
+    granted = ray.get(accountant.acquire.remote(first))
+    assert isinstance(granted, GrantedLease)
+    for request in (driver, attempt):
+        assert isinstance(ray.get(accountant.acquire.remote(request)), Queued)
+
+    def is_driver_gone():
+        ray.get(accountant.renew.remote(granted.lease.lease_id, granted.lease.token))
+        return ray.get(accountant.explain.remote(driver.request_id)) is None
+
+    wait_for(is_driver_gone, deadline_s=20, what="the driver's request to be dropped")
+    assert ray.get(accountant.explain.remote(attempt.request_id)) is not None
+    for request in (attempt, first):
+        ray.get(accountant.withdraw.remote(request.request_id))
+    wait_for(lambda: is_free(accountant), what="every unit back")
