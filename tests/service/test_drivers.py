@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from cluster.run_record import read_record
-from tests.service.driving import clean_environment
+from tests.service.driving import clean_environment, is_alive
 from tests.service.http_client import Http
 from tests.service.pictures import write_coloured
 
@@ -151,13 +151,13 @@ class TestLeases:
             second = next_record(driver)
             while "holder" not in second:
                 second = next_record(driver)
-            assert not psutil.pid_exists(first["pid"])
+            assert not is_running(first["pid"])
             assert_held(http, service, second)
         finally:
             driver.send_signal(signal.SIGKILL)
             driver.wait()
         http.wait_until_free(second["device"], GONE_S)
-        assert not psutil.pid_exists(second["pid"])
+        assert not is_running(second["pid"])
         assert http.check() == []
 
     def test_what_no_device_could_carry_is_said_in_the_services_own_words(self, service, folder):
@@ -179,6 +179,11 @@ def assert_held(http, service, said):
     assert http.check() == []
     (keeper,) = [each for each in actors(service) if each["name"] == f"lease.{said['holder']}"]
     assert keeper["repr_name"] == f"lease of {said['holder']} (inference on {said['device']})"
+
+
+def is_running(pid):
+    """Whether a process works still; Ray may take a moment to notice the end of one."""
+    return psutil.pid_exists(pid) and is_alive(psutil.Process(pid))
 
 
 def next_record(driver):
