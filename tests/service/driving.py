@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from actors.process_mark import is_alive
 from cluster.ports import can_listen
 from cluster.processes import find_processes, instance_mark
 from cluster.ray_head import temp_dir_of
@@ -64,14 +65,6 @@ def what_is_left(state_dir: Path, port: int, known: list[psutil.Process]) -> lis
     if temp_dir_of(state_dir).exists():
         left.append(str(temp_dir_of(state_dir)))
     return left
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """Whether a process still runs; one that only waits for its parent's notice does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def attempt_processes(service: Service) -> list[psutil.Process]:
