@@ -20,3 +20,16 @@ def write_coloured(root: Path, *, train: int = 12, valid: int = 4, size: int = 3
                 picture[..., channel] += 150
                 Image.fromarray(picture).save(folder / f"{number}.png")
     return root
+
+
+def write_classes(root: Path, names: tuple[str, ...], *, train: int = 8, valid: int = 8, size: int = 32) -> Path:
+    """Write train and valid class folders of noisy pictures, each class of a grey of its own; returns the root."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", train), ("valid", valid)):
+        for level, name in enumerate(names):
+            folder = root / part / name
+            folder.mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                picture = rng.integers(0, 60, (size, size, 3), dtype=np.uint8) + np.uint8(level * 60)
+                Image.fromarray(picture).save(folder / f"{number}.png")
+    return root
