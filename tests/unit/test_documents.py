@@ -42,3 +42,10 @@ def test_links_into_the_repository_lead_somewhere(path):
 def test_settings_that_are_named_exist(path):
     named = set(re.findall(r"\bRFUAV_[A-Z0-9_]+", path.read_text(encoding="utf-8")))
     assert named - set(ENVIRONMENT_NAMES) - {"RFUAV_URL", "RFUAV_API_KEY", "RFUAV_TEST_DATA"} == set()
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.name)
+def test_every_setting_is_in_the_table(path):
+    rows = [line.split("|")[1] for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    listed = {name for row in rows for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", row)}
+    assert set(ENVIRONMENT_NAMES) - listed == set()
