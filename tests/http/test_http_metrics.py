@@ -191,7 +191,7 @@ class TestPredictions:
         tensor = {"name": "input", "datatype": "FP32", "shape": [1, 3, 32, 32], "data": [0] * 3072}
         assert (await client.post("/v2/models/drones/infer", json={"inputs": [tensor]})).status_code == 200
         predictor.gate.clear()
-        await client.post("/v2/models/drones/infer", json={"inputs": [tensor]}, headers={"x-request-timeout": "0.01"})
+        await client.post("/v2/models/drones/infer", json={"inputs": [tensor]}, headers={"x-request-timeout": "0.5"})
         value = await read()
         assert value("rfuav_predictions_total", **FIRST, outcome="ok") == 1
         assert value("rfuav_predictions_total", **FIRST, outcome="cancelled") == 1

@@ -43,7 +43,8 @@ def test_ctrl_c_detaches_and_tells_how_to_come_back_and_how_to_cancel(start, wor
     assert (code, rest) == (130, "")
     assert "rfuav tasks follow t1" in said
     assert "rfuav tasks cancel t1" in said
-    assert "--after 2" in said
+    # The signal may come between the second line and the note that it was shown: then it would be shown again, never left out.
+    assert "--after 2" in said or "--after 1" in said
     assert "Traceback" not in said
     assert world.tasks.flow.get("t1").ending is None
 
