@@ -64,10 +64,11 @@ def test_a_trained_model_is_registered_from_its_task(open_page, trained, http):
 
 
 def test_a_failed_task_says_what_went_wrong_and_what_helps(open_page, http):
-    empty = http.data.parent / "browser_broken" / "train" / "red"
-    empty.mkdir(parents=True, exist_ok=True)
-    (empty / "broken.png").write_bytes(b"no picture")
-    task = http.train("fails", train_path=str(empty.parent), num_classes=1)
+    broken = http.data.parent / "browser_broken"
+    for name in ("blue", "red"):
+        (broken / name).mkdir(parents=True, exist_ok=True)
+        (broken / name / "broken.png").write_bytes(b"no picture")
+    task = http.train("fails", train_path=str(broken))
     ended = http.wait(task["task_id"], "failed")
     page = open_page(f"/tasks/{task['task_id']}")
     alert = page.get_by_role("alert")
