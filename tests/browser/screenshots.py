@@ -21,7 +21,6 @@ def take(page: Page, path: str, file: Path) -> None:
     page.locator("main[data-ready]").wait_for()
     page.wait_for_timeout(SETTLE_MS)
     page.screenshot(path=file)
-    print(file, file=sys.stderr)
 
 
 def newest_training(url: str) -> str:
