@@ -87,6 +87,16 @@ def test_predictions_are_listed_by_picture_and_by_file(open_page, trained, http)
     expect(table.get_by_role("row")).to_have_count(1 + 8)
 
 
+def test_a_task_that_is_deleted_while_it_is_looked_at_says_so(open_page, waiting_line, http):
+    task_id = waiting_line("soon deleted")
+    page = open_page(f"/tasks/{task_id}")
+    expect(page.get_by_role("region", name="It waits").get_by_text("training leases on cpu:0").first).to_be_visible()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("This task was deleted.")).to_be_visible()
+
+
 def test_an_unknown_task_says_so(page, faults):
     faults.allow("404")
     page.goto("/ui/#/tasks/nowhere")
