@@ -13,7 +13,7 @@ from serve_app.event_feed import EventFeed
 from serve_app.key_gate import Door
 from serve_app.log_feed import LogFeed
 from serve_app.model_table import FollowedModels
-from serve_app.page_files import PageFiles
+from serve_app.page_files import PageFiles, open_documentation, open_page
 from serve_app.ports import AccessPort, HealthPort, LogsPort, ModelsPort, PredictorPort, ResourcesPort, TasksPort
 from serve_app.predictions import Predictions
 from serve_app.promotion import Promoter
@@ -50,7 +50,8 @@ class Service:
     feed: LogFeed
     cpu: CpuMeter
     requests: RequestTally = field(default_factory=RequestTally)
-    page: PageFiles = field(default_factory=PageFiles)
+    page: PageFiles = field(default_factory=open_page)
+    documentation: PageFiles = field(default_factory=open_documentation)
     door: Door = field(init=False)
     models: FollowedModels = field(init=False)
     events: EventFeed = field(init=False)

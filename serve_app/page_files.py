@@ -1,4 +1,4 @@
-"""The files of the web page as this process serves them: each read once per change, and written small for those who take it so.
+"""The files of a web page as this process serves them: each read once per change, and written small for those who take it so.
 
 Owns which names are files of the page, and what type each is. What is in them is the page's own affair; nothing else of the machine can
 be named here. Blocking: call it in a thread.
@@ -14,10 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-UI_FOLDER: Final = Path(__file__).parent / "ui"
 INDEX: Final = "index.html"
-#: The library of charts. Its file comes with the package that the lock names, so that there is no copy of it to keep.
 CHARTS: Final = "vendor/plotly.min.js"
+#: Files that come with packages that the lock names, so that there is no copy of them to keep: the package, and where in it.
+_OF_PAGE: Final[Mapping[str, tuple[str, str]]] = {CHARTS: ("plotly", "package_data/plotly.min.js")}
+_OF_DOCUMENTATION: Final[Mapping[str, tuple[str, str]]] = {
+    name: ("fastapi_offline", f"static/{name}") for name in ("swagger-ui-bundle.js", "swagger-ui.css", "redoc.standalone.js")
+}
 #: Parts that begin with a dot, lead upwards or hold anything unusual name no file of the page.
 _NAME: Final = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/){0,7}[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _TEXT_TYPES: Final[Mapping[str, str]] = {
@@ -63,10 +66,12 @@ class PageFile:
 
 
 class PageFiles:
-    """The page's folder. Invariant: nothing outside of it is ever read, the library of charts apart."""
+    """A page's folder. Invariant: nothing outside of it is ever read, the named files of packages apart."""
 
-    def __init__(self, folder: Path = UI_FOLDER) -> None:
+    def __init__(self, folder: Path, packaged: Mapping[str, tuple[str, str]] = _OF_PAGE) -> None:
         self._folder = folder
+        self._packaged = packaged
+        self._found: dict[str, Path | None] = {}
         self._read: dict[str, tuple[tuple[int, int], PageFile]] = {}
 
     def read(self, name: str) -> PageFile | None:
@@ -86,19 +91,31 @@ class PageFiles:
 
     def _locate(self, name: str) -> Path | None:
         """Where a file of this name would be; None for what can be none."""
-        if name == CHARTS:
-            return self._charts
+        if name in self._packaged:
+            if name not in self._found:
+                self._found[name] = _find_packaged(*self._packaged[name])
+            return self._found[name]
         if not _NAME.fullmatch(name) or Path(name).suffix not in _TYPES:
             return None
         path = (self._folder / name).resolve()
         return path if path.is_relative_to(self._folder.resolve()) else None
 
-    @cached_property
-    def _charts(self) -> Path | None:
-        """The library of charts, found without importing its package, which takes long."""
-        spec = find_spec("plotly")
-        places = spec.submodule_search_locations if spec is not None else None
-        return Path(places[0]) / "package_data" / "plotly.min.js" if places else None
+
+def open_page() -> PageFiles:
+    """The files of the web page."""
+    return PageFiles(Path(__file__).parent / "ui")
+
+
+def open_documentation() -> PageFiles:
+    """The files of the pages that describe the API."""
+    return PageFiles(Path(__file__).parent / "documentation", _OF_DOCUMENTATION)
+
+
+def _find_packaged(package: str, place: str) -> Path | None:
+    """Where a file of a package lies, found without importing the package, which may take long."""
+    spec = find_spec(package)
+    places = spec.submodule_search_locations if spec is not None else None
+    return Path(places[0]) / place if places else None
 
 
 def _load(path: Path) -> PageFile:

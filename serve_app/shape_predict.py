@@ -3,6 +3,7 @@
 Built of plain dictionaries rather than of models: a model for each row would cost more than everything else that the ingress does.
 """
 
+from base64 import b64encode
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from actors.learning.prediction_files import FileSummary, Prediction, summary_to_json, to_json
-from actors.online.orders import UNKNOWN_CLASS, Content, PredictAnswer, PredictOrder
+from actors.online.orders import UNKNOWN_CLASS, Content, PredictAnswer, PredictOrder, SpectrogramPicture
 
 _DIGITS: Final = 3
 
@@ -38,6 +39,7 @@ def predict_response(
         "cached": is_cached,
         "predictions": [to_json(_shown(row, top_k, order.contents)) for row in answer.predictions],
         "summary": [summary_to_json(each) for each in _summaries(order, answer, recordings, top_k)] if recordings else [],
+        "spectrograms": [_spectrogram(each) for each in answer.spectrograms],
         "timing": {
             "queue_ms": _ms(timing.queue_s),
             "preprocess_ms": _ms(timing.preprocess_s),
@@ -53,6 +55,18 @@ def as_sent(text: str, contents: Sequence[Content]) -> str:
     for folder in {content.path.parent for content in contents if content.path is not None}:
         text = text.replace(f"{folder}/", "")
     return text
+
+
+def _spectrogram(picture: SpectrogramPicture) -> Mapping[str, Any]:
+    return {
+        "file": picture.file,
+        "png_base64": b64encode(picture.png).decode(),
+        "width": picture.width,
+        "height": picture.height,
+        "duration_s": picture.duration_s,
+        "center_frequency": picture.center_frequency,
+        "sample_rate": picture.sample_rate,
+    }
 
 
 def _shown(row: Prediction, top_k: int, contents: Sequence[Content]) -> Prediction:

@@ -16,6 +16,7 @@ from actors.online.orders import (
     PredictOrder,
     PrepareOrder,
     PrepareReport,
+    SpectrogramPicture,
     TensorAnswer,
     TensorOrder,
     Timing,
@@ -166,8 +167,15 @@ class FakePredictor:
     async def predict(self, order: PredictOrder) -> PredictAnswer:
         await self._begin(order)
         rows = tuple(self._row(order, each) for each in order.contents)
+        timing = Timing(0.001, 0.002, 0.003, (1,))
+        pictures = tuple(
+            SpectrogramPicture(each.file, b"PNG of " + each.file.encode(), 1200, 224, 0.5, None, 1e6)
+            for each in order.contents
+            if order.spectrogram and each.kind == "recording"
+        )
+        served = order.model
         return PredictAnswer(
-            order.model.name, order.model.version, "cpu:0", Precision.FLOAT32, "replica-1", rows, Timing(0.001, 0.002, 0.003, (1,))
+            served.name, served.version, "cpu:0", Precision.FLOAT32, "replica-1", rows, timing, spectrograms=pictures
         )
 
     async def infer(self, order: TensorOrder) -> TensorAnswer:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Final, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from actors.core.errors import PredictionInputError
 from actors.files.errors import WorkError
@@ -31,6 +33,8 @@ _SAMPLES_IN_MEMORY: Final = 640 << 20
 #: Sizes of pictures for which what makes them of samples is kept.
 _SIZES_KEPT: Final = 4
 Made = TypeVar("Made")
+#: Takes the levels of one frame of a recording, in dB.
+TakeLevels = Callable[[RecordingFrames, int, NDArray[np.float32]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,13 @@ class Reader:
             units += _units_of(content, found)
         return units
 
-    async def prepare(self, unit: Unit, image_size: int) -> Prepared:
+    async def prepare(self, unit: Unit, image_size: int, take_levels: TakeLevels | None = None) -> Prepared:
         """Make the input of one unit; what is wrong with its file is part of the answer.
+
+        Args:
+            unit: What to read.
+            image_size: What the network takes.
+            take_levels: Is given the levels of a frame, in the thread that measured them.
 
         Raises:
             GpuOutOfMemoryError: A frame does not fit into the device's memory.
@@ -96,7 +105,11 @@ class Reader:
         if unit.frames is None:
             return await self._run(partial(_decode, unit.content, image_size))
         async with self._samples.hold(unit.frames.reading_bytes):
-            return await self._run(partial(_render, unit, unit.frames, self._renderer(image_size)))
+            return await self._run(partial(_render, unit, unit.frames, self._renderer(image_size), take_levels))
+
+    async def draw(self, make: Callable[[], Made]) -> Made:
+        """Do what takes the processor a while in one of the threads."""
+        return await self._run(make)
 
     def close(self) -> None:
         """End the threads."""
@@ -173,14 +186,20 @@ def _decode(content: Content, image_size: int) -> Prepared:
     return Prepared(pixels, None, time.perf_counter() - begun)
 
 
-def _render(unit: Unit, frames: RecordingFrames, renderer: FrameRenderer) -> Prepared:
+def _render(unit: Unit, frames: RecordingFrames, renderer: FrameRenderer, take_levels: TakeLevels | None) -> Prepared:
     """Read a frame and make its picture."""
     begun = time.perf_counter()
     try:
         samples = frames.read(unit.index)
     except WorkError as error:
         return Prepared(None, _told(unit.content, error), time.perf_counter() - begun)
-    return Prepared(renderer.inputs(frames.recipe, samples), None, time.perf_counter() - begun)
+    if take_levels is None:
+        inputs = renderer.inputs(frames.recipe, samples)
+    else:
+        picture = renderer.with_decibels(frames.recipe, samples)
+        inputs = picture.inputs
+        take_levels(frames, unit.index, picture.decibels)
+    return Prepared(inputs, None, time.perf_counter() - begun)
 
 
 def _told(content: Content, error: WorkError) -> str:

@@ -28,7 +28,16 @@ from actors.online.contents import Reader, Unit
 from actors.online.footprint import expect_footprint
 from actors.online.loaded import LoadedVersions, NoRoomError
 from actors.online.loading import Input, Load, LoadedVersion, LoadTerms, load_version
-from actors.online.orders import PredictAnswer, PredictOrder, PrepareOrder, PrepareReport, TensorAnswer, TensorOrder
+from actors.online.orders import (
+    PredictAnswer,
+    PredictOrder,
+    PrepareOrder,
+    PrepareReport,
+    SpectrogramPicture,
+    TensorAnswer,
+    TensorOrder,
+)
+from actors.online.spectrograms import RecordingPictures
 from actors.registry.records import NoteLoad, Precision, ServedVersion, ServingWish
 from actors.signals.errors import SignalError
 
@@ -111,7 +120,7 @@ class OnlineEngine:
         deadline = _deadline_of(order.timeout_s)
         with self._told_to_caller():
             async with asyncio.timeout(order.timeout_s), self._versions.use(order.model, may_follow=order.may_follow) as version:
-                answers = await self._answer(order, version, deadline)
+                answers, pictures = await self._answer(order, version, deadline)
         model = version.model
         return PredictAnswer(
             name=model.name,
@@ -123,6 +132,7 @@ class OnlineEngine:
             timing=sum_up(rows_of(answers), sum(answer.preprocess_s for answer in answers)),
             simulated=self._simulated,
             unknown_below=model.unknown_below,
+            spectrograms=pictures,
         )
 
     async def infer(self, order: TensorOrder) -> TensorAnswer:
@@ -180,16 +190,19 @@ class OnlineEngine:
         self._reader.close()
         self._versions.close()
 
-    async def _answer(self, order: PredictOrder, version: LoadedVersion, deadline: float | None) -> list[Answer]:
-        """Answer all units of an order, a few ahead of the network, in their order."""
+    async def _answer(
+        self, order: PredictOrder, version: LoadedVersion, deadline: float | None
+    ) -> tuple[list[Answer], tuple[SpectrogramPicture, ...]]:
+        """Answer all units of an order, a few ahead of the network, in their order; and draw its recordings, if that is wanted."""
         units = await self._reader.lay_out(version.model, order.contents, most=self._options.max_frames)
+        pictures = RecordingPictures(units) if order.spectrogram else None
         reading = asyncio.Semaphore(self._readers)
         ahead = asyncio.Semaphore(_BATCHES_AHEAD * self._options.max_batch + self._readers)
 
         async def answer(unit: Unit) -> Answer:
             async with ahead:
                 async with reading:
-                    prepared = await self._reader.prepare(unit, version.model.image_size)
+                    prepared = await self._reader.prepare(unit, version.model.image_size, pictures.add if pictures else None)
                 if prepared.inputs is None:
                     return Answer(fail_unit(unit, prepared.error or ""), None, prepared.preprocess_s)
                 (row,) = await self._compute(version, [prepared.inputs], deadline)
@@ -197,7 +210,8 @@ class OnlineEngine:
             prediction = predict_unit(unit, row, version.predictor, top_k=order.top_k, unknown_below=threshold)
             return Answer(prediction, row, prepared.preprocess_s)
 
-        return await _all_of(map(answer, units))
+        answers = await _all_of(map(answer, units))
+        return answers, await self._reader.draw(pictures.draw) if pictures else ()
 
     async def _compute(self, version: LoadedVersion, inputs: list[Input], deadline: float | None) -> list[Row]:
         """Wait for the rows of inputs; who stops waiting takes them out of the line."""

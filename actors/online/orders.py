@@ -52,6 +52,7 @@ class PredictOrder(Compact):
         top_k: most classes told of each picture or frame; ALL_CLASSES for all that the version has.
         timeout_s: what is later than this is dropped before the forward pass; counts from the order's arrival. None: never late.
         may_follow: the caller named an alias, so during a swap without room for both the new version may answer.
+        spectrogram: whether the answer has a picture of each recording.
     """
 
     model: ServedVersion
@@ -59,6 +60,7 @@ class PredictOrder(Compact):
     top_k: int = 5
     timeout_s: float | None = None
     may_follow: bool = False
+    spectrogram: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,28 @@ class Timing(Compact):
 
 
 @dataclass(frozen=True, slots=True)
+class SpectrogramPicture(Compact):
+    """A whole recording as a picture: from its first second to its last, and over the band that the recipe looks at.
+
+    Attributes:
+        file: the recording, as the answer names it.
+        png: the picture, without axes.
+        width, height: in pixels.
+        duration_s: what the width stands for.
+        center_frequency: of the band, in Hz; None where nobody told it.
+        sample_rate: the width of the band, in Hz; the highest frequency is on top.
+    """
+
+    file: str
+    png: bytes = field(repr=False)
+    width: int
+    height: int
+    duration_s: float
+    center_frequency: float | None
+    sample_rate: float
+
+
+@dataclass(frozen=True, slots=True)
 class PredictAnswer(Compact):
     """Predictions of one version, in the order of the contents and of their frames; confidences are percent."""
 
@@ -103,6 +127,7 @@ class PredictAnswer(Compact):
     simulated: bool = False
     #: As the version says that answered; see ServedVersion.
     unknown_below: float | None = None
+    spectrograms: tuple[SpectrogramPicture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

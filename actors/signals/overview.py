@@ -58,6 +58,18 @@ class Overview:
         return np.where(self._covered > 0, levels, -np.inf).astype(np.float32)
 
 
+def pool_rows(decibels: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    """Join neighbouring rows by their mean power, so that no more than ``most`` are left."""
+    height = len(decibels)
+    if height <= most:
+        return decibels
+    starts = np.linspace(0, height, most, endpoint=False).astype(np.int64)
+    power = np.add.reduceat(np.power(10.0, decibels / 10.0, dtype=np.float64), starts, axis=0)
+    with np.errstate(divide="ignore"):
+        levels: NDArray[np.float32] = (10.0 * np.log10(power / np.diff(starts, append=height)[:, None])).astype(np.float32)
+    return levels
+
+
 def _sums_between(power: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum columns between edges that may lie within a column: (height, columns) to (height, edges - 1)."""
     sums = np.concatenate([np.zeros((len(power), 1)), np.cumsum(power, axis=1, dtype=np.float64)], axis=1)

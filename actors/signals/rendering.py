@@ -75,8 +75,7 @@ def render_png(
     height, width = decibels.shape
     top = _TOP + (_STRIP if segments else 0)
     canvas = Image.new("RGB", (_LEFT + width + _RIGHT, top + height + _BOTTOM), "white")
-    steps = np.clip((np.nan_to_num(decibels, neginf=low) - low) / (high - low) * STEPS, 0, STEPS - 1).astype(np.uint8)
-    canvas.paste(Image.fromarray(jet()[steps]), (_LEFT, top))
+    canvas.paste(Image.fromarray(jet()[_steps_of(decibels, (low, high))]), (_LEFT, top))
     bar = np.linspace(STEPS - 1, 0, height).astype(np.uint8)[:, None].repeat(_BAR_WIDTH, axis=1)
     canvas.paste(Image.fromarray(jet()[bar]), (_LEFT + width + _BAR_GAP, top))
     draw = ImageDraw.Draw(canvas)
@@ -86,6 +85,22 @@ def render_png(
     buffer = io.BytesIO()
     canvas.save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def render_plain_png(decibels: NDArray[np.float32]) -> bytes:
+    """Draw a spectrogram alone, for those who know what its edges stand for: each value a pixel, the highest frequency on top."""
+    picture = Image.fromarray(_steps_of(decibels, _usual_span(decibels)))
+    picture.putpalette(jet().tobytes())  # a byte for each pixel: a third of what colours take
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _steps_of(decibels: NDArray[np.float32], span: tuple[float, float]) -> NDArray[np.uint8]:
+    """Tell each level's place among the colours."""
+    low, high = span
+    steps: NDArray[np.float32] = (np.nan_to_num(decibels, neginf=low) - low) / (high - low) * STEPS
+    return np.clip(steps, 0, STEPS - 1).astype(np.uint8)
 
 
 def _usual_span(decibels: NDArray[np.float32]) -> tuple[float, float]:

@@ -78,7 +78,7 @@ async def predict(
                 body = PredictBody(folder, reading, room, most_files=service.settings.max_predict_frames)
                 contents = await body.receive(request, limit)
                 resolved = await _resolve(service, query.model)  # a promotion or deletion may have come meanwhile
-                order = _build_order(resolved, contents, top_k=query.top_k, timeout_s=deadline.left_s())
+                order = _build_order(resolved, contents, query, timeout_s=deadline.left_s())
                 answer, is_cached = await _ask(request, service, order)
         finally:
             if folder.is_made:
@@ -104,12 +104,15 @@ def _check_recipe(kind: str, served: ServedVersion) -> None:
         raise PredictionInputError(f"{served.name}@{served.version} has no recipe for recordings: {remedy}")
 
 
-def _build_order(resolved: ResolvedModel, contents: tuple[Content, ...], *, top_k: int, timeout_s: float | None) -> PredictOrder:
+def _build_order(
+    resolved: ResolvedModel, contents: tuple[Content, ...], query: PredictQuery, *, timeout_s: float | None
+) -> PredictOrder:
     served = resolved.version.served
     # A recording's summary is made of the frames' probabilities of all classes.
     has_recording = any(content.kind == "recording" for content in contents)
-    wanted = ALL_CLASSES if has_recording else top_k
-    return PredictOrder(served, contents, wanted, timeout_s, may_follow=bool(resolved.alias))
+    wanted = ALL_CLASSES if has_recording else query.top_k
+    is_drawn = query.spectrogram and has_recording
+    return PredictOrder(served, contents, wanted, timeout_s, may_follow=bool(resolved.alias), spectrogram=is_drawn)
 
 
 async def _ask(request: Request, service: Service, order: PredictOrder) -> tuple[PredictAnswer, bool]:

@@ -40,6 +40,21 @@ class PredictQuery(BaseModel):
     )
     sample_rate: float | None = Field(None, gt=0, le=_MOST_HZ, description="in Hz, of recordings that do not tell it")
     center_frequency: float | None = Field(None, ge=-_MOST_HZ, le=_MOST_HZ, description="in Hz, of recordings that do not tell it")
+    spectrogram: bool = Field(
+        default=False, description="whether the answer shows each recording as a picture; of 8 recordings at most"
+    )
+
+
+class SpectrogramBody(ResponseModel):
+    """A whole recording as a picture without axes: time from left to right, the highest frequency on top."""
+
+    file: str
+    png_base64: str = Field(description="the PNG, as base64")
+    width: int = Field(ge=1, le=1200, description="in pixels")
+    height: int = Field(ge=1, le=400, description="in pixels")
+    duration_s: float = Field(description="what the width stands for")
+    center_frequency: float | None = Field(description="of the band that is shown, in Hz; null where nobody told it")
+    sample_rate: float = Field(description="the width of that band, in Hz: the one that the model's recipe looks at")
 
 
 class TimingBody(ResponseModel):
@@ -67,4 +82,5 @@ class PredictResponse(ResponseModel):
         description="a row for each picture and each frame of a recording, in the body's order"
     )
     summary: list[FileSummaryBody] = Field(description="a row for each recording: the class of the greatest mean probability")
+    spectrograms: list[SpectrogramBody] = Field(description="with ?spectrogram=true a picture of each recording; else none")
     timing: TimingBody

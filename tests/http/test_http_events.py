@@ -56,14 +56,14 @@ class EventReader:
             self._parts += [part for part in chunk.decode().split("\n\n") if part]
         return self._parts.pop(0)
 
-    async def next(self, kind=None):
-        """The next event, of a kind if one is given."""
+    async def next(self, *kinds):
+        """The next event, of certain kinds if any are given."""
         while (part := await self.part()) is not None:
             fields = dict(line.split(": ", 1) for line in part.split("\n") if not line.startswith(":"))
             assert set(fields) <= {"id", "data"}
             if "data" in fields:
                 told = Told(fields.get("id"), json.loads(fields["data"]))
-                if kind in (None, told.says["kind"]):
+                if not kinds or told.says["kind"] in kinds:
                     return told
         return None
 
@@ -124,9 +124,9 @@ class TestWhatIsTold:
             await reader.until_begun()
             resources.current = replace(resources.current, at=START + 5, oldest_wait_s=5.0)
             await submit(client, "t1")
-            assert (await reader.next()).says["kind"] == "task"
+            assert (await reader.next("task", "resources")).says["kind"] == "task"
             resources.current = replace(resources.current, waiting=4)
-            assert (await reader.next()).says["resources"]["queue"]["length"] == 4
+            assert (await reader.next("task", "resources")).says["resources"]["queue"]["length"] == 4
 
     def test_figures_that_never_rest_are_no_change(self):
         device = make_device_view("cuda:0", power_w=121.0, temperature_c=60.1, utilization=52)
@@ -250,9 +250,9 @@ class TestComingBack:
         async with watch(app) as reader:
             assert (await reader.next()).says["kind"] == "models"
             await submit(client, "t1")
-            assert (await reader.next()).says["kind"] == "task"
+            assert (await reader.next("task", "resources")).says["kind"] == "task"
             resources.is_ready = True
-            assert (await reader.next()).says["kind"] == "resources"
+            assert (await reader.next("task", "resources")).says["kind"] == "resources"
 
 
 class TestWhoMay:

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -142,5 +143,26 @@ async def test_other_methods_are_refused(client):
 
 
 def test_the_library_of_charts_is_found_without_importing_its_package():
-    code = "import sys; from serve_app.page_files import *; assert PageFiles().read(CHARTS); assert 'plotly' not in sys.modules"
+    code = "import sys; from serve_app.page_files import *; assert open_page().read(CHARTS); assert 'plotly' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+async def test_the_documentation_needs_no_other_host(client):
+    for path, title in (("/docs", "swagger-ui"), ("/redoc", "redoc")):
+        page = (await client.get(path)).text
+        assert title in page
+        assert "://" not in page
+        loaded = re.findall(r'(?:src|href)="(/[^"]+)"', page)
+        assert loaded
+        for each in loaded:
+            answer = await client.get(each)
+            assert answer.status_code == 200, each
+            assert answer.headers["content-type"].split(";")[0] in ("text/javascript", "text/css")
+        assert "<script>" not in page  # the policy of the page forbids what stands in it
+
+
+@pytest.mark.usefixtures("keys")
+async def test_the_documentation_is_open_and_nothing_else_below_it_is_there(client):
+    assert (await client.get("/docs/swagger-ui.css")).status_code == 200
+    assert (await client.get("/docs/core.py")).status_code == 404
+    assert (await client.get("/docsx")).status_code == 401

@@ -1,5 +1,6 @@
 """Online predictions over HTTP: what may be sent, what is ordered of the predictor, and what becomes of deadlines and callers who leave."""
 
+import base64
 import contextlib
 import json
 import time
@@ -93,7 +94,7 @@ class TestPictures:
         answer = (await post(client, headers=RAW)).json()
         jsonschema_rs.validator_for(schema | {"components": document["components"]}).validate(answer)
         assert set(answer) == {
-            *["model", "version", "device", "simulated", "precision", "cached", "predictions", "summary", "timing"]
+            *["model", "version", "device", "simulated", "precision", "cached", "predictions", "summary", "spectrograms", "timing"]
         }
         assert set(answer["timing"]) == {"queue_ms", "preprocess_ms", "forward_ms", "total_ms", "batch_sizes"}
         row = {*["file", "segment", "class", "confidence", "top", "error", "start_s", "duration_s"]}
@@ -257,6 +258,20 @@ class TestRecordings:
             2.4e9,
         )
         assert (seen, spooled()) == ({"body.iq": b"samples"}, [])
+
+    async def test_a_recording_is_shown_where_that_is_wanted(self, client, predictor):
+        answer = PredictResponse.model_validate_json((await post(client, b"s", RAW, spectrogram="true")).content)
+        (shown,) = answer.spectrograms
+        assert (shown.file, base64.b64decode(shown.png_base64)) == ("body.iq", b"PNG of body.iq")
+        assert (shown.width, shown.height, shown.duration_s, shown.center_frequency, shown.sample_rate) == (
+            1200,
+            224,
+            0.5,
+            None,
+            1e6,
+        )
+        plain = await post(client, b"s", RAW)
+        assert (plain.json()["spectrograms"], predictor.orders[-1].spectrogram) == ([], False)
 
     async def test_a_wav_keeps_its_ending(self, client, seen):
         assert (await post(client, b"RIFF", {"content-type": "audio/wav"})).status_code == 200

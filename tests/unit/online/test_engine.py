@@ -382,7 +382,7 @@ def test_long_recordings_are_read_only_a_few_frames_ahead(engines, model, tmp_pa
     prepared = []
     prepare = engine._reader.prepare
 
-    async def counted(unit, size):
+    async def counted(unit, size, take_levels=None):
         prepared.append(unit.index)
         return await prepare(unit, size)
 
