@@ -122,7 +122,7 @@ def measure_list(browser: Browser, url: str) -> None:
     changed = tasks[1] | {"progress": 77, "updated_at": "2026-01-02T00:00:00+00:00", "name": "changed run"}
     with watched(browser, page, f"{TASKS} tasks: when one changed"):
         page.evaluate("(task) => import('/ui/js/state.js').then((state) => state.takeTask(task))", changed)
-        page.locator(".task-row", has_text="changed run").wait_for(state="attached")
+        page.locator(f"[data-key={changed['task_id']}] a", has_text="changed run").wait_for(state="attached")
     with watched(browser, page, f"{TASKS} tasks: when they were filtered and shown again"):
         page.locator("#filter-q").fill("run 99")
         page.locator("#filter-q").fill("")

@@ -64,10 +64,11 @@ def test_a_trained_model_is_registered_from_its_task(open_page, trained, http):
 
 
 def test_a_failed_task_says_what_went_wrong_and_what_helps(open_page, http):
-    empty = http.data.parent / "browser_broken" / "train" / "red"
-    empty.mkdir(parents=True, exist_ok=True)
-    (empty / "broken.png").write_bytes(b"no picture")
-    task = http.train("fails", train_path=str(empty.parent), num_classes=1)
+    broken = http.data.parent / "browser_broken"
+    for name in ("blue", "red"):
+        (broken / name).mkdir(parents=True, exist_ok=True)
+        (broken / name / "broken.png").write_bytes(b"no picture")
+    task = http.train("fails", train_path=str(broken))
     ended = http.wait(task["task_id"], "failed")
     page = open_page(f"/tasks/{task['task_id']}")
     alert = page.get_by_role("alert")
@@ -84,6 +85,16 @@ def test_predictions_are_listed_by_picture_and_by_file(open_page, trained, http)
     page.get_by_label("Show").select_option("file")
     expect(table.get_by_role("columnheader", name="Frames")).to_be_visible()
     expect(table.get_by_role("row")).to_have_count(1 + 8)
+
+
+def test_a_task_that_is_deleted_while_it_is_looked_at_says_so(open_page, waiting_line, http):
+    task_id = waiting_line("soon deleted")
+    page = open_page(f"/tasks/{task_id}")
+    expect(page.get_by_role("region", name="It waits").get_by_text("training leases on cpu:0").first).to_be_visible()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("This task was deleted.")).to_be_visible()
 
 
 def test_an_unknown_task_says_so(page, faults):
