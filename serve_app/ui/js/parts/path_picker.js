@@ -22,6 +22,8 @@ export function pathExtras({ context, field, input, isMany, label }) {
   let timer = null;
   const look = (path) => {
     clearTimeout(timer);
+    // A folder for results need not be there, so it is not looked for.
+    if (isMany || isResult(field)) return;
     timer = setTimeout(() => describeInto(below, path, field, context), PAUSE_MS);
   };
   const choose = async () => {
@@ -31,11 +33,8 @@ export function pathExtras({ context, field, input, isMany, label }) {
     input.dispatchEvent(new Event("input", { bubbles: true }));
     input.dispatchEvent(new Event("change", { bubbles: true }));
   };
-  // A folder for results need not be there, so it is not looked for.
-  if (!isMany && !isResult(field)) {
-    input.addEventListener("input", () => look(input.value));
-    queueMicrotask(() => input.value && look(input.value));
-  }
+  input.addEventListener("input", () => look(input.value));
+  queueMicrotask(() => input.value && look(input.value));
   const button = h("button", { type: "button", "aria-label": t("browse_for", { what: label }), onclick: choose }, t(isMany ? "add_path" : "browse"));
   return { wrap: (element) => h("div", { class: isMany ? "stack" : "with-button" }, element, button), below, look };
 }
@@ -158,7 +157,7 @@ function showMore(picker, page) {
 function row(picker, entry) {
   const isFolder = entry.kind === "folder" || entry.kind === "up";
   const open = () => (isFolder ? openFolder(picker, entry.path) : picker.close(entry.path));
-  const mark = h("span", { class: "picker-mark", "aria-hidden": "true" }, entry.kind === "up" ? "" : isFolder ? "🗀" : "🗎");
+  const mark = h("span", { class: "picker-mark", dataset: { kind: entry.kind }, "aria-hidden": "true" });
   const tail = entry.kind === "file" ? bytes(entry.size_bytes) : entry.kind === "folder" ? "›" : entry.kind === "unusable" ? t("picker_unusable") : "";
   const kind = entry.kind === "up" ? null : h("span", { class: "visually-hidden" }, ` ${t(`picker_${entry.kind}`)}`);
   return h("li", {}, h("button", { type: "button", class: "picker-row", disabled: entry.kind === "unusable", onclick: open }, mark, h("span", { class: "break" }, entry.name, kind), h("span", { class: "quiet small" }, tail)));
