@@ -22,8 +22,8 @@ export function pathExtras({ context, field, input, isMany, label }) {
   let timer = null;
   const look = (path) => {
     clearTimeout(timer);
-    // A folder for results need not be there, so it is not looked for.
-    if (isMany || isResult(field)) return;
+    // A folder for results need not be there, so it is not looked for; weights and configurations are files.
+    if (isMany || /^(save|output|weight|cfg)_/.test(field.name)) return;
     timer = setTimeout(() => describeInto(below, path, field, context), PAUSE_MS);
   };
   const choose = async () => {
@@ -36,7 +36,7 @@ export function pathExtras({ context, field, input, isMany, label }) {
   input.addEventListener("input", () => look(input.value));
   queueMicrotask(() => input.value && look(input.value));
   const button = h("button", { type: "button", "aria-label": t("browse_for", { what: label }), onclick: choose }, t(isMany ? "add_path" : "browse"));
-  return { wrap: (element) => h("div", { class: isMany ? "stack" : "with-button" }, element, button), below, look };
+  return { wrap: (element) => h("div", { class: isMany ? "path-lines" : "with-button" }, element, button), below, look };
 }
 
 /**
@@ -67,7 +67,8 @@ function more(count, page) {
 
 async function describeInto(element, path, field, context) {
   element.dataset.path = path;
-  if (!path.trim()) return setText(element, "");
+  // Only folders are looked into; what has an ending is a file.
+  if (!path.trim() || /\.[A-Za-z0-9-]{1,12}$/.test(path.trim())) return setText(element, "");
   setText(element, t("looking"));
   const found = await whatIsAt(path.trim()).catch((error) => ({ error }));
   if (element.dataset.path !== path || !element.isConnected) return undefined;
@@ -78,10 +79,6 @@ async function describeInto(element, path, field, context) {
 
 function missingText(error) {
   return error instanceof ApiError && error.status === 422 ? t("holds_file") : explain(error);
-}
-
-function isResult(field) {
-  return /^(save|output)/.test(field.name);
 }
 
 /** The folders of a path as far as they are there, from the first data root on: "a/b" of "a/b/new". Nothing that is missing is asked for. */
