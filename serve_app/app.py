@@ -15,6 +15,7 @@ from serve_app.access import security_schemes
 from serve_app.context import Ports, Service
 from serve_app.cpu_meter import CpuMeter
 from serve_app.document import DocumentAnswer, add_model
+from serve_app.examples import add_examples
 from serve_app.file_work import in_file_thread
 from serve_app.http_errors import install_error_handlers
 from serve_app.key_gate import KeyGate, OpenPaths
@@ -85,12 +86,23 @@ class Application(FastAPI):
         """The document, made once."""
         document = super().openapi()
         add_model(document, Event)
+        add_examples(document)
         document.setdefault("components", {})["securitySchemes"] = security_schemes()
         return document
 
     def build_middleware_stack(self) -> ASGIApp:
         """The layers, with the headers around them all: an error inside of any layer is answered outside of those that were added."""
-        return AnswerHeaders(super().build_middleware_stack())
+        stack = super().build_middleware_stack()
+        origins = self.state.service.settings.cors_origins
+        if origins:
+            stack = CORSMiddleware(
+                stack,
+                allow_origins=origins,
+                allow_methods=["GET", "POST", "PUT", "DELETE"],
+                allow_headers=["*"],
+                expose_headers=["Retry-After"],
+            )
+        return AnswerHeaders(stack)
 
 
 def create_app(ports: Ports, settings: Settings, *, feed: LogFeed | None = None) -> FastAPI:
@@ -129,14 +141,6 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
     """Put what every request goes through around the routes, the innermost first."""
     app.add_middleware(HeadAsGet)
     app.add_middleware(KeyGate, open_paths=OpenPaths(all_routes(app)))
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["*"],
-            expose_headers=["Retry-After"],
-        )
     app.add_middleware(OriginGate, origins=settings.cors_origins)
     app.add_middleware(HostGate, names=(settings.host, *settings.host_names))
     app.add_middleware(RequestMeter, tally=app.state.service.requests)  # outside of the gates: what they refuse counts too

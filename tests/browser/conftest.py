@@ -69,3 +69,20 @@ def trained(http: Http) -> dict:
     """A training of two epochs that has ended well."""
     task = http.train("browser_trained", num_epochs=2, save_path=str(http.data.parent / "browser_models"))
     return http.wait(task["task_id"], "completed")
+
+
+@pytest.fixture
+def waiting_line(http: Http) -> Iterator[Callable[[str], str]]:
+    """Submit trainings that wait, because the processor takes none; gives a function from a name to the task's id."""
+    http.limit("cpu:0", training=0)
+    made: list[str] = []
+
+    def submit(name: str) -> str:
+        made.append(http.train(name, save_path=str(http.data.parent / "waiting"))["task_id"])
+        http.wait(made[-1], "queued")
+        return made[-1]
+
+    yield submit
+    for task_id in set(made) & set(http.unfinished()):
+        http.post(f"/api/v2/tasks/{task_id}/cancel")
+    http.limit("cpu:0", training=2)

@@ -63,6 +63,11 @@ export function onceAFrame(draw, signal) {
   };
 }
 
+/** Let the browser do what is more urgent: input, and drawing what is there. */
+function pause() {
+  return globalThis.scheduler?.yield ? globalThis.scheduler.yield() : new Promise((resolve) => setTimeout(resolve));
+}
+
 /** As long as one slice of work may take: a frame has 16 ms. */
 const SLICE_MS = 8;
 
@@ -103,7 +108,7 @@ export function slicedList(container, { key, create, update }) {
     for (const item of items) {
       before = place(item, before);
       if (performance.now() < end) continue;
-      await new Promise((resolve) => requestAnimationFrame(resolve));
+      await pause();
       if (mine !== turn) return false;
       end = performance.now() + SLICE_MS;
     }

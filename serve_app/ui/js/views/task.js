@@ -48,6 +48,7 @@ class TaskView {
   #results;
   #files;
   #lastResults = "";
+  #wasListed = false;
   #askedWhy = -Infinity;
   #draw;
 
@@ -89,6 +90,11 @@ class TaskView {
 
   /** Take in what is known newly: a task that is gone was deleted. */
   #take(task) {
+    if (!task && this.#wasListed) {
+      fill(this.#parts.notices, notice(t("was_deleted"), "warn", h("a", { href: "#/tasks" }, t("to_tasks"))));
+      fill(this.#parts.actions);
+    }
+    this.#wasListed = Boolean(task);
     if (task && task !== this.#task) {
       this.#task = task;
       attempt(() => this.#show());
