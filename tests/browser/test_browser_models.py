@@ -86,9 +86,9 @@ def test_versions_and_trainings_stand_side_by_side_with_curves_and_a_table(open_
     expect(panel.locator(".chart .main-svg").first).to_be_visible()
     table = panel.get_by_role("table").filter(has=page.locator("caption", has_text="Metrics"))
     expect(table.get_by_role("columnheader")).to_have_text(["Metrics", f"{NAME}@{versions[0]}", trained["name"]])
-    panel.get_by_label("Curve").select_option("train_loss")
+    panel.get_by_label("Curve", exact=True).select_option("train_loss")
     panel.get_by_text("Table of train_loss").click()
-    expect(panel.get_by_role("rowheader", name="2", exact=True)).to_be_visible()
+    expect(panel.get_by_role("rowheader", name="2", exact=True).first).to_be_visible()
 
 
 @pytest.mark.usefixtures("versions")
