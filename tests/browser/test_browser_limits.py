@@ -72,10 +72,12 @@ def test_a_waiting_task_that_would_find_a_place_is_named(open_page):
     found = page.evaluate(
         """async () => {
             const { whoWouldStart, partsOf } = await import("/ui/js/parts/limit_effects.js");
-            const device = { device: "cuda:0", kind: "cuda", present: true, quarantine: null, free: 0.6, usage: { training: 1, inference: 0 }, limits: { training: 1, inference: 3 } };
+            const counts = { usage: { training: 1, inference: 0 }, limits: { training: 1, inference: 3 } };
+            const device = { device: "cuda:0", kind: "cuda", present: true, quarantine: null, free: 0.6, ...counts };
             const waits = (id, missing) => ({ task: { task_id: id }, work: "training", why: { missing, devices: ["cuda:0"] } });
             const line = [waits("memory", "memory"), waits("first", "limit"), waits("second", "limit")];
-            const started = (limit) => whoWouldStart(line, [device], new Map([["cuda:0 training", limit]])).filter((each) => each.device).map((each) => each.task.task_id);
+            const asked = (limit) => whoWouldStart(line, [device], new Map([["cuda:0 training", limit]]));
+            const started = (limit) => asked(limit).filter((each) => each.device).map((each) => each.task.task_id);
             return { one: started(1), two: started(2), three: started(3), part: partsOf(device, { training: 9, inference: 3 }).training };
         }"""
     )

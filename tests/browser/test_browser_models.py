@@ -61,7 +61,7 @@ def test_what_others_promote_is_shown_without_a_reload(open_page, http, versions
 def test_a_finished_training_is_registered_given_an_alias_and_deleted(open_page, http, trained):
     page = open_page(f"/models?register={trained['task_id']}")
     dialog = page.get_by_role("dialog", name="Register a version")
-    expect(dialog.get_by_label("Training")).to_have_value(trained["task_id"])
+    expect(dialog.get_by_label("Training (needed)")).to_have_value(trained["task_id"])
     dialog.get_by_label("Name of the model").fill("not a name")
     dialog.get_by_role("button", name="Register", exact=True).click()
     expect(dialog.get_by_text("“not a name” has not the form that is needed here.")).to_be_visible()
@@ -80,15 +80,15 @@ def test_a_finished_training_is_registered_given_an_alias_and_deleted(open_page,
 def test_versions_and_trainings_stand_side_by_side_with_curves_and_a_table(open_page, trained, versions):
     page = open_page("/models")
     page.get_by_label(f"Compare {NAME}@{versions[0]}").check()
-    page.get_by_label(f"Compare {trained['name']}").check()
+    page.locator(f'[data-run="{trained["task_id"]}"] input').check()
     page.get_by_role("button", name="Compare 2").click()
     panel = page.get_by_role("region", name="Side by side")
     expect(panel.locator(".chart .main-svg").first).to_be_visible()
     table = panel.get_by_role("table").filter(has=page.locator("caption", has_text="Metrics"))
     expect(table.get_by_role("columnheader")).to_have_text(["Metrics", f"{NAME}@{versions[0]}", trained["name"]])
-    panel.get_by_label("Curve").select_option("train_loss")
+    panel.get_by_label("Curve", exact=True).select_option("train_loss")
     panel.get_by_text("Table of train_loss").click()
-    expect(panel.get_by_role("rowheader", name="2", exact=True)).to_be_visible()
+    expect(panel.get_by_role("rowheader", name="2", exact=True).first).to_be_visible()
 
 
 @pytest.mark.usefixtures("versions")

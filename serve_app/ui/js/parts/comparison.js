@@ -88,7 +88,7 @@ function curvesCard({ epochs, curves }, names) {
     fill(below, folded(name, tableOf(name, names, rows, t("epoch"))));
   };
   queueMicrotask(show);
-  return h("section", { class: "card stack", "aria-label": t("curves") }, h("div", { class: "spread" }, h("h3", {}, t("curves")), h("div", { class: "row" }, h("label", { for: "curve" }, t("curve")), select)), chart, below);
+  return h("section", { class: "card stack", "aria-label": t("curves") }, h("div", { class: "spread" }, h("h3", {}, t("curves")), h("div", { class: "row" }, h("label", { for: "curve" }, t("curve")), select)), h("div", {}, chart), below);
 }
 
 function folded(what, table) {
@@ -122,5 +122,5 @@ function ratiosCard(ratios) {
   queueMicrotask(() => drawChart(chart, traces, { x: t("snr"), y: `${t("accuracy")} (%)`, layout: { ...LEGEND_ABOVE, yaxis: { range: [0, 102] } } }).catch(() => undefined));
   const all = [...new Set(ratios.flatMap(({ points }) => points.map(([x]) => x)))].sort((one, other) => one - other);
   const rows = all.map((ratio) => h("tr", {}, h("th", { scope: "row" }, String(ratio)), ratios.map(({ points }) => h("td", { class: "number" }, number(points.find(([x]) => x === ratio)?.[1], 2)))));
-  return h("section", { class: "card stack" }, heading, chart, folded(t("snr_curves"), tableOf(t("snr_curves"), ratios.map((each) => each.name), rows, t("snr"))));
+  return h("section", { class: "card stack" }, heading, h("div", {}, chart), folded(t("snr_curves"), tableOf(t("snr_curves"), ratios.map((each) => each.name), rows, t("snr"))));
 }

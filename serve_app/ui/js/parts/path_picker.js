@@ -22,6 +22,8 @@ export function pathExtras({ context, field, input, isMany, label }) {
   let timer = null;
   const look = (path) => {
     clearTimeout(timer);
+    // A folder for results need not be there, so it is not looked for; weights and configurations are files.
+    if (isMany || /^(save|output|weight|cfg)_/.test(field.name)) return;
     timer = setTimeout(() => describeInto(below, path, field, context), PAUSE_MS);
   };
   const choose = async () => {
@@ -31,13 +33,10 @@ export function pathExtras({ context, field, input, isMany, label }) {
     input.dispatchEvent(new Event("input", { bubbles: true }));
     input.dispatchEvent(new Event("change", { bubbles: true }));
   };
-  // A folder for results need not be there, so it is not looked for.
-  if (!isMany && !isResult(field)) {
-    input.addEventListener("input", () => look(input.value));
-    queueMicrotask(() => input.value && look(input.value));
-  }
+  input.addEventListener("input", () => look(input.value));
+  queueMicrotask(() => input.value && look(input.value));
   const button = h("button", { type: "button", "aria-label": t("browse_for", { what: label }), onclick: choose }, t(isMany ? "add_path" : "browse"));
-  return { wrap: (element) => h("div", { class: isMany ? "stack" : "with-button" }, element, button), below, look };
+  return { wrap: (element) => h("div", { class: isMany ? "path-lines" : "with-button" }, element, button), below, look };
 }
 
 /**
@@ -68,7 +67,8 @@ function more(count, page) {
 
 async function describeInto(element, path, field, context) {
   element.dataset.path = path;
-  if (!path.trim()) return setText(element, "");
+  // Only folders are looked into; what has an ending is a file.
+  if (!path.trim() || /\.[A-Za-z0-9-]{1,12}$/.test(path.trim())) return setText(element, "");
   setText(element, t("looking"));
   const found = await whatIsAt(path.trim()).catch((error) => ({ error }));
   if (element.dataset.path !== path || !element.isConnected) return undefined;
@@ -79,10 +79,6 @@ async function describeInto(element, path, field, context) {
 
 function missingText(error) {
   return error instanceof ApiError && error.status === 422 ? t("holds_file") : explain(error);
-}
-
-function isResult(field) {
-  return /^(save|output)/.test(field.name);
 }
 
 /** The folders of a path as far as they are there, from the first data root on: "a/b" of "a/b/new". Nothing that is missing is asked for. */
@@ -158,7 +154,7 @@ function showMore(picker, page) {
 function row(picker, entry) {
   const isFolder = entry.kind === "folder" || entry.kind === "up";
   const open = () => (isFolder ? openFolder(picker, entry.path) : picker.close(entry.path));
-  const mark = h("span", { class: "picker-mark", "aria-hidden": "true" }, entry.kind === "up" ? "" : isFolder ? "🗀" : "🗎");
+  const mark = h("span", { class: "picker-mark", dataset: { kind: entry.kind }, "aria-hidden": "true" });
   const tail = entry.kind === "file" ? bytes(entry.size_bytes) : entry.kind === "folder" ? "›" : entry.kind === "unusable" ? t("picker_unusable") : "";
   const kind = entry.kind === "up" ? null : h("span", { class: "visually-hidden" }, ` ${t(`picker_${entry.kind}`)}`);
   return h("li", {}, h("button", { type: "button", class: "picker-row", disabled: entry.kind === "unusable", onclick: open }, mark, h("span", { class: "break" }, entry.name, kind), h("span", { class: "quiet small" }, tail)));
