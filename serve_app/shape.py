@@ -68,6 +68,7 @@ def task_response(task: Task) -> TaskResponse:
         model=submission.resolved.get(REGISTERED_MODEL) or request.get("model"),
         batch_size=request.get("batch_size"),
         description=request.get("description") or "",
+        batch_id=submission.batch_id or None,
         queue_position=task.queue_position,
         attempts=task.attempts,
         error=_fault_body(task.fault),

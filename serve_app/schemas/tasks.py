@@ -55,6 +55,7 @@ class TaskResponse(TypedDict):
     model: str | None
     batch_size: Annotated[int | None, Field(description="in use: smaller than asked for where on_oom reduced it")]
     description: str
+    batch_id: Annotated[str | None, Field(description="the batch that it was submitted with")]
     queue_position: Annotated[int | None, Field(description="1 for the next in line")]
     attempts: int
     error: FaultBody | None
