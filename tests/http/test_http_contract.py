@@ -32,7 +32,7 @@ TASK = {
     **dict.fromkeys(("task_id", "task_type", "status", "message", "device", "created_at", "updated_at", "description"), TEXT),
     **dict.fromkeys(("progress", "priority", "attempts"), WHOLE),
     **dict.fromkeys(("current_epoch", "total_epochs", "queue_position", "batch_size"), WHOLE + NONE),
-    **dict.fromkeys(("name", "model", "started_at", "finished_at"), TEXT + NONE),
+    **dict.fromkeys(("name", "model", "started_at", "finished_at", "batch_id"), TEXT + NONE),
     **dict.fromkeys(("latest_metrics", "error", "lease"), BY_NAME + NONE),
     "output_path": TEXT,
 }

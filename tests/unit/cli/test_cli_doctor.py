@@ -196,4 +196,6 @@ def test_the_report_of_torch_is_a_program_of_its_own():
     """Of the project it imports only what the service itself imports torchvision by: anything else could be what is broken."""
     program = Path(software_checks.__file__).with_name("torch_report.py")
     code = f"import ast; print([n.module for n in ast.walk(ast.parse(open({str(program)!r}).read())) if isinstance(n, ast.ImportFrom)])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "['actors.learning']\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "['actors.learning']\n"
+    )
