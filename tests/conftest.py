@@ -37,12 +37,13 @@ def service(tmp_path_factory: pytest.TempPathFactory, test_data_root: Path | Non
     roots = ["--data-root", data_root]
     if test_data_root:
         roots += ["--data-root", test_data_root]
-    environ = clean_environment() | QUICK_SERVING
+    other_site = f"http://127.0.0.1:{find_free_port()}"
+    environ = clean_environment() | QUICK_SERVING | {"CORS_ORIGINS": other_site}
     options = ["--port", port, "--state-dir", state_dir, "--simulate-gpus", 2, *roots]
     begun = run_cli("up", "--detach", *options, cwd=folder, environ=environ)
     assert begun.returncode == 0, begun.stdout + begun.stderr
     assert f"READY http://127.0.0.1:{port}/" in begun.stdout
-    yield Service(f"http://127.0.0.1:{port}", port, state_dir, data_root, test_data_root)
+    yield Service(f"http://127.0.0.1:{port}", port, state_dir, data_root, test_data_root, other_site)
     known = find_processes(instance_mark(state_dir))
     ended = run_cli("down", "--state-dir", state_dir, cwd=folder)
     assert ended.returncode == 0, ended.stdout + ended.stderr

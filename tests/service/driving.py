@@ -29,6 +29,7 @@ class Service:
         state_dir: its state folder.
         data_root: an empty folder of its own, its first data root.
         test_data: the folder of real test data, its second data root; None where there is none.
+        other_site: the origin of the only other site whose pages may use it.
     """
 
     url: str
@@ -36,6 +37,7 @@ class Service:
     state_dir: Path
     data_root: Path
     test_data: Path | None
+    other_site: str = ""
 
 
 def clean_environment() -> dict[str, str]:

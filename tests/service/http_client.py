@@ -57,6 +57,18 @@ class Http:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def wait_until_ready(self, deadline_s: float = 60) -> None:
+        """Wait until the ingress answers again."""
+        end = time.monotonic() + deadline_s
+        while True:
+            try:
+                if self.client.get("/api/v2/resources").status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            assert time.monotonic() < end, "the ingress did not come back"
+            time.sleep(0.05)
+
     def wait(self, task_id: str, *states: str, deadline_s: float = 120) -> dict:
         """The task once it is in one of the states (by default: ended)."""
         end = time.monotonic() + deadline_s
