@@ -92,7 +92,11 @@ def test_what_the_stream_told_while_the_list_was_read_is_not_undone_by_it(page, 
 def test_a_list_that_was_read_before_the_stream_began_is_read_again(page, http, waiting_line):
     task_id = waiting_line("changed between")
     waiting = []
-    page.route("**/api/v2/events", waiting.append, times=1)
+
+    def wait(route):
+        waiting.append(route)
+
+    page.route("**/api/v2/events", wait, times=1)
     page.goto("/ui/#/tasks")
     expect(row_of(page, "changed between").get_by_text("queued", exact=True)).to_be_visible()
     http.post(f"/api/v2/tasks/{task_id}/cancel")

@@ -29,6 +29,7 @@ let isFollowing = false;
 const opened = Promise.withResolvers();
 /** Reads of the lists go one after the other: the last to be asked for is the last to be taken in. */
 let lastRead = Promise.resolve();
+let hasBegunToRead = false;
 /** Events that arrived while lists are read, to be taken in again after them; null while none are read. */
 let arrived = null;
 let isStale = false;
@@ -107,7 +108,7 @@ async function keepFollowing() {
 /** The stream tells of everything from here on; a list that was asked for before may lack what happened between. */
 function takeBegin() {
   opened.resolve();
-  if (known) refresh();
+  if (hasBegunToRead) refresh();
 }
 
 /** Read the lists anew until that succeeds: a page that goes on with old ones would show what is not so. */
@@ -133,6 +134,7 @@ async function readUntilFresh() {
 }
 
 function readLists() {
+  hasBegunToRead = true;
   lastRead = lastRead.catch(() => {}).then(readOnce);
   return lastRead;
 }
@@ -156,7 +158,7 @@ async function readOnce() {
 function takeList(list) {
   const found = [...list.training_tasks, ...list.inference_tasks, ...list.preprocessing_tasks];
   const ids = new Set(found.map((task) => task.task_id));
-  const oldest = list.next_cursor ? found.reduce((least, task) => (task.created_at < least ? task.created_at : least), found[0].created_at) : "";
+  const oldest = list.next_cursor ? found.reduce((least, task) => (task.created_at < least ? task.created_at : least), found[0]?.created_at) : "";
   for (const [id, task] of tasks) if (!ids.has(id) && task.created_at > oldest) tasks.delete(id);
   for (const task of found) tasks.set(task.task_id, task);
   olderCursor = list.next_cursor;
