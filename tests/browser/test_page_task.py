@@ -87,7 +87,8 @@ def test_predictions_are_listed_by_picture_and_by_file(open_page, trained, http)
     expect(table.get_by_role("row")).to_have_count(1 + 8)
 
 
-def test_a_task_that_is_deleted_while_it_is_looked_at_says_so(open_page, waiting_line, http):
+def test_a_task_that_is_deleted_while_it_is_looked_at_says_so(open_page, waiting_line, http, faults):
+    faults.allow("404")  # the page asks the service before it believes so
     task_id = waiting_line("soon deleted")
     page = open_page(f"/tasks/{task_id}")
     expect(page.get_by_role("region", name="It waits").get_by_text("training leases on cpu:0").first).to_be_visible()

@@ -61,6 +61,7 @@ class TaskView {
   #failedAt = -Infinity;
   #isDeleted = false;
   #isListed = false;
+  #isLooking = false;
   #askedWhy = -Infinity;
   #draw;
 
@@ -115,7 +116,11 @@ class TaskView {
 
   /** A task that left the list may only be too old for it; the service knows. */
   async #lookWhetherDeleted() {
-    const task = await taskOrNull(this.#task.task_id, this.#signal);
+    if (this.#isLooking || this.#isDeleted) return;
+    this.#isLooking = true;
+    const task = await taskOrNull(this.#task.task_id, this.#signal).finally(() => {
+      this.#isLooking = false;
+    });
     if (this.#signal.aborted || task) return;
     this.#isDeleted = true;
     fill(this.#parts.notices, notice(t("was_deleted"), "warn", h("a", { href: "#/tasks" }, t("to_tasks"))));
