@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.driving import axe_violations, set_theme
+from tests.browser.driving import axe_violations, open_view, set_theme
 
 
 def test_a_training_is_followed_to_its_finished_curves(open_page, http):
@@ -87,7 +87,8 @@ def test_predictions_are_listed_by_picture_and_by_file(open_page, trained, http)
     expect(table.get_by_role("row")).to_have_count(1 + 8)
 
 
-def test_a_task_that_is_deleted_while_it_is_looked_at_says_so(open_page, waiting_line, http):
+def test_a_task_that_is_deleted_while_it_is_looked_at_says_so(open_page, waiting_line, http, faults):
+    faults.allow("404")  # the page asks the service before it believes so
     task_id = waiting_line("soon deleted")
     page = open_page(f"/tasks/{task_id}")
     expect(page.get_by_role("region", name="It waits").get_by_text("training leases on cpu:0").first).to_be_visible()
@@ -95,6 +96,27 @@ def test_a_task_that_is_deleted_while_it_is_looked_at_says_so(open_page, waiting
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_text("This task was deleted.")).to_be_visible()
+
+
+def test_a_result_file_that_is_missing_takes_no_other_section_away(page, trained, faults):
+    faults.allow("404")
+    missing = {"status": "error", "code": "output_not_found", "message": "confusion_matrix.json is not there any more"}
+    page.route("**/confusion_matrix", lambda route: route.fulfill(status=404, json=missing))
+    open_view(page, f"/tasks/{trained['task_id']}")
+    expect(page.get_by_text("Results: this could not be read now: confusion_matrix.json is not there any more")).to_be_visible()
+    expect(page.locator(".js-plotly-plot")).to_have_count(2)
+    expect(page.get_by_role("button", name="Download metrics.csv")).to_be_visible()
+    page.unroute("**/confusion_matrix")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("region", name="Validation of epoch 2")).to_be_visible()
+    expect(page.get_by_text("this could not be read now")).to_have_count(0)
+
+
+def test_each_attempt_is_told_with_its_device_and_its_end(open_page, trained):
+    table = open_page(f"/tasks/{trained['task_id']}").get_by_role("region", name="Attempts and the devices they got")
+    expect(table.get_by_role("row")).to_have_count(2)
+    expect(table.get_by_role("row").last).to_contain_text("cpu:0")
+    expect(table.get_by_role("row").last).to_contain_text("completed")
 
 
 def test_an_unknown_task_says_so(page, faults):

@@ -130,6 +130,27 @@ def test_a_batch_is_one_row_that_unfolds(open_page, trained, http):
         expect(page.locator(f'a[href="#/tasks/{task_id}"]')).to_be_visible()
 
 
+def test_tasks_are_of_one_batch_by_its_id_and_never_by_their_folders(open_page, trained, http):
+    model = http.data.parent / "browser_models" / "browser_trained"
+    singles = [http.infer(f"alone {place}", model, save_path=str(http.data.parent / "runs" / str(place))) for place in (1, 2)]
+    body = {
+        "cfg_path": str(model / "config.yaml"),
+        "weight_path": str(model / "best_model.pth"),
+        "source_paths": [str(http.data / "valid" / "red"), str(http.data / "valid" / "blue")],
+        "device": "cpu",
+    }
+    batch = http.post("/api/v2/inference/batch", body)
+    page = open_page("/tasks?q=alone")
+    for single in singles:
+        expect(page.locator(f'a[href="#/tasks/{single["task_id"]}"]')).to_be_visible()
+    page = open_page(f"/tasks?batch={batch['batch_id']}")
+    for task_id in batch["task_ids"]:
+        expect(page.locator(f'a[href="#/tasks/{task_id}"]')).to_be_visible()
+    expect(row_of(page, "alone 1")).to_have_count(0)
+    page.get_by_role("button", name="Show others too").click()
+    expect(row_of(page, "alone 1")).to_be_visible()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_list_with_rows_and_a_selection_has_no_serious_findings_of_axe(open_page, waiting_line, theme):
     waiting_line("row for axe")

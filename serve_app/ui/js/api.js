@@ -14,10 +14,28 @@ export class ApiError extends Error {
 
 let askForKey = async () => null;
 let asking = null;
+/** Whether the visitor was asked for a key and entered none; then only the visitor's own wish leads to asking again. */
+let isRefused = false;
+const keyListeners = new Set();
 
 /** Name the function that asks the visitor for a key; it gives the key, or null where none was entered. */
 export function whenKeyIsNeeded(ask) {
   askForKey = ask;
+}
+
+/** Be told, for as long as the page is there, when a key was entered or refused. */
+export function onKey(listener) {
+  keyListeners.add(listener);
+}
+
+/** Whether a key is needed that the visitor did not want to enter. */
+export function isKeyRefused() {
+  return isRefused;
+}
+
+/** The visitor tries again: whoever needs a key may ask for it again. */
+export function allowAsking() {
+  isRefused = false;
 }
 
 /** The headers that every request carries. */
@@ -47,8 +65,9 @@ export async function send(path, { method = "GET", query, body, raw, headers = {
   } else if (raw !== undefined) {
     init.body = raw;
   }
+  const key = readKey();
   let answer = await fetchWithKey(withQuery(path, query), init);
-  if (answer.status === 401 && (await enterKey())) answer = await fetchWithKey(withQuery(path, query), init);
+  if (answer.status === 401 && (await enterKey(key))) answer = await fetchWithKey(withQuery(path, query), init);
   if (!answer.ok) throw new ApiError(answer.status, await answer.json().catch(() => ({})));
   return answer;
 }
@@ -65,13 +84,25 @@ export function withQuery(path, query = {}) {
   return text ? `${path}?${text}` : path;
 }
 
-/** Ask for a key, once for all who need one now. Gives whether there is one to try. */
-export async function enterKey() {
-  asking ??= askForKey().finally(() => {
+/**
+ * Ask for a key, once for all who need one now; a visitor who entered none is not asked again before `allowAsking`.
+ * @param {string} tried the key that was not enough; another may have been entered since
+ * @returns {Promise<boolean>} whether there is one to try
+ */
+export async function enterKey(tried = readKey()) {
+  if (readKey() !== tried) return Boolean(readKey());
+  if (isRefused) return false;
+  asking ??= ask().finally(() => {
     asking = null;
   });
-  const key = await asking;
+  return asking;
+}
+
+async function ask() {
+  const key = await askForKey();
+  isRefused = !key;
   if (key) keepKey(key);
+  for (const listener of [...keyListeners]) listener();
   return Boolean(key);
 }
 

@@ -115,12 +115,17 @@ export function slicedList(container, { key, create, update }) {
     return true;
   }
 
+  /** Keep the elements of these keys alone: rows of what is gone for good would be kept for ever. */
+  function keep(keys) {
+    for (const name of rows.keys()) if (!keys.has(name)) rows.delete(name);
+  }
+
   /** Do something with every row that has been made, shown or not. */
   function each(action) {
     for (const { element, item } of rows.values()) action(element, item);
   }
 
-  return { show, each };
+  return { show, each, keep };
 }
 
 function setAttribute(element, name, value) {

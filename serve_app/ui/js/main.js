@@ -1,6 +1,6 @@
 /** The frame around the views: navigation, language, theme, key, connection. */
 import { fill, h, setText } from "./dom.js";
-import { whenKeyIsNeeded } from "./api.js";
+import { allowAsking, enterKey, isKeyRefused, onKey, whenKeyIsNeeded } from "./api.js";
 import { LANGUAGES, language, onLanguage, setLanguage, translator } from "./i18n.js";
 import { keepKey, readKey, remember, remembered } from "./memory.js";
 import { askForKey } from "./parts/dialog.js";
@@ -35,6 +35,8 @@ route("/limits", () => import("./views/limits.js"));
 
 const main = document.getElementById("main");
 let lastPath = null;
+/** Whether a message stands in place of the view, as where its first request had no key. */
+let hasFailed = false;
 
 document.documentElement.dataset.theme = remembered("theme") ?? "auto";
 whenKeyIsNeeded(askForKey);
@@ -49,7 +51,12 @@ document.getElementById("skip").addEventListener("click", (event) => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", tellTheme);
 state.subscribe("connection", drawConnection);
+onKey(() => {
+  drawKey();
+  if (hasFailed && !isKeyRefused()) show();
+});
 drawFrame();
+state.connect();
 start({ opened: prepare, ready: () => main.setAttribute("data-ready", ""), failed: showFault, fallback: showNotFound });
 
 /** Empty the content for a view that is about to be drawn; the focus goes there, so that a screen reader begins to read it. */
@@ -60,6 +67,7 @@ function prepare(pattern, path) {
     else link.removeAttribute("aria-current");
   }
   const root = h("div", { class: "stack" });
+  hasFailed = false;
   main.removeAttribute("data-ready");
   fill(main, root);
   if (lastPath !== null && lastPath !== path) {
@@ -75,7 +83,12 @@ function showNotFound() {
 }
 
 function showFault(error) {
-  const again = h("button", { type: "button", onclick: () => show() }, t("try_again"));
+  hasFailed = true;
+  const tryAgain = () => {
+    allowAsking();
+    show();
+  };
+  const again = h("button", { type: "button", onclick: tryAgain }, t("try_again"));
   fill(main, notice(t("failed_to_load", { reason: explain(error) }), "bad", h("div", {}, again)));
 }
 
@@ -87,7 +100,8 @@ function drawFrame() {
   const nav = document.getElementById("nav");
   nav.setAttribute("aria-label", t("views"));
   fill(nav, h("ul", {}, VIEWS.map(navEntry)));
-  fill(document.getElementById("preferences"), languageChoice(), themeChoice(), keyButton());
+  fill(document.getElementById("preferences"), languageChoice(), themeChoice(), h("span", { id: "key-choice" }));
+  drawKey();
   drawConnection();
 }
 
@@ -126,11 +140,22 @@ function tellTheme() {
   document.dispatchEvent(new Event("theme"));
 }
 
+/** What can be done about the key now, if anything. */
+function drawKey() {
+  fill(document.getElementById("key-choice"), keyButton());
+}
+
 function keyButton() {
+  if (isKeyRefused()) return h("button", { type: "button", onclick: askAgain }, t("enter_key"));
   if (!readKey()) return null;
   const forget = () => {
     keepKey("");
     location.reload();
   };
   return h("button", { type: "button", class: "plain", onclick: forget }, t("forget_key"));
+}
+
+async function askAgain() {
+  allowAsking();
+  await enterKey();
 }

@@ -46,8 +46,9 @@ export function replaceQuery(query) {
 /** Draw the current view anew, as after a change of language. */
 export async function show() {
   leaving.abort();
-  leaving = new AbortController();
-  const { signal } = leaving;
+  const here = new AbortController();
+  leaving = here;
+  const { signal } = here;
   const [path, query] = place();
   const found = routes.map((each) => [each, each.expression.exec(path)]).find(([, match]) => match);
   if (!found) {
@@ -62,7 +63,9 @@ export async function show() {
     await view.open({ root: afterOpen(each.pattern, path), params, query, signal });
     if (!signal.aborted) afterAll();
   } catch (error) {
-    if (!signal.aborted) afterFault(error);
+    if (signal.aborted) return;
+    here.abort(); // what the view had begun must not go on behind the message
+    afterFault(error);
   }
 }
 

@@ -1,10 +1,10 @@
 /**
  * What the page knows of the service, kept fresh by one stream of events: the newest tasks, the resources, the models' revision.
  *
- * Views subscribe and are told at most once a frame. A break of the stream changes nothing here; when it goes on, the service sends what
- * changed meanwhile, or says "reset", and then the lists are read anew.
+ * A break of the stream changes nothing here; when it goes on, the service sends what changed meanwhile, or says "reset", and then the lists
+ * are read anew. The stream is in order: what it tells last of a task is so, whatever a list that was asked for before says.
  */
-import { api } from "./api.js";
+import { ApiError, api, onKey } from "./api.js";
 import { follow } from "./live.js";
 
 /** As many of the newest tasks as one page of the list may hold. */
@@ -19,25 +19,42 @@ export const tasks = new Map();
 export let resources = null;
 /** Where the tasks before those begin, for GET /api/v2/tasks; null where there are none. */
 export let olderCursor = null;
-/** "connecting", "live" or "reconnecting". */
+/** "connecting", "live", "reconnecting", or "stopped" where the service refuses the stream. */
 export let connection = "connecting";
 
-const listeners = { tasks: new Set(), resources: new Set(), models: new Set(), connection: new Set() };
+const listeners = { tasks: new Set(), deleted: new Set(), resources: new Set(), models: new Set(), connection: new Set() };
 let known = null;
-let following = null;
+let isFollowing = false;
+/** Settled once the stream has said where it begins, or cannot be had, or keeps everybody waiting for too long. */
+const opened = Promise.withResolvers();
+/** Reads of the lists go one after the other: the last to be asked for is the last to be taken in. */
+let lastRead = Promise.resolve();
+let hasBegunToRead = false;
+/** Events that arrived while lists are read, to be taken in again after them; null while none are read. */
+let arrived = null;
+let isStale = false;
+let refreshing = null;
 
 /**
  * Be told of changes until the signal ends it.
- * @param {"tasks"|"resources"|"models"|"connection"} what
- * @param {() => void} listener
+ * @param {"tasks"|"deleted"|"resources"|"models"|"connection"} what
+ * @param {(taskId?: string) => void} listener is given a task's id with "deleted"
  */
 export function subscribe(what, listener, signal) {
   listeners[what].add(listener);
   signal?.addEventListener("abort", () => listeners[what].delete(listener));
 }
 
+/** Follow the events from now on, unless that is so already; a refused stream is tried again with each call, and with each key. */
+export function connect() {
+  setTimeout(opened.resolve, LONGEST_OPENING_MS);
+  onKey(keepFollowing);
+  keepFollowing();
+}
+
 /** Once the first list of tasks and the resources are there. Reading them begins with the first call. */
 export function ready() {
+  keepFollowing();
   known ??= begin().catch((error) => {
     known = null;
     throw error;
@@ -45,15 +62,14 @@ export function ready() {
   return known;
 }
 
-/** Tasks, newest first. */
-export function newestFirst() {
-  return [...tasks.values()].sort((one, other) => (one.created_at < other.created_at ? 1 : one.created_at > other.created_at ? -1 : 0));
+/** The tasks that are known here, and others that are not, newest first. */
+export function newestFirst(others = []) {
+  return [...tasks.values(), ...others].sort((one, other) => (one.created_at < other.created_at ? 1 : one.created_at > other.created_at ? -1 : 0));
 }
 
-/** Take in a task that an answer brought, before the stream tells of it. */
+/** Take in a task that an answer brought, unless the stream has told of it already: what it tells is newer. */
 export function takeTask(task) {
-  const old = tasks.get(task.task_id);
-  if (old && old.updated_at > task.updated_at) return;
+  if (tasks.has(task.task_id)) return;
   tasks.set(task.task_id, task);
   tell("tasks");
 }
@@ -66,66 +82,109 @@ export function takeResources(view) {
 
 /** Forget a task that was deleted. */
 export function dropTask(taskId) {
-  if (tasks.delete(taskId)) tell("tasks");
+  takeEvent({ kind: "task_deleted", task_id: taskId });
 }
 
 async function begin() {
-  following ??= followEvents();
-  await following; // what changes after the list was read comes by the stream
-  await readAll();
+  await opened.promise; // what changes after the list was read comes by the stream
+  await readLists();
 }
 
-/** Follow the events for as long as the page is there; gives back once the stream is open, or has been tried. */
-function followEvents() {
-  return new Promise((resolve) => {
-    setTimeout(resolve, LONGEST_OPENING_MS);
-    const onState = (state) => {
-      setConnection(state);
-      resolve();
-    };
-    follow("/api/v2/events", { onData: takeEvent, onState, signal: new AbortController().signal }).catch((error) => {
-      onState("reconnecting");
-      console.warn("the events of the service cannot be followed:", error.message);
-    });
-  });
+/** Follow the events until the service refuses them. */
+async function keepFollowing() {
+  if (isFollowing) return;
+  isFollowing = true;
+  try {
+    await follow("/api/v2/events", { onData: takeEvent, onState: setConnection, onBegin: takeBegin, signal: new AbortController().signal });
+  } catch (error) {
+    setConnection("stopped");
+    opened.resolve();
+    console.warn("the events of the service cannot be followed:", error.message);
+  } finally {
+    isFollowing = false;
+  }
+}
+
+/** The stream tells of everything from here on; a list that was asked for before may lack what happened between. */
+function takeBegin() {
+  opened.resolve();
+  if (hasBegunToRead) refresh();
 }
 
 /** Read the lists anew until that succeeds: a page that goes on with old ones would show what is not so. */
-async function readAllAgain() {
-  for (;;) {
+function refresh() {
+  isStale = true;
+  refreshing ??= readUntilFresh().finally(() => {
+    refreshing = null;
+  });
+}
+
+async function readUntilFresh() {
+  while (isStale) {
+    isStale = false;
     try {
-      return await readAll();
+      await readLists();
     } catch (error) {
       console.warn("the lists cannot be read now:", error.message);
+      if (error instanceof ApiError && (error.status === 401 || error.status === 403)) return; // the next key begins anew
+      isStale = true;
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   }
 }
 
-async function readAll() {
-  const [list, view] = await Promise.all([api("/api/v2/tasks", { query: { limit: MOST_TASKS } }), api("/api/v2/resources")]);
-  const found = [...list.training_tasks, ...list.inference_tasks, ...list.preprocessing_tasks];
-  const ids = new Set(found.map((task) => task.task_id));
-  for (const id of tasks.keys()) if (!ids.has(id)) tasks.delete(id);
-  for (const task of found) {
-    const old = tasks.get(task.task_id);
-    if (!old || old.updated_at <= task.updated_at) tasks.set(task.task_id, task);
+function readLists() {
+  hasBegunToRead = true;
+  lastRead = lastRead.catch(() => {}).then(readOnce);
+  return lastRead;
+}
+
+async function readOnce() {
+  arrived = [];
+  try {
+    const [list, view] = await Promise.all([api("/api/v2/tasks", { query: { limit: MOST_TASKS } }), api("/api/v2/resources")]);
+    takeList(list);
+    resources = view;
+  } finally {
+    const events = arrived;
+    arrived = null;
+    events.forEach(apply);
   }
-  resources = view;
-  olderCursor = list.next_cursor;
   tell("tasks");
   tell("resources");
 }
 
+/** Take in the newest tasks; those before them are not in the list, and stay as they are known. */
+function takeList(list) {
+  const found = [...list.training_tasks, ...list.inference_tasks, ...list.preprocessing_tasks];
+  const ids = new Set(found.map((task) => task.task_id));
+  const oldest = list.next_cursor ? found.reduce((least, task) => (task.created_at < least ? task.created_at : least), found[0]?.created_at) : "";
+  for (const [id, task] of tasks) if (!ids.has(id) && task.created_at > oldest) tasks.delete(id);
+  for (const task of found) tasks.set(task.task_id, task);
+  olderCursor = list.next_cursor;
+}
+
 function takeEvent(event) {
-  if (event.kind === "task") takeTask(event.task);
-  else if (event.kind === "task_deleted") dropTask(event.task_id);
-  else if (event.kind === "resources") {
-    resources = event.resources;
-    tell("resources");
-  } else if (event.kind === "models") tell("models");
-  else if (event.kind === "reset") {
-    readAllAgain();
+  if (event.kind === "reset") {
+    refresh();
+    tell("models");
+    return;
+  }
+  arrived?.push(event);
+  apply(event);
+}
+
+function apply(event) {
+  if (event.kind === "task") {
+    tasks.set(event.task.task_id, event.task);
+    tell("tasks");
+  } else if (event.kind === "task_deleted") {
+    tasks.delete(event.task_id);
+    tell("deleted", event.task_id);
+    tell("tasks");
+  } else if (event.kind === "resources") {
+    takeResources(event.resources);
+  } else if (event.kind === "models") {
     tell("models");
   }
 }
@@ -136,6 +195,6 @@ function setConnection(state) {
   tell("connection");
 }
 
-function tell(what) {
-  for (const listener of [...listeners[what]]) listener();
+function tell(what, taskId) {
+  for (const listener of [...listeners[what]]) listener(taskId);
 }

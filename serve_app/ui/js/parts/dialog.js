@@ -6,11 +6,11 @@ const t = translator();
 let count = 0;
 
 /**
- * Show a dialog and wait for its end.
- * @param {{title: string, content: Array<Node|string>, buttons: (close: (answer: any) => void) => Array<Node>}} parts
+ * Show a dialog and wait for its end. It ends with the view that opened it, unless it belongs to the whole page.
+ * @param {{title: string, content: Array<Node|string>, buttons: (close: (answer: any) => void) => Array<Node>, isOfPage?: boolean}} parts
  * @returns {Promise<any>} what `close` was given; null where it was closed otherwise
  */
-export function openDialog({ title, content, buttons }) {
+export function openDialog({ title, content, buttons, isOfPage = false }) {
   count += 1;
   const heading = h("h2", { id: `dialog-${count}` }, title);
   return new Promise((resolve) => {
@@ -22,7 +22,10 @@ export function openDialog({ title, content, buttons }) {
     };
     const form = h("form", { method: "dialog", class: "stack" }, heading, content, h("div", { class: "row" }, buttons(close)));
     dialog.append(form);
+    const leave = () => dialog.close();
+    if (!isOfPage) window.addEventListener("hashchange", leave);
     dialog.addEventListener("close", () => {
+      window.removeEventListener("hashchange", leave);
       dialog.remove();
       resolve(answer);
     });
@@ -48,6 +51,7 @@ export async function confirmWith(title, text, action, { isDangerous = false } =
 export async function askForKey() {
   const input = h("input", { id: "api-key", type: "password", autocomplete: "off", required: true });
   return openDialog({
+    isOfPage: true,
     title: t("key_title"),
     content: [h("p", {}, t("key_text")), h("div", { class: "field" }, h("label", { for: "api-key" }, t("key")), input)],
     buttons: (close) => [

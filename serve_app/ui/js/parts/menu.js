@@ -19,8 +19,11 @@ export function openMenu(button, label, entries) {
     entry.run();
   };
   menu.addEventListener("keydown", (event) => moveWith(event, items));
+  const leave = () => menu.hidePopover();
+  window.addEventListener("hashchange", leave);
   menu.addEventListener("toggle", (event) => {
     if (event.newState !== "closed") return;
+    window.removeEventListener("hashchange", leave);
     button.setAttribute("aria-expanded", "false");
     if (menu.contains(document.activeElement) || document.activeElement === document.body) button.focus();
     menu.remove();

@@ -1,5 +1,6 @@
 /** Asking again and again for what no stream tells, while a view is shown and the tab is seen. */
 import { ApiError } from "../api.js";
+import { pause } from "../pause.js";
 
 /**
  * Do something now and then every so often, one at a time, until the signal ends it; gives once the first turn is over.
@@ -7,18 +8,25 @@ import { ApiError } from "../api.js";
  * @param {() => Promise<void>} turn
  * @param {{everyMs: number, signal: AbortSignal, failed?: (error: Error) => void}} pace
  */
-export async function poll(turn, { everyMs, signal, failed = ignoreAnswers }) {
-  const once = async () => {
-    try {
-      if (!document.hidden) await turn();
-    } catch (error) {
-      if (!signal.aborted && error.name !== "AbortError") tellOf(error, failed);
-    }
-    if (signal.aborted) return;
-    const timer = setTimeout(once, everyMs);
-    signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
-  };
-  await once();
+export async function poll(turn, pace) {
+  await once(turn, pace);
+  repeat(turn, pace);
+}
+
+async function repeat(turn, pace) {
+  for (;;) {
+    await pause(pace.everyMs, pace.signal);
+    if (pace.signal.aborted) return;
+    await once(turn, pace);
+  }
+}
+
+async function once(turn, { signal, failed = ignoreAnswers }) {
+  try {
+    if (!document.hidden) await turn();
+  } catch (error) {
+    if (!signal.aborted && error.name !== "AbortError") tellOf(error, failed);
+  }
 }
 
 function tellOf(error, failed) {

@@ -19,6 +19,14 @@ export function createFilters(query, changed) {
   const type = choice("filter-type", TYPES.map((name) => [name, t(name)]), query.get("type"), changed);
   const device = choice("filter-device", [], null, changed);
   let wantedDevice = query.get("device") ?? "";
+  let batch = query.get("batch") ?? "";
+  const clearBatch = () => {
+    batch = "";
+    chip.hidden = true;
+    changed();
+  };
+  const chip = h("div", { class: "row", hidden: !batch }, h("span", { class: "badge break" }, t("of_batch", { id: batch })),
+    h("button", { type: "button", class: "plain small", onclick: clearBatch }, t("all_batches")));
 
   function takeDevices(names) {
     const values = [...new Set([...names, wantedDevice])].filter(Boolean);
@@ -34,20 +42,21 @@ export function createFilters(query, changed) {
   });
   return {
     element: h("form", { class: "filters", role: "search", "aria-label": t("filters"), onsubmit: (event) => event.preventDefault() },
-      labelled(t("search"), search, "grow"), labelled(t("status"), status), labelled(t("type"), type), labelled(t("device"), device)),
+      labelled(t("search"), search, "grow"), labelled(t("status"), status), labelled(t("type"), type), labelled(t("device"), device), chip),
     takeDevices,
-    query: () => ({ q: search.value.trim(), status: status.value, type: type.value, device: device.value }),
-    apply: (tasks) => narrow(tasks, { text: search.value.trim().toLowerCase(), status: status.value, type: type.value, device: device.value }),
+    query: () => ({ q: search.value.trim(), status: status.value, type: type.value, device: device.value, batch }),
+    apply: (tasks) => narrow(tasks, { text: search.value.trim().toLowerCase(), status: status.value, type: type.value, device: device.value, batch }),
     clear() {
       for (const field of [search, status, type, device]) field.value = "";
-      changed();
+      clearBatch();
     },
   };
 }
 
-function narrow(tasks, { text, status, type, device }) {
+function narrow(tasks, { text, status, type, device, batch }) {
   const found = tasks.filter((task) =>
     (!status || (status === "waiting" ? isWaiting(task) : task.status === status))
+    && (!batch || task.batch_id === batch)
     && (!type || task.task_type === type)
     && (!device || (task.lease?.device ?? task.device) === device)
     && (!text || searched(task).includes(text)));
@@ -56,7 +65,7 @@ function narrow(tasks, { text, status, type, device }) {
 }
 
 function searched(task) {
-  return [taskName(task), task.task_id, task.model, task.output_path, task.description].join("\n").toLowerCase();
+  return [taskName(task), task.task_id, task.batch_id, task.model, task.output_path, task.description].join("\n").toLowerCase();
 }
 
 function choice(id, pairs, value, changed) {

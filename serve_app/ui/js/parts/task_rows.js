@@ -72,7 +72,7 @@ export function tickTaskRow(row, { task }) {
 export function createBatchRow(item, choices) {
   const parts = {
     toggle: h("button", { type: "button", class: "plain toggle", onclick: () => choices.toggleBatch(item.key) }),
-    name: h("span", { class: "strong" }), about: h("span", { class: "quiet small break" }),
+    name: h("a", { class: "strong", href: `#/tasks?batch=${encodeURIComponent(item.batch)}` }), about: h("span", { class: "quiet small break" }),
     counts: h("span", { class: "row" }), meter: progressMeter(), step: h("span", { class: "quiet small number" }),
     device: h("span", { class: "mono" }), created: h("span", { class: "number small" }),
     cancel: h("button", { type: "button", class: "plain small", onclick: () => choices.cancelBatch(item.key) }, t("cancel_batch")),
@@ -87,10 +87,10 @@ export function createBatchRow(item, choices) {
 export function updateBatchRow(row, item) {
   const { parts } = row;
   parts.toggle.setAttribute("aria-expanded", String(item.isOpen));
-  parts.toggle.setAttribute("aria-label", t("show_members", { folder: item.batch }));
+  parts.toggle.setAttribute("aria-label", t("show_members", { id: item.batch }));
   setText(parts.toggle, item.isOpen ? "▾" : "▸");
   setText(parts.name, t("batch", { count: item.tasks.length }));
-  parts.name.title = t("batch_title", { folder: item.batch });
+  parts.name.title = t("batch_title");
   setText(parts.about, item.batch);
   const counts = Object.entries(Object.groupBy(item.tasks, (task) => task.status));
   parts.counts.replaceChildren(...counts.map(([status, tasks]) => {

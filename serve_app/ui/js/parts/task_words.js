@@ -8,8 +8,6 @@ const t = translator(words);
 const PREPROCESSING = new Set(["dataset_split", "data_augmentation", "image_crop", "spectrogram"]);
 /** Below so many percent, the time before the first batch counts too much in what is foreseen. */
 const LEAST_PERCENT = 3;
-const BATCH_PLACE = /^(.*)\/(\d+)$/;
-const OWN_BATCH = /(?:^|\/)results\/([0-9a-f]{8}-[0-9a-f-]{27})$/;
 
 /** The name that its maker gave, else the beginning of its id. */
 export function taskName(task) {
@@ -56,17 +54,6 @@ export function stepText(task) {
 export function secondsRun(task) {
   if (!task.started_at) return null;
   return task.finished_at ? (Date.parse(task.finished_at) - Date.parse(task.started_at)) / 1000 : secondsSince(task.started_at);
-}
-
-/**
- * What is common to the tasks of one batch: the folder whose sub-folders 0, 1, ... they write to; "" for others.
- * The batch's id is known where the service chose that folder.
- */
-export function batchOf(task) {
-  if (task.task_type !== "inference") return { key: "", id: "" };
-  const place = BATCH_PLACE.exec(task.output_path ?? "");
-  if (task.batch_id) return { key: task.batch_id, id: task.batch_id };
-  return place ? { key: place[1], id: OWN_BATCH.exec(place[1])?.[1] ?? "" } : { key: "", id: "" };
 }
 
 /** Whether nothing more will happen to it. */

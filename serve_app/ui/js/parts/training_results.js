@@ -31,14 +31,22 @@ export function trainingResults(taskId, signal) {
 
   async function refresh() {
     const base = `/api/v2/training/${encodeURIComponent(taskId)}`;
-    const [history, matrix] = await Promise.all([api(`${base}/metrics`, { signal }), api(`${base}/confusion_matrix`, { signal })]);
+    const matrixRead = readMatrix(base); // its file may be missing though the curves are there
+    const history = await api(`${base}/metrics`, { signal });
     if (signal.aborted || !history.epochs) return;
     parts.empty.hidden = true;
     parts.charts.hidden = false;
     beside.hidden = false;
     drawTables(parts, history.columns);
-    if (matrix.labels.length) fill(parts.confusion, confusionTable(matrix.labels, matrix.counts, t("confusion_of", { epoch: matrix.epoch })));
     await Promise.all(Object.keys(CURVES).map((name) => drawCurve(parts[name], name, history.columns)));
+    const { matrix, error } = await matrixRead;
+    if (error) throw error;
+    if (matrix.labels.length) fill(parts.confusion, confusionTable(matrix.labels, matrix.counts, t("confusion_of", { epoch: matrix.epoch })));
+  }
+
+  /** The matrix, or why it cannot be had: told once the curves are drawn. */
+  function readMatrix(base) {
+    return api(`${base}/confusion_matrix`, { signal }).then((matrix) => ({ matrix }), (error) => ({ error }));
   }
 
   return { elements: [curves, beside], refresh };

@@ -6,10 +6,11 @@ import { translator } from "../i18n.js";
 import { evaluationResults } from "../parts/evaluation_results.js";
 import { inferenceResults } from "../parts/inference_results.js";
 import { logView } from "../parts/log_view.js";
-import { attempt, notice } from "../parts/notices.js";
+import { attempt, explain, notice } from "../parts/notices.js";
 import { preprocessingResults } from "../parts/preprocessing_results.js";
 import { facts, stateBadge, updateBadge } from "../parts/small.js";
 import { actionsFor } from "../parts/task_actions.js";
+import { attemptsTable } from "../parts/task_attempts.js";
 import { taskFiles } from "../parts/task_files.js";
 import { hasEnded, isWaiting, partOfTask, secondsRun, stepText, taskKind, taskName, timeLeft } from "../parts/task_words.js";
 import { trainingResults } from "../parts/training_results.js";
@@ -21,21 +22,29 @@ import { words } from "../words/task.js";
 const t = translator(words);
 const CLOCK_MS = 1000;
 const WHY_MS = 5000;
+/** What could not be read is read again with a later change of the task, but not with each. */
+const RETRY_MS = 5000;
 const RESULTS = { training: trainingResults, inference: inferenceResults, evaluate: evaluationResults };
 
 export async function open({ root, params, signal }) {
-  const task = await readTask(root, params.id);
+  const task = await readTask(root, params.id, signal);
   if (!task || signal.aborted) return;
   const view = new TaskView(root, task, signal);
   await Promise.all([state.ready(), view.begin()]);
 }
 
-async function readTask(root, id) {
+async function readTask(root, id, signal) {
+  const task = await taskOrNull(id, signal);
+  if (!task) fill(root, h("h1", {}, t("task")), notice(t("unknown_task", { id }), "warn", h("a", { href: "#/tasks" }, t("to_tasks"))));
+  return task;
+}
+
+/** The task, or null where the service knows of none. */
+async function taskOrNull(id, signal) {
   try {
-    return await api(`/api/v2/tasks/${encodeURIComponent(id)}`);
+    return await api(`/api/v2/tasks/${encodeURIComponent(id)}`, { signal });
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 404) throw error;
-    fill(root, h("h1", {}, t("task")), notice(t("unknown_task", { id }), "warn", h("a", { href: "#/tasks" }, t("to_tasks"))));
     return null;
   }
 }
@@ -48,7 +57,11 @@ class TaskView {
   #results;
   #files;
   #lastResults = "";
-  #wasListed = false;
+  #reading = "";
+  #failedAt = -Infinity;
+  #isDeleted = false;
+  #isListed = false;
+  #isLooking = false;
   #askedWhy = -Infinity;
   #draw;
 
@@ -60,7 +73,8 @@ class TaskView {
     this.#parts = {
       badge: stateBadge(task.status), actions: h("div", { class: "row" }), step: h("span", { class: "number" }), message: h("p", { class: "quiet break" }),
       bar: h("progress", { max: 100, "aria-label": t("progress") }), percent: h("span", { class: "number strong" }),
-      notices: h("div", { class: "stack" }), facts: h("div"), history: h("ol", { class: "history" }), use: h("div"),
+      notices: h("div", { class: "stack" }), facts: h("div"), history: h("ol", { class: "history" }), attempts: h("div"), use: h("div"),
+      historyFault: h("div"), resultsFault: h("div"), filesFault: h("div"),
     };
     this.#draw = onceAFrame(() => this.#take(state.tasks.get(task.task_id)), signal);
     this.#build(root);
@@ -68,6 +82,7 @@ class TaskView {
 
   begin() {
     state.subscribe("tasks", this.#draw, this.#signal);
+    state.subscribe("deleted", (id) => id === this.#task.task_id && attempt(() => this.#lookWhetherDeleted()), this.#signal);
     const clock = setInterval(() => this.#tick(), CLOCK_MS);
     this.#signal.addEventListener("abort", () => clearInterval(clock));
     return this.#show();
@@ -78,27 +93,38 @@ class TaskView {
     const parts = this.#parts;
     const side = h("div", { class: "grid" },
       h("section", { class: "card stack", "aria-labelledby": "facts" }, h("h2", { id: "facts" }, t("facts")), parts.facts),
-      h("section", { class: "card stack", "aria-labelledby": "history" }, h("h2", { id: "history" }, t("history")), parts.history));
+      h("section", { class: "card stack", "aria-labelledby": "history" }, h("h2", { id: "history" }, t("history")), parts.historyFault, parts.attempts, parts.history));
     fill(root,
       h("p", { class: "small" }, h("a", { href: "#/tasks" }, `← ${t("tasks")}`)),
       h("div", { class: "view-head" }, h("div", { class: "row" }, h("h1", {}, taskName(task)), parts.badge, h("span", { class: "quiet" }, taskKind(task))), parts.actions),
       h("section", { class: "card stack", "aria-label": t("progress"), dataset: { part: `of-${partOfTask(task)}` } }, h("div", { class: "row progress-head" }, parts.bar, parts.percent, parts.step), parts.message),
-      parts.notices, parts.use, this.#results.elements,
+      parts.notices, parts.use, parts.resultsFault, this.#results.elements,
       h("section", { class: "card stack", "aria-labelledby": "log" }, h("h2", { id: "log" }, t("log")), logView(task.task_id, this.#signal)),
-      side, this.#files.element);
+      side, parts.filesFault, this.#files.element);
   }
 
-  /** Take in what is known newly: a task that is gone was deleted. */
+  /** Take in what is known newly. */
   #take(task) {
-    if (!task && this.#wasListed) {
-      fill(this.#parts.notices, notice(t("was_deleted"), "warn", h("a", { href: "#/tasks" }, t("to_tasks"))));
-      fill(this.#parts.actions);
-    }
-    this.#wasListed = Boolean(task);
+    if (this.#isDeleted) return;
+    if (!task && this.#isListed) attempt(() => this.#lookWhetherDeleted());
+    this.#isListed = Boolean(task);
     if (task && task !== this.#task) {
       this.#task = task;
       attempt(() => this.#show());
     }
+  }
+
+  /** A task that left the list may only be too old for it; the service knows. */
+  async #lookWhetherDeleted() {
+    if (this.#isLooking || this.#isDeleted) return;
+    this.#isLooking = true;
+    const task = await taskOrNull(this.#task.task_id, this.#signal).finally(() => {
+      this.#isLooking = false;
+    });
+    if (this.#signal.aborted || task) return;
+    this.#isDeleted = true;
+    fill(this.#parts.notices, notice(t("was_deleted"), "warn", h("a", { href: "#/tasks" }, t("to_tasks"))));
+    fill(this.#parts.actions);
   }
 
   async #show() {
@@ -107,12 +133,40 @@ class TaskView {
     this.#drawNotices(task);
     fill(this.#parts.facts, facts(factsOf(task)));
     const results = `${task.status} ${task.current_epoch} ${task.started_at} ${"val_loss" in (task.latest_metrics ?? {})}`;
-    if (results === this.#lastResults) return undefined;
-    this.#lastResults = results;
     if (task.status === "completed" && task.task_type === "training" && !this.#parts.use.hasChildNodes()) this.#parts.use.append(useModel(task));
-    const reads = [this.#drawHistory()];
-    if (task.started_at) reads.push(this.#results.refresh(task), this.#files.refresh());
-    return Promise.all(reads);
+    if (results === this.#lastResults || results === this.#reading) return;
+    if (performance.now() - this.#failedAt < RETRY_MS && task.status === "running") return;
+    await this.#readSections(task, results);
+  }
+
+  /** Read what no event tells; `results` says which state of the task it is that is read. */
+  async #readSections(task, results) {
+    const { historyFault, resultsFault, filesFault } = this.#parts;
+    this.#reading = results;
+    const reads = [this.#readInto(historyFault, "history", () => this.#drawHistory())];
+    if (task.started_at) {
+      reads.push(this.#readInto(resultsFault, "results", () => this.#results.refresh(task)), this.#readInto(filesFault, "files", () => this.#files.refresh()));
+    }
+    const isWhole = (await Promise.all(reads)).every(Boolean);
+    if (this.#reading !== results) return; // a newer state is being read
+    this.#reading = "";
+    if (isWhole) this.#lastResults = results;
+    else this.#failedAt = performance.now();
+  }
+
+  /** Read one section; where that fails it says so in its own place, and the others stay. Gives whether it was read. */
+  async #readInto(place, word, read) {
+    try {
+      await read();
+      fill(place);
+      return true;
+    } catch (error) {
+      if (error.name === "AbortError") return false;
+      if (!(error instanceof ApiError)) throw error;
+      const again = h("button", { type: "button", onclick: () => this.#readInto(place, word, read) }, t("try_again"));
+      fill(place, notice(t("section_failed", { section: t(word), reason: explain(error) }), "warn", h("div", {}, again)));
+      return false;
+    }
   }
 
   #drawHead(task) {
@@ -147,6 +201,7 @@ class TaskView {
 
   async #drawHistory() {
     const { history } = await api(`/api/v2/tasks/${encodeURIComponent(this.#task.task_id)}/history`, { signal: this.#signal });
+    fill(this.#parts.attempts, attemptsTable(history));
     fill(this.#parts.history, history.map((step) => h("li", {}, h("time", { class: "quiet small number", datetime: step.at, title: instant(step.at) }, shortInstant(step.at)),
       h("span", { class: "stack" }, h("span", {}, stateBadge(step.after)), h("span", { class: "small break" }, step.cause)))));
   }

@@ -8,7 +8,6 @@ import { attempt, toast } from "../parts/notices.js";
 import { actionsFor } from "../parts/task_actions.js";
 import { createFilters } from "../parts/task_filters.js";
 import { createBatchRow, createTaskRow, tickTaskRow, updateBatchRow, updateTaskRow } from "../parts/task_rows.js";
-import { batchOf } from "../parts/task_words.js";
 import { showWhy } from "../parts/why.js";
 import { replaceQuery } from "../router.js";
 import * as state from "../state.js";
@@ -52,6 +51,7 @@ class TaskList {
 
   constructor(query, signal) {
     this.#signal = signal;
+    if (query.get("batch")) this.#unfolded.add(batchKey(query.get("batch")));
     this.#filters = createFilters(query, () => {
       replaceQuery(this.#filters.query());
       this.draw();
@@ -89,6 +89,7 @@ class TaskList {
   begin() {
     this.#cursor = state.olderCursor;
     state.subscribe("tasks", this.#redraw, this.#signal);
+    state.subscribe("deleted", (id) => this.#older.delete(id), this.#signal);
     state.subscribe("resources", () => this.#filters.takeDevices(deviceNames()), this.#signal);
     this.#filters.takeDevices(deviceNames());
     const clock = setInterval(() => this.#rows.each((row, item) => item.task?.status === "running" && row.isConnected && tickTaskRow(row, item)), CLOCK_MS);
@@ -104,13 +105,19 @@ class TaskList {
     setText(this.#parts.count, t("shown", { shown: number(found.length), count: number(all.length) }));
     this.#drawEmpty(all.length, found.length);
     this.#drawSelection();
+    this.#forgetOthers(all);
     return this.#rows.show(this.#arrange(found));
   }
 
   #all() {
-    const newest = state.newestFirst();
-    const older = [...this.#older.values()].filter((task) => !state.tasks.has(task.task_id));
-    return [...newest, ...older];
+    return state.newestFirst([...this.#older.values()].filter((task) => !state.tasks.has(task.task_id)));
+  }
+
+  /** Keep rows of tasks and batches that a filter hides, but not of those that are gone. */
+  #forgetOthers(all) {
+    const keys = new Set(all.flatMap((task) => (task.batch_id ? [task.task_id, batchKey(task.batch_id)] : [task.task_id])));
+    for (const key of this.#items.keys()) if (!keys.has(key)) this.#items.delete(key);
+    this.#rows.keep(keys);
   }
 
   #task(id) {
@@ -119,17 +126,18 @@ class TaskList {
 
   /** The rows to show: batches of several tasks as one, with theirs below where unfolded. Rows that say the same stay the same object. */
   #arrange(tasks) {
-    const batches = Map.groupBy(tasks, (task) => batchOf(task).key);
+    const batches = Map.groupBy(tasks, (task) => task.batch_id);
     const items = [];
     const placed = new Set();
     for (const task of tasks) {
-      const { key } = batchOf(task);
-      const members = key ? batches.get(key) : [];
+      const batch = task.batch_id;
+      const members = batch ? batches.get(batch) : [];
       if (members.length < 2) items.push(this.#item({ key: task.task_id, task, isMember: false }));
-      else if (!placed.has(key)) {
-        placed.add(key);
-        const isOpen = this.#unfolded.has(`batch ${key}`);
-        items.push(this.#item({ key: `batch ${key}`, batch: key, tasks: members, isOpen }));
+      else if (!placed.has(batch)) {
+        placed.add(batch);
+        const key = batchKey(batch);
+        const isOpen = this.#unfolded.has(key);
+        items.push(this.#item({ key, batch, tasks: members, isOpen }));
         if (isOpen) for (const member of members) items.push(this.#item({ key: member.task_id, task: member, isMember: true }));
       }
     }
@@ -148,13 +156,9 @@ class TaskList {
     this.draw();
   }
 
-  async #cancelBatch(item) {
-    const { id } = batchOf(item.tasks[0]);
-    if (!id) await actionsFor(item.tasks).find((action) => action.id === "cancel_task")?.run();
-    else {
-      const answer = await attempt(() => api(`/api/v2/batches/${encodeURIComponent(id)}/cancel`, { method: "POST" }));
-      if (answer) toast(answer.message);
-    }
+  async #cancelBatch({ batch }) {
+    const answer = await attempt(() => api(`/api/v2/batches/${encodeURIComponent(batch)}/cancel`, { method: "POST" }));
+    if (answer) toast(answer.message);
   }
 
   #select(id, isSelected) {
@@ -204,13 +208,17 @@ class TaskList {
   async #readOlder() {
     const page = await api("/api/v2/tasks", { query: { limit: OLDER_AT_ONCE, cursor: this.#cursor }, signal: this.#signal });
     const found = [...page.training_tasks, ...page.inference_tasks, ...page.preprocessing_tasks];
-    found.sort((one, other) => (one.created_at < other.created_at ? 1 : -1));
     for (const task of found) this.#older.set(task.task_id, task);
     this.#cursor = page.next_cursor;
     this.#hasOlderPage = true;
     this.#drawOlder();
     await this.draw();
   }
+}
+
+/** The row of a batch; no task has such an id. */
+function batchKey(batch) {
+  return `batch ${batch}`;
 }
 
 function deviceNames() {

@@ -53,7 +53,7 @@ export const words = {
     left: "剩余 {time}",
     left_title: "按目前进度推算，并非服务的预测。",
     left_unknown: "目前进度太少，尚无法推算。",
-    epoch_of: "第 {epoch}/{total} 轮",
+    epoch_of: "轮次 {epoch}/{total}",
     cancel_task: "取消",
     cancel_hint: "等待中的任务离开队列，运行中的任务被结束。",
     stop_task: "停止",
