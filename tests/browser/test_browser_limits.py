@@ -48,10 +48,11 @@ def test_numbers_outside_the_bounds_are_told_and_not_sent(open_page):
 def test_what_is_edited_while_it_is_saved_is_neither_saved_nor_lost(open_page, page, http):
     before = limit_of(http, "cpu:0", "inference")
     held = []
-    page.route("**/api/v2/resources/config", held.append)
+    page.route("**/api/v2/resources/config", lambda route: held.append(route))
     open_page("/limits")
     page.get_by_label(CPU_INFERENCE).fill(str(before + 1))
-    page.get_by_role("button", name="Save").click()
+    with page.expect_request("**/api/v2/resources/config"):
+        page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Being saved…")).to_be_visible()
     page.get_by_label(CPU_INFERENCE).fill(str(before + 2))
     held[0].continue_()
