@@ -48,7 +48,12 @@ def test_numbers_outside_the_bounds_are_told_and_not_sent(open_page):
 def test_what_is_edited_while_it_is_saved_is_neither_saved_nor_lost(open_page, page, http):
     before = limit_of(http, "cpu:0", "inference")
     held = []
-    page.route("**/api/v2/resources/config", lambda route: held.append(route))
+
+    def hold(route):
+        """Keep the request until the test lets it go on."""
+        held.append(route)
+
+    page.route("**/api/v2/resources/config", hold)
     open_page("/limits")
     page.get_by_label(CPU_INFERENCE).fill(str(before + 1))
     with page.expect_request("**/api/v2/resources/config"):
