@@ -30,6 +30,8 @@ SCHEMAS = {
     "spectrogram": "SpectrogramRequest",
     "register": "RegisterRequest",
 }
+#: Data that the fixtures have written, as the address of a form names them.
+PATHS = "train_path=browser_pictures/train&val_path=browser_pictures/valid"
 #: Refused requests, which these tests provoke, are lines on Chromium's console.
 REFUSED = r"status of 4(00|03|04|09|22) .*/api/v2/(tasks/explain|data|training/start)"
 
@@ -53,7 +55,7 @@ def set_small(page):
     page.get_by_label("Start from ImageNet weights").uncheck()
 
 
-def test_a_training_is_started_from_the_form_through_the_picker_to_its_finished_page(open_page, http, faults):
+def test_a_training_is_started_from_the_form_through_the_picker_to_its_finished_curves(open_page, http, faults):
     faults.allow(REFUSED)
     page = open_page("/new/training")
     page.get_by_role("button", name="Browse for Training data").click()
@@ -73,6 +75,53 @@ def test_a_training_is_started_from_the_form_through_the_picker_to_its_finished_
     task = http.wait(page.url.rsplit("/", 1)[1], "completed")
     assert task["output_path"] == "browser_form"
     expect(page.locator("main").get_by_text("completed", exact=True).first).to_be_visible()
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    expect(page.locator(".js-plotly-plot")).to_have_count(2)
+    page.get_by_role("region", name="Curves").get_by_text("As a table").click()
+    expect(page.get_by_role("region", name="Curves").get_by_role("row")).to_have_count(2)
+
+
+@pytest.mark.usefixtures("http")
+def test_a_refusal_stays_when_the_form_is_looked_at_again(open_page, faults):
+    faults.allow(REFUSED, r"status of 429 .*/training/start")
+    page = open_page(f"/new/training?{PATHS}&save_path=browser_refused&num_classes=2")
+    set_small(page)
+    answer = {"status": "error", "code": "too_many", "message": "too many tasks wait", "detail": "", "timestamp": ""}
+    body = json.dumps(answer)
+    page.route("**/training/start", lambda route: route.fulfill(status=429, content_type="application/json", body=body))
+    field(page, "Name").fill("refused")
+    field(page, "Name").press("Enter")
+    refusal = page.get_by_role("alert").filter(has_text="too many tasks wait")
+    expect(refusal).to_be_visible()
+    with page.expect_response("**/tasks/explain"):
+        field(page, "Name").fill("refused again")
+    expect(page.get_by_text("It would start now.")).to_be_visible()
+    expect(refusal).to_be_visible()
+
+
+@pytest.mark.usefixtures("http")
+def test_a_change_of_language_keeps_what_was_entered_right_or_wrong(open_page, faults):
+    faults.allow(REFUSED)
+    page = open_page("/new/inference?kind=evaluate")
+    page.get_by_label("Files of a model").check()
+    field(page, "Weights file").fill("somewhere/best.pth")
+    field(page, "Signal-to-noise ratios").fill("much")
+    set_language(page, "zh")
+    expect(page.get_by_role("heading", level=1)).to_have_text("推理")
+    expect(field(page, "权重文件")).to_have_value("somewhere/best.pth")
+    expect(page.locator("[name=snr_db]")).to_have_value("much")
+    page.goto("/ui/#/new/inference?kind=single")
+    page.goto("/ui/#/new/inference?kind=evaluate")
+    expect(page.locator("[name=snr_db]")).to_have_value("")
+
+
+@pytest.mark.usefixtures("http")
+def test_a_path_that_is_missing_is_told_in_the_language_of_the_page(open_page, faults):
+    faults.allow(REFUSED, r"status of 404 .*/api/v2/data")
+    page = open_page("/new/training")
+    set_language(page, "zh")
+    field(page, "训练数据").fill("no/such/folder")
+    expect(page.locator(".field", has=field(page, "训练数据")).locator(".holds")).to_have_text("那里没有任何内容")
 
 
 def test_wrong_values_are_told_at_their_fields_before_anything_is_sent(open_page, faults):
@@ -144,7 +193,8 @@ def test_the_curl_command_does_what_the_form_would(open_page, http, service):
     assert (service.data_root / "browser split's/train/blue").is_dir()
 
 
-def test_code_of_python_and_rfuav_says_the_same_request(open_page):
+def test_code_of_python_and_rfuav_says_the_same_request(open_page, faults):
+    faults.allow(REFUSED)
     augmentation = json.dumps({"gain_db": [-3, 3]})
     recipe = json.dumps({"pipeline": "native", "picture_size": [640, 480]})
     page = open_page(

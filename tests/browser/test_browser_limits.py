@@ -4,7 +4,7 @@ import json
 
 from playwright.sync_api import expect
 
-from tests.browser.driving import axe_violations, set_theme
+from tests.browser.driving import axe_violations, set_language, set_theme
 
 CPU_INFERENCE = "inference on cpu:0"
 
@@ -43,6 +43,52 @@ def test_numbers_outside_the_bounds_are_told_and_not_sent(open_page):
     assert sent == []
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_label(CPU_INFERENCE)).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_what_is_edited_while_it_is_saved_is_neither_saved_nor_lost(open_page, page, http):
+    before = limit_of(http, "cpu:0", "inference")
+    held = []
+
+    def hold(route):
+        """Keep the request until the test lets it go on."""
+        held.append(route)
+
+    page.route("**/api/v2/resources/config", hold)
+    open_page("/limits")
+    page.get_by_label(CPU_INFERENCE).fill(str(before + 1))
+    with page.expect_request("**/api/v2/resources/config"):
+        page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Being saved…")).to_be_visible()
+    page.get_by_label(CPU_INFERENCE).fill(str(before + 2))
+    held[0].continue_()
+    expect(page.get_by_text(f"Saved: inference on cpu:0 {before + 1}.")).to_be_visible()
+    expect(page.get_by_label(CPU_INFERENCE)).to_have_value(str(before + 2))
+    expect(page.get_by_role("button", name="Save")).to_be_enabled()
+    http.limit("cpu:0", inference=before)
+    expect(page.get_by_text("The limits were changed elsewhere meanwhile")).to_be_visible()
+    expect(page.get_by_label(CPU_INFERENCE)).to_have_value(str(before + 2))
+
+
+def test_a_device_that_goes_takes_its_wrong_entry_along(open_page):
+    page = open_page("/limits")
+    page.get_by_label("training on cuda:1").fill("65")
+    expect(page.get_by_text("training on cuda:1: enter a whole number from 0 to 64.")).to_be_visible()
+    page.evaluate(
+        """async () => {
+            const state = await import("/ui/js/state.js");
+            state.takeResources({ ...state.resources, devices: state.resources.devices.filter((each) => each.device !== "cuda:1") });
+        }"""
+    )
+    expect(page.get_by_label("training on cuda:1")).to_have_count(0)
+    expect(page.get_by_role("status", name="What would change")).to_contain_text("Nothing is changed yet")
+
+
+def test_a_change_of_language_keeps_what_was_entered(open_page):
+    page = open_page("/limits")
+    page.get_by_label(CPU_INFERENCE).fill("65")
+    set_language(page, "zh")
+    expect(page.get_by_label("cpu:0 上的推理")).to_have_value("65")
+    expect(page.get_by_label("cpu:0 上的推理")).to_have_attribute("aria-invalid", "true")
 
 
 def test_one_number_is_put_into_all_gpus(open_page):

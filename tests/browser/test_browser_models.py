@@ -30,7 +30,7 @@ def row_of(page, version, name=NAME):
     return card_of(page, name).get_by_role("row").filter(has=page.get_by_role("rowheader", name=str(version), exact=True))
 
 
-def test_a_version_is_promoted_after_a_yes_and_rolled_back_with_one_click(open_page, http, versions):
+def test_a_version_is_promoted_and_rolled_back_after_a_yes_each(open_page, http, versions):
     first, second = versions
     page = open_page("/models")
     row_of(page, second).get_by_role("button", name="Promote").click()
@@ -42,9 +42,17 @@ def test_a_version_is_promoted_after_a_yes_and_rolled_back_with_one_click(open_p
     assert production_of(http) == second
     page.get_by_role("dialog").get_by_role("button", name="Close").click()
     expect(row_of(page, second).get_by_text("production")).to_be_visible()
-    card_of(page).get_by_role("button", name=f"Back to version {first}").click()
-    expect(page.get_by_role("dialog").get_by_text(f"{NAME} is back at version {first}.")).to_be_visible()
+    card_of(page).get_by_role("button", name="Roll back…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("Becomes production")).to_have_value(str(first))
+    dialog.get_by_role("button", name="Cancel").click()
+    assert production_of(http) == second
+    card_of(page).get_by_role("button", name="Roll back…").click()
+    dialog.get_by_role("button", name=f"Make version {first} production").click()
+    expect(dialog.get_by_text(f"{NAME} is rolled back: it means version {first}.")).to_be_visible()
     assert production_of(http) == first
+    dialog.get_by_role("button", name="Close").click()
+    expect(card_of(page).get_by_role("button", name="Roll back…")).to_have_count(0)
 
 
 @pytest.mark.usefixtures("versions")
@@ -56,6 +64,51 @@ def test_what_others_promote_is_shown_without_a_reload(open_page, http, versions
     expect(row_of(page, second).get_by_text("staging")).to_be_visible()
     http.client.delete(f"/api/v2/models/{NAME}/aliases/staging").raise_for_status()
     expect(row_of(page, second).get_by_text("staging")).to_have_count(0)
+
+
+def test_rows_stay_the_same_elements_when_tasks_and_models_change(open_page, http, trained, versions, waiting_line):
+    page = open_page("/models")
+    run = page.locator(f'[data-run="{trained["task_id"]}"]')
+    for row in (run, row_of(page, versions[0])):
+        row.evaluate("(row) => { row.marked = true; }")
+    run.get_by_role("checkbox").focus()
+    other = waiting_line("another run")
+    page.locator(f'[data-run="{other}"]').wait_for()
+    http.client.put(f"/api/v2/models/{NAME}/aliases/other", json={"version": versions[1]}).raise_for_status()
+    expect(row_of(page, versions[1]).get_by_text("other")).to_be_visible()
+    http.client.delete(f"/api/v2/models/{NAME}/aliases/other").raise_for_status()
+    expect(run.get_by_role("checkbox")).to_be_focused()
+    assert [row.evaluate("(row) => row.marked === true") for row in (run, row_of(page, versions[0]))] == [True, True]
+
+
+def test_the_address_of_a_comparison_names_all_and_names_are_text(open_page, trained, versions):
+    name = "<b>loud</b> & <i>clear</i>"
+    task_id = trained["task_id"]
+    page = open_page("/models")
+    for version in versions:
+        page.get_by_label(f"Compare {NAME}@{version}").check()
+    page.locator(f'[data-run="{task_id}"] input').check()
+    first, second = versions
+    address = f"#/models?model={NAME}%40{first}&model={NAME}%40{second}&task={task_id}"
+    expect(page).to_have_url(re.compile(f"{re.escape(address)}$"))
+    page.reload()
+    expect(page.get_by_role("button", name="Compare 3")).to_be_visible()
+    panel = page.get_by_role("region", name="Side by side")
+    legend = panel.locator(".chart").first.locator(".legendtext")
+    expect(legend.filter(has_text=f"{NAME}@{second}")).to_be_visible()
+    drawn = page.evaluate(
+        """async (name) => {
+            const { clearChart, drawChart } = await import("/ui/js/charts.js");
+            const chart = document.querySelector("main").appendChild(document.createElement("div"));
+            await drawChart(chart, [{ name, x: [1, 2], y: [1, 2] }], { y: name, layout: { showlegend: true } });
+            const texts = [".legendtext", ".ytitle"].map((each) => chart.querySelector(each).textContent);
+            clearChart(chart);
+            chart.remove();
+            return texts;
+        }""",
+        name,
+    )
+    assert drawn == [name, name]
 
 
 def test_a_finished_training_is_registered_given_an_alias_and_deleted(open_page, http, trained):

@@ -40,10 +40,16 @@ export async function drawChart(element, traces, words = {}) {
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
     colorway: ["--training", "--warn", "--serving", "--inference", "--bad", "--preprocessing"].map(colour),
     ...layout,
-    xaxis: { ...axis, title: { text: x }, ...layout.xaxis },
-    yaxis: { ...axis, title: { text: y }, ...layout.yaxis },
+    xaxis: { ...axis, title: { text: plain(x) }, ...layout.xaxis },
+    yaxis: { ...axis, title: { text: plain(y) }, ...layout.yaxis },
   };
-  await library.react(element, traces, whole, { displayModeBar: false, responsive: true });
+  const named = traces.map((trace) => ({ ...trace, name: plain(trace.name) }));
+  await library.react(element, named, whole, { displayModeBar: false, responsive: true });
+}
+
+/** Plotly reads names and titles as markup: what a task is called stays text. */
+function plain(text) {
+  return String(text ?? "").replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 }
 
 /** Take a chart down, when its view is left. */

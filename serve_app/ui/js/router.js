@@ -36,10 +36,11 @@ export function go(path) {
   location.hash = path;
 }
 
-/** Change the query of the current view without opening it anew: filters stay in the address. */
+/** Change the query of the current view without opening it anew: filters stay in the address. A list stands there as a name that repeats. */
 export function replaceQuery(query) {
   const [path] = place();
-  const text = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined));
+  const pairs = Object.entries(query).flatMap(([name, values]) => [values].flat().map((value) => [name, value]));
+  const text = new URLSearchParams(pairs.filter(([, value]) => value !== "" && value !== null && value !== undefined));
   history.replaceState(null, "", `#${path}${text.size ? `?${text}` : ""}`);
 }
 

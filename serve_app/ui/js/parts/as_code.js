@@ -3,7 +3,7 @@ import { readKey } from "../memory.js";
 import { h, setText } from "../dom.js";
 import { translator } from "../i18n.js";
 import { words } from "../words/forms.js";
-import { toast } from "./notices.js";
+import { copyText } from "./clipboard.js";
 
 const t = translator(words);
 const WAYS = ["as_curl", "as_python", "as_rfuav"];
@@ -66,19 +66,6 @@ export function codePanel() {
       draw();
     },
   };
-}
-
-/** Put a text on the clipboard; over plain HTTP from another computer browsers give none, then a selection is copied. */
-export async function copyText(text) {
-  if (navigator.clipboard) await navigator.clipboard.writeText(text);
-  else {
-    const area = h("textarea", { class: "visually-hidden", value: text, "aria-hidden": "true" });
-    document.body.append(area);
-    area.select();
-    document.execCommand("copy");
-    area.remove();
-  }
-  toast(t("copied"));
 }
 
 /** A text for a POSIX shell. */

@@ -21,15 +21,21 @@ const DULL = new Set(["total_epochs", "epoch"]);
  */
 export function comparisonPanel({ signal }) {
   const element = h("section", { class: "stack comparison", "aria-label": t("compare_title"), tabindex: "-1" });
-  signal.addEventListener("abort", () => element.querySelectorAll(".chart").forEach(clearChart));
+  const clear = () => element.querySelectorAll(".chart").forEach(clearChart);
+  let turn = 0;
+  signal.addEventListener("abort", clear);
   const show = async (ids) => {
+    turn += 1;
+    const mine = turn;
+    clear();
     fill(element, h("p", { class: "quiet", role: "status" }, t("loading")));
     const of = (kind) => ids.filter((id) => id.startsWith(`${kind}:`)).map((id) => id.slice(kind.length + 1));
     try {
       const comparison = await api("/api/v2/comparison", { query: { model: of("model"), task: of("task") }, signal });
-      draw(element, comparison, await ratiosOf(comparison.columns, signal));
+      const ratios = await ratiosOf(comparison.columns, signal);
+      if (mine === turn) draw(element, comparison, ratios);
     } catch (error) {
-      if (!signal.aborted) fill(element, notice(t("failed_to_load", { reason: explain(error) }), "bad"));
+      if (!signal.aborted && mine === turn) fill(element, notice(t("failed_to_load", { reason: explain(error) }), "bad"));
     }
   };
   return { element, show };

@@ -3,7 +3,10 @@
  * new task gets. Pure: it asks nothing and draws nothing.
  */
 
-/** The part of a device that a task takes where there is room, as the service divides it. */
+/**
+ * The part of a device that a task takes where there is room. The service tells of devices and of leases that are there, not what the next
+ * lease would take; so these are its usual values, kept here alone, and what is made of them is called "about".
+ */
 const PARTS = {
   cuda: { training: 0.15, inference: 0.03 },
   cpu: { training: 0.12, inference: 0.03, preprocessing: 0.03 },

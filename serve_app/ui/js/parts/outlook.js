@@ -14,7 +14,8 @@ const PAUSE_MS = 350;
 /**
  * The panel that says it.
  * @param {{onFaults: (faults: Array<{path: string, text: string}>) => void, signal: AbortSignal}} viewer `onFaults` is told what the service finds
- * @returns {{element: HTMLElement, ask: (taskType: string, request: Object) => void, wait: (text: string) => void}}
+ * @returns {{element: HTMLElement, ask: (taskType: string, request: Object) => void, wait: (text: string) => void, stop: () => void}} `stop` ends
+ *   what is being asked: nothing is told of it any more
  */
 export function outlookPanel({ onFaults, signal }) {
   const body = h("div", { class: "stack", role: "status" });
@@ -37,12 +38,13 @@ export function outlookPanel({ onFaults, signal }) {
     timer = setTimeout(() => askNow(element, body, { taskType, request, onFaults, signal: asking.signal }), PAUSE_MS);
   };
   wait(t("outlook_waiting"));
-  return { element, ask, wait };
+  return { element, ask, wait, stop };
 }
 
 async function askNow(element, body, { taskType, request, onFaults, signal }) {
   try {
     const answer = await api("/api/v2/tasks/explain", { method: "POST", body: { task_type: taskType, request }, signal });
+    if (signal.aborted) return;
     element.dataset.state = answer.would_start ? "good" : "wait";
     fill(body, ...outlookOf(answer, request));
     onFaults([]);
@@ -62,10 +64,10 @@ async function askNow(element, body, { taskType, request, onFaults, signal }) {
  */
 export function faultsOf(error) {
   if (!(error instanceof ApiError)) return [];
-  if (error.fields.length) return error.fields.map((each) => ({ path: pathOf(each.loc), text: each.msg.replace(/^Value error, /, "") }));
+  if (error.fields.length) return error.fields.map((each) => ({ path: pathOf(each.loc), text: t("service_says", { text: each.msg.replace(/^Value error, /, "") }) }));
   // Faults of paths come as one sentence that begins with the field's name.
   const named = /^([a-z_]+(?:\.\d+)?): ./.exec(error.message);
-  return named ? [{ path: named[1].replace(/\.\d+$/, ""), text: error.message.slice(error.message.indexOf(": ") + 2) }] : [];
+  return named ? [{ path: named[1].replace(/\.\d+$/, ""), text: t("service_says", { text: error.message.slice(error.message.indexOf(": ") + 2) }) }] : [];
 }
 
 function pathOf(loc) {

@@ -5,7 +5,7 @@ import { bytes } from "../format.js";
 import { translator } from "../i18n.js";
 import { words } from "../words/forms.js";
 import { openDialog } from "./dialog.js";
-import { explain } from "./notices.js";
+import { attempt, explain } from "./notices.js";
 
 const t = translator(words);
 const PAGE = 200;
@@ -78,7 +78,8 @@ async function describeInto(element, path, field, context) {
 }
 
 function missingText(error) {
-  return error instanceof ApiError && error.status === 422 ? t("holds_file") : explain(error);
+  const key = error instanceof ApiError && { 403: "holds_hidden", 404: "holds_missing", 422: "holds_file" }[error.status];
+  return key ? t(key) : explain(error);
 }
 
 /** The folders of a path as far as they are there, from the first data root on: "a/b" of "a/b/new". Nothing that is missing is asked for. */
@@ -145,7 +146,8 @@ function showMore(picker, page) {
   const { moreButton } = picker;
   moreButton.hidden = !page.next_cursor;
   moreButton.onclick = async () => {
-    const next = await api("/api/v2/data", { query: { path: page.path, limit: PAGE, cursor: page.next_cursor } });
+    const next = await attempt(() => api("/api/v2/data", { query: { path: page.path, limit: PAGE, cursor: page.next_cursor } }));
+    if (!next || picker.path !== page.path) return;
     picker.list.append(...next.entries.map((entry) => row(picker, entry)));
     showMore(picker, next);
   };

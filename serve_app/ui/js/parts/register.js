@@ -13,7 +13,7 @@ import { faultsOf } from "./outlook.js";
 const t = translator(words);
 const GROUPS = [
   { title: "group_model", either: [{ key: "way_task", fields: ["task_id"] }, { key: "way_files", fields: ["weight_path", "cfg_path"] }] },
-  { title: "group_result", fields: ["name", "alias", "description"] },
+  { title: "group_named", fields: ["name", "alias", "description"] },
   { title: "group_more", isFolded: true, fields: ["*"] },
 ];
 

@@ -11,6 +11,7 @@ import { go } from "../router.js";
 import { ready, resources, takeTask } from "../state.js";
 import { codePanel } from "./as_code.js";
 import { fieldsOf } from "./contract.js";
+import { entriesOf, keepOverLanguages, putEntries } from "./drafts.js";
 import { fieldLabel } from "./field_words.js";
 import { makeForm } from "./form.js";
 import { idKeeper } from "./ids.js";
@@ -39,16 +40,18 @@ export async function showRequestForm(place, wish, { values = {}, signal }) {
   fill(place, h("p", { class: "quiet" }, t("loading")));
   const [fields, models] = await Promise.all([fieldsOf(wish.schema), modelNames(wish), ready().catch(() => null)]);
   if (signal.aborted) return;
-  const parts = { wish, signal, keepId: idKeeper(), hasTaskId: fields.some((field) => field.name === "task_id"), found: [] };
+  const parts = { wish, signal, isSending: false, isChanged: false, hasTaskId: fields.some((field) => field.name === "task_id") };
+  const before = keepOverLanguages(`form ${wish.kind}`, signal, () => ({ fields: entriesOf(parts.form.element), keepId: parts.keepId }));
+  parts.keepId = before?.keepId ?? idKeeper();
+  // What is wrong with the entries, and what came of sending them, stand apart: a later look at the entries must not wipe a refusal.
+  parts.told = h("div", { class: "stack" });
   parts.said = h("div", { class: "stack" });
   parts.code = codePanel();
-  parts.outlook = outlookPanel({ signal, onFaults: (faults) => {
-    parts.found = faults;
-    showFaults(parts, faults);
-  } });
+  parts.outlook = outlookPanel({ signal, onFaults: (faults) => showFaults(parts, faults) });
   const extras = { devices: resources?.devices ?? [], models, onPath: (name, path, found) => wish.onPath?.(name, path, found, parts.form) };
   parts.form = makeForm({ kind: wish.kind, fields, groups: wish.groups, hidden: HIDDEN, values, extras, signal, onChange: () => changed(parts) });
   draw(place, parts);
+  if (before) putEntries(parts.form.element, before.fields);
   changed(parts);
 }
 
@@ -58,7 +61,7 @@ function draw(place, parts) {
     event.preventDefault();
     send(parts);
   };
-  const form = h("form", { class: "stack", novalidate: true, onsubmit: submit }, parts.form.element, parts.said, h("div", { class: "row submit-row" }, parts.button));
+  const form = h("form", { class: "stack", novalidate: true, onsubmit: submit }, parts.form.element, parts.told, parts.said, h("div", { class: "row submit-row" }, parts.button));
   fill(place, h("div", { class: "form-and-side" }, form, h("div", { class: "form-side stack" }, parts.outlook.element, parts.code.element)));
 }
 
@@ -69,11 +72,13 @@ async function modelNames(wish) {
   return models.flatMap((model) => [...Object.keys(model.aliases).map((alias) => `${model.name}@${alias}`), ...model.versions.map((each) => `${model.name}@${each.version}`).reverse()]);
 }
 
-function changed({ wish, form, outlook, code }) {
+function changed(parts) {
+  const { wish, form, outlook, code } = parts;
   const { request, faults } = form.read();
   code.show({ path: wish.path, method: wish.method, command: wish.command, request });
-  const isMissing = faults.length > 0;
-  if (isMissing) outlook.wait(t("outlook_waiting"));
+  parts.isChanged = parts.isSending;
+  if (parts.isSending) return;
+  if (faults.length) outlook.wait(t("outlook_waiting"));
   else outlook.ask(wish.taskType, wish.explained ? wish.explained(request) : request);
 }
 
@@ -81,7 +86,7 @@ function changed({ wish, form, outlook, code }) {
 function showFaults(parts, faults) {
   const { rest, first } = parts.form.showFaults(faults);
   const list = rest.map((fault) => h("li", {}, fault.path ? `${fieldLabel(parts.wish.kind, fault.path)}: ${fault.text}` : fault.text));
-  fill(parts.said, list.length ? notice(t("faults_title", { count: faults.length }), "bad", h("ul", {}, list)) : null);
+  fill(parts.told, list.length ? notice(t("faults_title", { count: faults.length }), "bad", h("ul", {}, list)) : null);
   return first;
 }
 
@@ -92,13 +97,18 @@ async function send(parts) {
     return;
   }
   const body = parts.hasTaskId ? { ...request, task_id: parts.keepId(request) } : request;
+  parts.outlook.stop();
+  parts.isSending = true;
   parts.button.disabled = true;
+  fill(parts.told);
   fill(parts.said, h("p", { class: "quiet", role: "status" }, t("sending")));
   try {
     arrive(await api(parts.wish.path, { method: "POST", body }));
   } catch (error) {
     parts.button.disabled = false;
+    parts.isSending = false;
     refuse(parts, error);
+    if (parts.isChanged) changed(parts);
   }
 }
 
@@ -110,6 +120,7 @@ function arrive(answer) {
 
 function refuse(parts, error) {
   const faults = faultsOf(error);
+  fill(parts.said);
   if (faults.length) return showFaults(parts, faults)?.focus();
   const isLost = !(error instanceof ApiError) || error.status === 0 || error.status >= 500;
   const remedy = isLost ? h("p", {}, t(parts.hasTaskId ? "lost" : "batch_lost")) : null;

@@ -1,7 +1,7 @@
 /** Small parts that many views show: states, bars, code to copy, facts. */
 import { h, setText } from "../dom.js";
 import { translator } from "../i18n.js";
-import { toast } from "./notices.js";
+import { copyText } from "./clipboard.js";
 
 const t = translator();
 const TONES = { running: "running", completed: "good", failed: "bad", cancelled: "warn" };
@@ -25,11 +25,7 @@ export function progressBar(percent, label) {
 
 /** Code with a button that copies it. */
 export function codeBlock(text, label) {
-  const copy = async () => {
-    await navigator.clipboard.writeText(text);
-    toast(t("copied"));
-  };
-  return h("div", { class: "stack" }, h("div", { class: "spread" }, h("h3", {}, label), h("button", { type: "button", onclick: copy }, t("copy"))),
+  return h("div", { class: "stack" }, h("div", { class: "spread" }, h("h3", {}, label), h("button", { type: "button", onclick: () => copyText(text) }, t("copy"))),
     h("pre", { tabindex: "0", "aria-label": label }, h("code", {}, text)));
 }
 

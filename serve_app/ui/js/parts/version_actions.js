@@ -1,9 +1,8 @@
-/** What can be done with a version: promote, go back, alias, delete, look at its card. Each asks first and says what came of it. */
+/** What can be done with a version: promote, alias, delete, look at its card. Each asks first and says what came of it. */
 import { ApiError, api } from "../api.js";
 import { fill, h } from "../dom.js";
 import { bytes, gigabytes, number } from "../format.js";
 import { translator } from "../i18n.js";
-import { remember, remembered } from "../memory.js";
 import { go } from "../router.js";
 import { words } from "../words/models.js";
 import { confirmWith, openDialog } from "./dialog.js";
@@ -12,17 +11,8 @@ import { explain, notice, toast } from "./notices.js";
 import { facts } from "./small.js";
 
 const t = translator(words);
-const PRODUCTION = "production";
-
-/** The version that production would go back to: the one it meant before, as far as this browser knows, else the next lower one. */
-export function previousOf(model) {
-  const current = model.aliases[PRODUCTION];
-  if (!current) return null;
-  const numbers = model.versions.map((each) => each.version);
-  const before = Number(remembered(`before.${model.name}`));
-  if (before && before !== current && numbers.includes(before)) return before;
-  return numbers.filter((each) => each < current).pop() ?? null;
-}
+/** What the bare name of a model means. */
+export const PRODUCTION = "production";
 
 /** The buttons of a version's row. */
 export function versionMenu(model, version, onChange) {
@@ -39,20 +29,23 @@ export function versionMenu(model, version, onChange) {
     h("a", { class: "button", href: `#/try?model=${encodeURIComponent(id)}` }, t("try_this")), more);
 }
 
-/** Let production mean a version: ask, wait until all replicas have it, tell each one's result. */
-export async function promote(model, version, { isBack = false } = {}) {
-  const isSure = isBack || (await confirmWith(t("promote_title", { version }), t("promote_text", { name: model.name, version }), t("promote")));
-  if (!isSure) return;
+/** Let production mean a version, after a yes. */
+async function promote(model, version) {
+  const isSure = await confirmWith(t("promote_title", { version }), t("promote_text", { name: model.name, version }), t("promote"));
+  if (isSure) await letMean(model, version, "promoted");
+}
+
+/** Let production mean a version that the visitor has agreed to: wait until all replicas have it, tell each one's result; `doneKey` names the words for it. */
+export async function letMean(model, version, doneKey) {
   const said = h("div", { class: "stack", role: "status" }, h("p", {}, t("promoting", { version })), h("progress", { "aria-label": t("promoting", { version }) }));
   let finish = () => {};
-  const shown = openDialog({ title: isBack ? t("roll_back", { version }) : `${model.name}@${version}`, content: [said], buttons: (close) => {
+  const shown = openDialog({ title: `${model.name}@${version}`, content: [said], buttons: (close) => {
     finish = close;
     return [h("button", { type: "button", onclick: () => close(null) }, t("close"))];
   } });
   try {
     await api(`/api/v2/models/${encodeURIComponent(model.name)}/aliases/${PRODUCTION}`, { method: "PUT", body: { version } });
-    if (model.aliases[PRODUCTION]) remember(`before.${model.name}`, String(model.aliases[PRODUCTION]));
-    const done = t(isBack ? "rolled_back" : "promoted", { name: model.name, version });
+    const done = t(doneKey, { name: model.name, version });
     toast(done, "good");
     fill(said, notice(done, "good"), await replicaList(model.name, version));
   } catch (error) {

@@ -4,6 +4,7 @@ import { fill, h, onceAFrame, setText } from "../dom.js";
 import { percent } from "../format.js";
 import { translator } from "../i18n.js";
 import { changesOf, kindsOf, limitsAfter, partsOf, whoWouldStart } from "../parts/limit_effects.js";
+import { keepOverLanguages } from "../parts/drafts.js";
 import { explain, notice } from "../parts/notices.js";
 import * as state from "../state.js";
 import { words } from "../words/limits.js";
@@ -16,7 +17,7 @@ const MOST_ASKED = 12;
 const PAUSE_MS = 350;
 
 export async function open({ root, signal }) {
-  const view = { signal, inputs: new Map(), edited: new Map(), asked: 0, timer: null };
+  const view = { signal, inputs: new Map(), edited: new Map(), seen: new Map(), sent: new Map(), timer: null };
   view.table = h("div", { class: "card stack" });
   view.preview = h("section", { class: "card stack", "aria-label": t("preview"), role: "status" });
   view.said = h("div", {});
@@ -31,6 +32,7 @@ export async function open({ root, signal }) {
   signal.addEventListener("abort", () => clearTimeout(view.timer));
   await state.ready();
   if (signal.aborted) return;
+  view.edited = keepOverLanguages("limits", signal, () => view.edited) ?? view.edited;
   drawTable(view);
   drawPreview(view);
   state.subscribe("resources", onceAFrame(() => renew(view), signal), signal);
@@ -38,12 +40,16 @@ export async function open({ root, signal }) {
 
 function drawTable(view) {
   const devices = state.resources.devices;
+  const focused = document.activeElement?.name;
   view.inputs.clear();
   view.names = namesOf(devices);
   const head = h("tr", {}, h("th", { scope: "col" }, t("device")), KINDS.map((kind) => h("th", { scope: "col" }, t(`kind_${kind}`))));
   const gpus = devices.filter((device) => device.kind === "cuda").length;
   fill(view.table, h("div", { class: "table-wrap", tabindex: "0", role: "region", "aria-label": t("limits") }, h("table", { class: "limits" }, h("caption", { class: "visually-hidden" }, t("limits")), h("thead", {}, head),
     h("tbody", {}, devices.map((device) => deviceRow(view, device)), gpus > 1 ? allRow(view, devices) : null))), h("p", { class: "hint quiet small" }, t("bounds")));
+  // What was entered for a device that is no longer there can neither be shown nor sent.
+  for (const key of view.edited.keys()) if (!view.inputs.has(key)) view.edited.delete(key);
+  view.inputs.get(focused)?.input.focus();
 }
 
 function namesOf(devices) {
@@ -58,12 +64,19 @@ function deviceRow(view, device) {
 
 function limitField(view, device, kind) {
   const key = `${device.device} ${kind}`;
-  const label = t("limit_of", { kind: t(`kind_${kind}`), device: device.device });
+  const label = labelOf(key);
   const note = h("span", { class: "small quiet block", id: `limit-${key.replace(/\W/g, "-")}` });
   const input = h("input", { type: "number", min: 0, max: MOST, step: 1, class: "limit", name: key, "aria-label": label, "aria-describedby": note.id, value: view.edited.get(key) ?? device.limits[kind], oninput: () => edit(view, key) });
   view.inputs.set(key, { input, note, label });
+  view.seen.set(key, device.limits[kind]);
+  if (typeof (view.edited.get(key) ?? 0) !== "number") input.setAttribute("aria-invalid", "true");
   showNote(view, key, device, kind);
   return h("div", {}, input, note);
+}
+
+function labelOf(key) {
+  const [device, kind] = key.split(" ");
+  return t("limit_of", { kind: t(`kind_${kind}`), device });
 }
 
 /** One row that fills in all GPUs: only a help for typing, nothing that is sent. */
@@ -83,7 +96,8 @@ function allRow(view, devices) {
 }
 
 function showNote(view, key, device, kind) {
-  const { note } = view.inputs.get(key);
+  const { input, note } = view.inputs.get(key);
+  input.toggleAttribute("data-changed", view.edited.has(key));
   const changed = view.edited.has(key) ? ` · ${t("was", { value: device.limits[kind] })}` : "";
   setText(note, t("runs_now", { count: device.usage[kind] ?? 0 }) + changed);
 }
@@ -92,12 +106,12 @@ function edit(view, key) {
   const { input } = view.inputs.get(key);
   const [name, kind] = key.split(" ");
   const device = state.resources.devices.find((each) => each.device === name);
+  if (!device) return;
   const isRight = /^\d{1,2}$/.test(input.value.trim()) && Number(input.value) <= MOST;
   if (isRight) input.removeAttribute("aria-invalid");
   else input.setAttribute("aria-invalid", "true");
   if (isRight && Number(input.value) === device.limits[kind]) view.edited.delete(key);
   else view.edited.set(key, isRight ? Number(input.value) : input.value);
-  input.closest("td").toggleAttribute("data-changed", view.edited.has(key));
   showNote(view, key, device, kind);
   fill(view.said);
   drawPreview(view);
@@ -110,12 +124,19 @@ function renew(view) {
     for (const kind of kindsOf(device)) {
       const key = `${device.device} ${kind}`;
       const { input } = view.inputs.get(key);
+      if (isChangedElsewhere(view, key, device.limits[kind])) fill(view.said, notice(t("changed_elsewhere"), "warn"));
+      view.seen.set(key, device.limits[kind]);
+      if (view.edited.get(key) === device.limits[kind]) view.edited.delete(key);
       if (!view.edited.has(key) && document.activeElement !== input) input.value = device.limits[kind];
-      else if (view.edited.get(key) === device.limits[kind]) view.edited.delete(key);
       showNote(view, key, device, kind);
     }
   }
   drawPreview(view);
+}
+
+/** Whether somebody else has set what is being edited here; what this page has sent itself is not news. */
+function isChangedElsewhere(view, key, limit) {
+  return view.edited.has(key) && view.seen.get(key) !== limit && view.edited.get(key) !== limit && view.sent.get(key) !== limit;
 }
 
 function wrongOnes(view) {
@@ -205,7 +226,8 @@ async function save(view) {
   const wrong = wrongOnes(view);
   if (wrong.length) return wrong[0].input.focus();
   const patch = {};
-  for (const [key, value] of view.edited) {
+  view.sent = new Map(view.edited);
+  for (const [key, value] of view.sent) {
     const [device, kind] = key.split(" ");
     patch[device] = { ...patch[device], [kind]: value };
   }
@@ -217,15 +239,19 @@ async function save(view) {
     return await showSaved(view);
   } catch (error) {
     view.save.disabled = false;
+    view.sent.clear();
     const isRight = error instanceof ApiError && error.status === 403;
     return fill(view.said, notice(isRight ? t("not_allowed", { reason: error.message }) : t("not_saved", { reason: explain(error) }), isRight ? "warn" : "bad"));
   }
 }
 
 async function showSaved(view) {
-  const what = [...view.edited].map(([key, value]) => `${view.inputs.get(key).label} ${value}`).join(", ");
-  view.edited.clear();
-  state.takeResources(await api("/api/v2/resources", { signal: view.signal }));
+  const what = [...view.sent].map(([key, value]) => `${labelOf(key)} ${value}`).join(", ");
+  // What was edited while the answer was on its way is neither saved nor given up.
+  for (const [key, value] of view.sent) if (view.edited.get(key) === value) view.edited.delete(key);
+  const resources = await api("/api/v2/resources", { signal: view.signal }).catch(() => null); // the stream tells it too
+  if (view.signal.aborted) return;
+  if (resources) state.takeResources(resources);
   drawTable(view);
   fill(view.said, notice(t("saved", { what }), "good"));
   drawPreview(view);

@@ -4,6 +4,7 @@ import { fill, h } from "../dom.js";
 import { translator } from "../i18n.js";
 import { showAnswer, showFault, waitingCard } from "../parts/answer_card.js";
 import { fieldsOf } from "../parts/contract.js";
+import { keepOverLanguages } from "../parts/drafts.js";
 import { ACCEPTED, groupFiles } from "../parts/dropped.js";
 import { explain, notice } from "../parts/notices.js";
 import { replaceQuery } from "../router.js";
@@ -17,28 +18,49 @@ const AT_ONCE = 2;
 export async function open({ root, query, signal }) {
   const view = { signal, wanted: query.get("model") ?? "", previews: [], waiting: [], running: 0, held: [], versions: new Map() };
   view.model = h("select", { id: "try-model", onchange: () => replaceQuery({ model: view.model.value }) });
-  view.modelPlace = h("div", {});
+  view.modelField = h("div", { class: "field try-model", hidden: true }, h("label", { for: "try-model" }, t("which_model")), view.model);
+  view.modelSaid = h("div", {});
   view.results = h("div", { class: "stack", "aria-live": "polite" });
   view.settings = await settingsPart(view);
   if (signal.aborted) return;
   signal.addEventListener("abort", () => view.previews.forEach((url) => URL.revokeObjectURL(url)));
-  fill(root, h("div", { class: "view-head" }, h("h1", {}, t("try_it"))), h("p", { class: "quiet" }, t("try_text")), view.modelPlace, dropZone(view), view.settings.element, view.results);
+  fill(root, h("div", { class: "view-head" }, h("h1", {}, t("try_it"))), h("p", { class: "quiet" }, t("try_text")), view.modelField, view.modelSaid, dropZone(view), view.settings.element, view.results);
+  takeDraft(view);
   subscribe("models", () => readModels(view), signal);
   await readModels(view);
+}
+
+/** Files that wait for what they do not tell, and what was entered for them, outlive a change of language. */
+function takeDraft(view) {
+  const { format, rate, center } = view.settings;
+  const before = keepOverLanguages("try", view.signal, () => ({ held: view.held, format: format.value, rate: rate.value, center: center.value }));
+  if (!before) return;
+  view.held = before.held;
+  Object.assign(rate, { value: before.rate });
+  Object.assign(center, { value: before.center });
+  if (before.format) format.value = before.format;
+  if (view.held.length) askForRest(view);
 }
 
 async function readModels(view) {
   try {
     const { models } = await api("/api/v2/models", { signal: view.signal });
-    if (!models.length) return fill(view.modelPlace, notice(t("no_model"), "warn", h("a", { href: "#/models" }, t("to_models"))));
-    const chosen = view.model.value || view.wanted;
+    view.modelField.hidden = models.length === 0;
+    fill(view.modelSaid, models.length ? null : notice(t("no_model"), "warn", h("a", { href: "#/models" }, t("to_models"))));
     view.versions.clear();
-    fill(view.model, models.flatMap((model) => optionsOf(view, model)));
-    view.model.value = view.versions.has(chosen) ? chosen : view.model.options[0].value;
-    return fill(view.modelPlace, h("div", { class: "field try-model" }, h("label", { for: "try-model" }, t("which_model")), view.model));
+    drawOptions(view, models.flatMap((model) => optionsOf(view, model)));
   } catch (error) {
-    return view.signal.aborted ? undefined : fill(view.modelPlace, notice(t("failed_to_load", { reason: explain(error) }), "bad"));
+    if (!view.signal.aborted) fill(view.modelSaid, notice(t("failed_to_load", { reason: explain(error) }), "bad"));
   }
+}
+
+/** The select stays where it is, and its options too where they say the same: it may be open just now. */
+function drawOptions(view, options) {
+  const same = (one, other) => one?.value === other.value && one.text === other.text;
+  if (options.length === view.model.options.length && options.every((option, index) => same(view.model.options[index], option))) return;
+  const chosen = view.model.value || view.wanted;
+  fill(view.model, options);
+  if (options.length) view.model.value = view.versions.has(chosen) ? chosen : options[0].value;
 }
 
 function optionsOf(view, model) {
