@@ -69,6 +69,17 @@ def read_status(state_dir: Path) -> ServiceStatus:
     )
 
 
+def read_where(state_dir: Path) -> dict[str, str]:
+    """Where the service of a state folder is, by its notes alone; of a node, the Ray that it has joined. "" is what is not known."""
+    record, node = read_record(state_dir), read_node(state_dir)
+    return {
+        "url": record.url if record else "",
+        "state_dir": str(state_dir),
+        "ray_address": record.ray_address if record else node.head if node else "",
+        "dashboard": record.dashboard_url if record else "",
+    }
+
+
 def shell_exports(state_dir: Path, *, path: str) -> Mapping[str, str] | None:
     """The variables that a bare shell needs to talk to the service and to its Ray; None when nothing is up.
 
