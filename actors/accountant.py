@@ -76,8 +76,9 @@ class GpuAccountant:
         self._scheduler = Scheduler(
             self._policy, next_token=self._store.read_last_token() + 1, durations=Durations(self._store.read_durations())
         )
-        self._survey = NodeSurvey(DeviceHouse(self._store, self._policy, simulated=settings.simulate_gpus > 0))
         self._session = ray.get_runtime_context().get_node_id()
+        house = DeviceHouse(self._store, self._policy, simulated=settings.simulate_gpus > 0)
+        self._survey = NodeSurvey(house, self._session, takes_joined=settings.nodes == "several")
         self._driver = DriverWatch()
         self._guard = MemoryGuard(self._session, self._driver)
         self._unmatched: set[str] = set()  # the devices on which the driver's pids are not ours
@@ -341,8 +342,7 @@ class GpuAccountant:
 
     async def _begin(self) -> None:
         """Find the devices, take over the open leases of an earlier life, and begin to tick."""
-        for group in await self._survey.find():
-            await self._add(group)
+        await self._survey.begin(self._add)
         for stored in self._store.read_leases():
             await self._adopt(stored)
         self._duties.begin(self._tick())

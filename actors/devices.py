@@ -7,7 +7,7 @@ worker into the group pins it to that GPU, in Ray's own books. Device ids are gi
 
 import asyncio
 import socket
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,20 +75,22 @@ class DeviceHouse:
         self._policy = policy
         self._simulated = simulated
 
-    async def discover(self, node_ids: Collection[str] | None = None) -> list[DeviceGroup]:
-        """Find every device of these nodes, with a group each; makes the groups that are missing. None: of every live node."""
-        live = [node for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]
-        facts = await asyncio.gather(*(self._ask(node) for node in live if node_ids is None or node["NodeID"] in node_ids))
-        ids = _DeviceIds(self._store, {node["NodeID"] for node in live})
-        groups: list[DeviceGroup] = []
-        for each in facts:
-            found = await asyncio.gather(*(self._probe_gpu(each, number) for number in range(each.gpu_count)))
-            for index, group in sorted(found, key=lambda pair: pair[0]):
-                groups.append(DeviceGroup(self._describe_gpu(ids, each, index), group.id.hex()))
-            if each.cores:
-                group = await self._group(DeviceKind.CPU, each, 0)
-                groups.append(DeviceGroup(_describe_cpu(ids, each), group.id.hex()))
-        return groups
+    async def discover(self, node_id: str) -> list[DeviceGroup]:
+        """Find every device of a live node, with a group each; makes the groups that are missing.
+
+        Raises:
+            KeyError: there is no such node any more.
+            TimeoutError, RayError: it does not answer, or a group of it does not get ready.
+        """
+        live = {node["NodeID"]: node for node in await asyncio.to_thread(ray.nodes) if node["Alive"]}
+        facts = await self._ask(live[node_id])
+        found = await asyncio.gather(*(self._probe_gpu(facts, number) for number in range(facts.gpu_count)))
+        cpu = await self._group(DeviceKind.CPU, facts, 0) if facts.cores else None
+        # Nothing is awaited from here on: of two nodes that are looked at together, none gets the other's numbers.
+        ids = _DeviceIds(self._store, set(live))
+        by_index = sorted(found, key=lambda pair: pair[0])
+        groups = [DeviceGroup(self._describe_gpu(ids, facts, index), group.id.hex()) for index, group in by_index]
+        return [*groups, DeviceGroup(_describe_cpu(ids, facts), cpu.id.hex())] if cpu else groups
 
     async def _ask(self, node: dict[str, Any]) -> NodeFacts:
         resources, labels = node["Resources"], node.get("Labels", {})
@@ -113,7 +115,7 @@ class DeviceHouse:
         """The group with this name, made if it is not there, ready to be used."""
         name = group_name(kind, facts.node_id, number)
         try:
-            return await asyncio.to_thread(ray.util.get_placement_group, name)
+            group = await asyncio.to_thread(ray.util.get_placement_group, name)
         except ValueError:
             share = fraction_from_units(self._policy.task_share_units[kind])
             bundle = {"GPU": share} if kind is DeviceKind.GPU else {"CPU": round(share * facts.cores, 4)}
@@ -123,7 +125,11 @@ class DeviceHouse:
                 lifetime="detached",
                 bundle_label_selector=[{"ray.io/node-id": facts.node_id}],
             )
-        await asyncio.wait_for(group.ready(), _GROUP_DEADLINE_S)
+            await asyncio.wait_for(group.ready(), _GROUP_DEADLINE_S)
+            return group
+        # An earlier look may have made it and given up waiting for it.
+        if not await asyncio.to_thread(group.wait, _GROUP_DEADLINE_S):
+            raise TimeoutError(f"the placement group {name} is not ready after {_GROUP_DEADLINE_S:.0f} s")
         return group
 
     async def _probe_gpu(self, facts: NodeFacts, number: int) -> tuple[int, PlacementGroup]:
@@ -181,6 +187,12 @@ class _DeviceIds:
 def find_group(group_id: str) -> PlacementGroup:
     """The live placement group with this id, to schedule into."""
     return PlacementGroup(ray.PlacementGroupID.from_hex(group_id))
+
+
+def nodes_with_groups() -> set[str]:
+    """The ids of the nodes that groups were made for and have not been removed, lost ones among them."""
+    names = [entry["name"] for entry in ray.util.placement_group_table().values() if entry["state"] != "REMOVED"]
+    return {parts[2] for name in names if len(parts := name.rsplit("-", 3)) == 4 and parts[0] == NAMESPACE}
 
 
 def remove_groups(node_ids: Iterable[str] | None = None) -> None:

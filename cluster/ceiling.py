@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from actors.core.model import DeviceKind
 from actors.core.serving import ServingAllowance
 from actors.names import ACCOUNTANT, NAMESPACE
+from cluster.private_files import write_private
 from serve_app.predictor_plan import PredictorPlan
 
 _ANSWER_S: Final = 10.0
@@ -51,10 +51,7 @@ class Ceiling:
 
 def write_deployed(deployed: Deployed) -> None:
     """Note down what Serve was given, for whoever follows the ceiling."""
-    path = _note_path(deployed.plan.settings.state_dir)
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps(deployed.model_dump(mode="json")), encoding="utf-8")
-    draft.replace(path)
+    write_private(_note_path(deployed.plan.settings.state_dir), json.dumps(deployed.model_dump(mode="json")))
 
 
 def read_deployed(state_dir: Path) -> Deployed | None:

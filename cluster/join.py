@@ -7,7 +7,6 @@ the service keeps stays with the head; its data roots and its models must be the
 import contextlib
 import os
 import shlex
-import shutil
 import socket
 import threading
 import time
@@ -21,6 +20,7 @@ from cluster import signals
 from cluster.bring_down import bring_down
 from cluster.haproxy import COMMON
 from cluster.lifetime import BringUpError, Say, announced, as_failure_of, leave_ray, nothing_left_behind, prepare_state_folder
+from cluster.private_files import write_private
 from cluster.processes import find_processes, instance_mark, is_named
 from cluster.ray_head import (
     RayStart,
@@ -31,7 +31,7 @@ from cluster.ray_head import (
     token_path,
     use_token,
 )
-from cluster.run_record import NodeRecord, locked, write_node
+from cluster.run_record import NodeRecord, locked, read_record, write_node
 from configs.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def _settle(wanted: Joining) -> tuple[str, ...]:
         compose.connect(wanted.head)
     with as_failure_of("the service", log):
         home = compose.ask_home()
+        refuse_lone_service(home, wanted.head)
         refuse_missing_folders(home)
         deadline = time.monotonic() + _DEVICES_S
         pause = threading.Event()
@@ -126,6 +127,19 @@ def _settle(wanted: Joining) -> tuple[str, ...]:
             pause.wait(_PAUSE_S)
     leave_ray()
     return tuple(devices)
+
+
+def refuse_lone_service(home: "Home", head: str) -> None:
+    """Refuse where the service was not started for several nodes; until then its accountant leaves this node alone.
+
+    Raises:
+        SettingsError: says how to start it so.
+    """
+    if home.settings.nodes != "several":
+        raise SettingsError(
+            f"nodes: the service at {head} is one of a single machine; start it with `rfuav up --nodes several` (or RFUAV_NODES=several) "
+            "and join it then"
+        )
 
 
 def refuse_missing_folders(home: "Home") -> None:
@@ -152,11 +166,11 @@ def _take_token(wanted: Joining) -> None:
     if source is None:
         return
     try:
-        if not source.read_text(encoding="ascii").strip():
+        token = source.read_text(encoding="ascii").strip()
+        if not token:
             raise SettingsError(f"token: {source} is empty; it must be a copy of ray_token in the head's state folder")
         if source.resolve() != target.resolve():
-            shutil.copyfile(source, target)
-            target.chmod(0o600)
+            write_private(target, token)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"token: {source} cannot be used: {error}") from None
 
@@ -176,7 +190,7 @@ def _refuse_unreachable(head: str) -> None:
 
 def _refuse_service(state_dir: Path) -> None:
     is_joined = any(is_named(process, "raylet") for process in find_processes(instance_mark(state_dir)))
-    if is_joined or (state_dir / "store.sqlite").exists():
+    if is_joined or (state_dir / "store.sqlite").exists() or read_record(state_dir) is not None:
         raise SettingsError(
             f"state_dir: {state_dir} is used by a service or by another node; give this node a folder of its own with --state-dir "
             f"(`rfuav down --state-dir {shlex.quote(str(state_dir))}` ends what is there)"

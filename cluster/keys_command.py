@@ -11,6 +11,7 @@ from typing import Any
 
 from actors.access import ApiKey, AuditEntry, NewKey, Role, mint_key, new_entry_id
 from actors.access_store import AccessStore
+from cluster.run_record import read_record
 from configs.settings import Settings
 
 _MOST_NAME = 100
@@ -69,10 +70,18 @@ def as_fields(key: ApiKey) -> dict[str, Any]:
     return {"key_id": key.key_id, "name": key.name, "role": key.role.value, "created_at": created_at}
 
 
-def describe(keys: list[ApiKey]) -> list[str]:
+def without_keys(settings: Settings) -> str:
+    """Whom a service answers that has no keys, for people."""
+    record = read_record(settings.state_dir)
+    if "several" in (settings.nodes, record.nodes if record else ""):
+        return "a service of several nodes answers nobody without keys; `rfuav keys add` makes one"
+    return "the service answers only on this machine, and needs none there"
+
+
+def describe(keys: list[ApiKey], settings: Settings) -> list[str]:
     """The lines of a table for people."""
     if not keys:
-        return ["no keys: the service answers only on this machine, and needs none there"]
+        return [f"no keys: {without_keys(settings)}"]
     return [
         f"{key.key_id}  {key.role.value:8}  {time.strftime('%Y-%m-%d', time.localtime(key.created_at))}  {key.name}" for key in keys
     ]

@@ -21,6 +21,7 @@ import psutil
 
 from actors.presence import Presence
 from cluster.haproxy import haproxy_environment
+from cluster.private_files import write_private
 from cluster.processes import MARK, find_processes, instance_mark, is_named, presence_of
 from configs.settings import Settings
 
@@ -200,11 +201,7 @@ def ensure_token(state_dir: Path) -> Path:
     """Make the token that guards Ray's ports unless there is one; only the owner can read it."""
     path = token_path(state_dir)
     if not path.is_file() or not path.read_text(encoding="ascii").strip():
-        draft = path.with_suffix(f".{os.getpid()}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as handle:
-            handle.write(secrets.token_hex(32))
-        draft.replace(path)
+        write_private(path, secrets.token_hex(32))
     path.chmod(0o600)
     return path
 

@@ -14,7 +14,8 @@ from cluster.http_probe import Health, probe_health
 from cluster.processes import find_processes, instance_mark
 from cluster.run_record import ServiceRecord, read_node, read_record
 
-_JOINED: Final = "joined"
+#: The state of a node whose service is on another machine.
+JOINED: Final = "joined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class ServiceStatus:
     @property
     def is_healthy(self) -> bool:
         """Whether the service is up and every component answers."""
-        return self.state in {"healthy", _JOINED}
+        return self.state in {"healthy", JOINED}
 
 
 def read_status(state_dir: Path) -> ServiceStatus:
@@ -66,6 +67,17 @@ def read_status(state_dir: Path) -> ServiceStatus:
         state_dir=str(state_dir),
         processes=count,
     )
+
+
+def read_where(state_dir: Path) -> dict[str, str]:
+    """Where the service of a state folder is, by its notes alone; of a node, the Ray that it has joined. "" is what is not known."""
+    record, node = read_record(state_dir), read_node(state_dir)
+    return {
+        "url": record.url if record else "",
+        "state_dir": str(state_dir),
+        "ray_address": record.ray_address if record else node.head if node else "",
+        "dashboard": record.dashboard_url if record else "",
+    }
 
 
 def shell_exports(state_dir: Path, *, path: str) -> Mapping[str, str] | None:
@@ -102,7 +114,7 @@ def _health_of(state_dir: Path, record: ServiceRecord | None, count: int) -> Hea
     if record is None and (node := read_node(state_dir)) is not None:
         if node.raylet.process() is None:
             return Health("down", "its node has ended; `rfuav down` clears up")
-        return Health(_JOINED, f"as {node.name} with {', '.join(node.devices)}; the service is at {node.head}")
+        return Health(JOINED, f"as {node.name} with {', '.join(node.devices)}; the service is at {node.head}")
     if record is None:
         return Health("down", f"{count} processes of it are left; `rfuav down` ends them" if count else "")
     if record.head is not None and record.head.process() is None:

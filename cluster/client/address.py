@@ -13,6 +13,7 @@ from cluster.service_errors import InvalidRequestError
 URL_VARIABLE: Final = "RFUAV_URL"
 KEY_VARIABLE: Final = "RFUAV_API_KEY"
 USUAL_URL: Final = "http://127.0.0.1:8000"
+_LAST_PORT: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ def find_service(url: str = "", api_key: str = "", *, environ: Mapping[str, str]
         raise _no_url(where, str(error)) from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise _no_url(where, "it needs http:// or https:// and a host")
+    if parsed.port is not None and not 0 < parsed.port <= _LAST_PORT:
+        raise _no_url(where, f"{parsed.port} is no port")
     if not (key.isascii() and key.isprintable()):
         raise InvalidRequestError(f"the key has characters that no key has; look at {KEY_VARIABLE}")
     return Address(where, key)

@@ -105,7 +105,7 @@ def _size(piece: Piece) -> int:
             raise InvalidRequestError(f"{piece} is no file on this machine")
         return piece.stat().st_size
     except OSError as error:
-        raise InvalidRequestError(f"{piece} cannot be read: {error.strerror}") from None
+        raise _unreadable(piece, error) from None
 
 
 def _blocks(piece: Piece) -> Iterator[bytes]:
@@ -113,6 +113,13 @@ def _blocks(piece: Piece) -> Iterator[bytes]:
         for start in range(0, len(piece), BLOCK_BYTES):
             yield piece[start : start + BLOCK_BYTES]
         return
-    with piece.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            yield block
+    try:
+        with piece.open("rb") as file:
+            while block := file.read(BLOCK_BYTES):
+                yield block
+    except OSError as error:
+        raise _unreadable(piece, error) from error
+
+
+def _unreadable(piece: Path, error: OSError) -> InvalidRequestError:
+    return InvalidRequestError(f"{piece} cannot be read: {error.strerror or error}; look at its permissions, or name another file")

@@ -133,6 +133,8 @@ class Conversation:
         self._flow.close()
 
 
+#: An answer that is there is taken, even where the time is over: who waits for no time at all still gets to know the state.
+_LEAST_LOOK_S: Final = 0.5
 #: The service, or what stands before it, cannot answer now; some time later it may.
 _PASSING: Final = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 #: While the service starts, a proxy before it knows none of its routes yet.
@@ -164,7 +166,7 @@ def exchange(manner: Manner, call: Call[Any]) -> Flow[Answer]:
     tries = Tries(manner.within(call.patience_s))
     while True:
         try:
-            answer: Answer = yield Send(call)
+            answer: Answer = yield Send(_in_time(manner, call))
         except httpx.TransportError as error:
             pause = tries.pause_s() if may_repeat(call, error) else None
             if pause is None:
@@ -189,6 +191,12 @@ def begin(call: Call[Any]) -> Flow[Answer]:
     while block := (yield Read()):
         content += block
     raise replace(answer, content=content).error()
+
+
+def _in_time(manner: Manner, call: Call[A]) -> Call[A]:
+    """The call, for no longer than its manner's deadline lets it."""
+    left_s = manner.left_s()
+    return call if left_s is None else replace(call, longest_s=max(left_s, _LEAST_LOOK_S))
 
 
 def may_repeat(call: Call[Any], error: httpx.TransportError) -> bool:

@@ -44,6 +44,7 @@ class Call(Generic[A]):
         body: JSON, or files.
         timeout_s: the longest silence before the answer; None for the client's own.
         patience_s: no repetition begins later than this; None for the client's own patience.
+        longest_s: bounds every silence, that of connecting too; None where only the other times count.
     """
 
     operation: "Operation[A]"
@@ -53,6 +54,7 @@ class Call(Generic[A]):
     body: bytes | Streamed | None = None
     timeout_s: float | None = None
     patience_s: float | None = None
+    longest_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class Manner:
         clock: tells seconds.
         draw: the dice, from 0 to 1.
         has_answered: the service was seen at this address, so a proxy that does not know its routes waits for it to start again.
+        deadline: the time by which everything must have come to an end; None where nobody set one.
     """
 
     url: str
@@ -52,6 +53,7 @@ class Manner:
     clock: Callable[[], float]
     draw: Callable[[], float] = random.random
     has_answered: bool = False
+    deadline: float | None = None
 
     def patiently(self, *, has_answered: bool = False) -> "Manner":
         """The same with the patience of streams."""
@@ -62,6 +64,10 @@ class Manner:
         if patience_s is None:
             return self
         return replace(self, retry=replace(self.retry, patience_s=min(patience_s, self.retry.patience_s)))
+
+    def left_s(self) -> float | None:
+        """How long it is until the deadline, never less than nothing; None without one."""
+        return None if self.deadline is None else max(0.0, self.deadline - self.clock())
 
 
 class Tries:
@@ -84,5 +90,6 @@ class Tries:
             return None
         longest = min(retry.most_s, retry.first_s * 2.0 ** min(self._failures - 1, 30))
         pause = max(longest * (1 - self._manner.draw() / 2), retry_after_s or 0.0)
+        left_s = self._manner.left_s()
         is_too_late = self._manner.clock() + pause - self._began_at > retry.patience_s
-        return None if is_too_late else pause
+        return None if is_too_late or (left_s is not None and pause > left_s) else pause

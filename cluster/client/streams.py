@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import httpx
 
-from cluster.client.flows import Item, Items, Pause, Read, begin, is_passing, unreachable
+from cluster.client.flows import Answer, Item, Items, Pause, Read, begin, is_passing, unreachable
 from cluster.client.operation import Call
 from cluster.client.retry import Manner, Tries
 from cluster.service_errors import ApiError, NoAnswerError
@@ -19,6 +19,7 @@ A = TypeVar("A")
 
 #: The service sends a comment at least every 15 s: whoever is silent for so long is gone.
 SILENCE_S: Final = 45.0
+_EVENTS: Final = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,13 @@ class SentEvent:
 
 @dataclass(slots=True)
 class SseParser:
-    """Finds the events in a stream's bytes, wherever these are cut. Invariant: what is kept is less than one event."""
+    """Finds the events in a stream's bytes, wherever these are cut. Invariant: what is kept is less than one event.
 
+    Attributes:
+        heard: how many events and comments there were: both say that the service is there.
+    """
+
+    heard: int = 0
     _rest: bytes = b""
     _id: str = ""
     _data: list[str] = field(default_factory=list)
@@ -50,6 +56,7 @@ class SseParser:
         if not line:
             event = SentEvent(self._id, "\n".join(self._data)) if self._data else None
             self._id, self._data = "", []
+            self.heard += event is not None
             return event
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
@@ -57,6 +64,8 @@ class SseParser:
             self._data.append(value)
         elif name == "id":
             self._id = value
+        elif not name:
+            self.heard += 1
         return None
 
 
@@ -76,6 +85,7 @@ def follow(manner: Manner, call: Call[Any], reader: EventReader[A], *, after: st
 
     Raises:
         ApiError: the service refuses, now or on the way.
+        NoAnswerError: what answers at the address sends no events.
         UnreachableError: it could not be reached again within its patience.
     """
     manner = manner.patiently()
@@ -83,18 +93,20 @@ def follow(manner: Manner, call: Call[Any], reader: EventReader[A], *, after: st
     while True:
         pause: float | None
         try:
-            yield from begin(_after(call, position))
+            _require_events(manner, call, (yield from begin(_after(call, position))))
             has_begun = True
             parser = SseParser()
             while block := (yield Read()):
-                tries.succeeded()
+                heard = parser.heard
                 for event in parser.feed(block):
                     for value in reader.read(event):
                         yield Item(value)
                     position = event.id or position
+                if parser.heard > heard:
+                    tries.succeeded()
                 if reader.is_over:
                     return
-            failure: Exception = NoAnswerError("the stream ended early")
+            failure: Exception = NoAnswerError(f"{manner.url}{call.path}: the stream ended early, again and again")
             pause = tries.pause_s()
         except httpx.TransportError as error:
             failure, pause = unreachable(manner, error), tries.pause_s()
@@ -106,7 +118,14 @@ def follow(manner: Manner, call: Call[Any], reader: EventReader[A], *, after: st
         yield Pause(pause)
 
 
+def _require_events(manner: Manner, call: Call[Any], answer: Answer) -> None:
+    """Raise NoAnswerError where an answer is no stream of events."""
+    kind = answer.headers.get("content-type", "")
+    if kind.partition(";")[0].strip().lower() != _EVENTS:
+        raise NoAnswerError(f"{manner.url}{call.path} sends no events but {kind or 'something'}; is it another service?")
+
+
 def _after(call: Call[Any], position: str) -> Call[Any]:
     """The call that begins to read a stream after a position."""
-    headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": position} if position else {})
+    headers = {"Accept": _EVENTS} | ({"Last-Event-ID": position} if position else {})
     return replace(call, headers=headers, timeout_s=SILENCE_S)

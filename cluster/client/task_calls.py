@@ -5,17 +5,18 @@ service: whether a cancel came through is better asked, with ``task()``, than gu
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
 from cluster.client import contract
-from cluster.client.flows import Flow, Items, Pause, ask, pages
+from cluster.client.flows import Flow, Items, Pause, ask, is_passing, pages
 from cluster.client.log_readers import EpochReader, LogReader, Metrics
 from cluster.client.operation import Call
 from cluster.client.retry import Manner
 from cluster.client.streams import follow
-from cluster.service_errors import WaitEndedError
+from cluster.service_errors import ApiError, UnreachableError, WaitEndedError
 from serve_app.schemas.access import StreamTicketResponse
 from serve_app.schemas.evaluate import EvaluationResponse
 from serve_app.schemas.inference import BatchActionResponse, BatchStatusResponse
@@ -72,12 +73,13 @@ def wait(
     Args:
         manner: of the client.
         task_id: of any kind of task.
-        timeout_s: the longest wait; None waits for ever.
+        timeout_s: the longest wait, also for a service that is away; None waits for ever.
         poll_s: the longest pause between two looks; the first ones are shorter.
         on_change: called with the task whenever it looks different, and first at once.
 
     Raises:
-        WaitEndedError: it has not ended in time; it goes on.
+        WaitEndedError: it has not ended in time, or the service did not say so in time; it goes on.
+        UnreachableError: the service was away for longer than the client's patience, which ended before the timeout.
     """
     look = partial(contract.TASK.call, task_id=task_id)
     return _wait(manner, look, lambda seen: seen["status"], on_change or _ignore, (task_id, timeout_s, poll_s))
@@ -208,19 +210,40 @@ def _wait(
 ) -> Flow[Status]:
     """Look ever so often until a state is final; ``wish`` is what is waited for, its timeout and the longest pause."""
     subject, timeout_s, poll_s = wish
-    began_at, pause_s = manner.clock(), min(0.1, poll_s)
+    pause_s = min(0.1, poll_s)
+    manner = manner if timeout_s is None else replace(manner, deadline=manner.clock() + timeout_s)
     last: Status | None = None
     while True:
-        seen = yield from ask(manner.patiently(has_answered=last is not None), look())
+        try:
+            seen = yield from _look(manner.patiently(has_answered=last is not None), look())
+        except _TimeIsUpError as away:
+            raise WaitEndedError(f"{subject}: the service did not answer within {timeout_s:g} s ({away}); wait again") from away
         if seen != last:
             on_change(seen)
             last = seen
         if state_of(seen) in FINAL:
             return seen
-        if timeout_s is not None and manner.clock() + pause_s - began_at > timeout_s:
+        left_s = manner.left_s()
+        if left_s is not None and pause_s > left_s:
             raise WaitEndedError(f"{subject} is {state_of(seen)} after {timeout_s:g} s; it goes on, wait again to see its end")
         yield Pause(pause_s)
         pause_s = min(poll_s, pause_s * 1.5)
+
+
+class _TimeIsUpError(Exception):
+    """The service was away until the deadline. The text says how."""
+
+
+def _look(manner: Manner, call: Call[Status]) -> Flow[Status]:
+    """Ask once. Raises _TimeIsUpError where the deadline came before an answer, and what asking raises otherwise."""
+    left_s = manner.left_s()
+    try:
+        return (yield from ask(manner, call))
+    except (UnreachableError, ApiError) as error:
+        is_away = isinstance(error, UnreachableError) or is_passing(error, knows_the_service=manner.has_answered)
+        if is_away and left_s is not None and left_s <= manner.retry.patience_s:
+            raise _TimeIsUpError(str(error)) from error
+        raise
 
 
 def _ignore(_seen: object) -> None:

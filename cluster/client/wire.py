@@ -11,8 +11,11 @@ def build_request(http: httpx.Client | httpx.AsyncClient, url: str, call: Call[o
     query = {name: value for name, value in call.query.items() if value is not None}
     headers = dict(call.headers)
     content = call.body if isinstance(call.body, bytes) else None
-    own = {} if call.timeout_s is None else {"read": call.timeout_s}
-    timeout = httpx.Timeout(**(http.timeout.as_dict() | own))
+    own: dict[str, float | None] = {} if call.timeout_s is None else {"read": call.timeout_s}
+    silences = http.timeout.as_dict() | own
+    if call.longest_s is not None:
+        silences = {name: call.longest_s if each is None else min(each, call.longest_s) for name, each in silences.items()}
+    timeout = httpx.Timeout(**silences)
     if isinstance(call.body, Streamed):
         headers["Content-Length"] = str(call.body.size)
     request = http.build_request(

@@ -1,29 +1,25 @@
-"""``rfuav devices``: every device with who holds what of it, read over HTTP, as a table or as JSON. Knows nothing of Ray."""
+"""The devices with who holds what of them, as a table or as JSON. Knows neither where they were read nor Ray."""
 
 import json
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from cluster.commands.output import Sheet
 
-#: Comparing the books asks Ray, which may take its time.
-_CHECK_S: Final = 15.0
 _HEADINGS: Final = ("DEVICE", "NAME", "SHARE", "HELD", "LEASES", "MEMORY GB", "HELD BY", "STATE")
-
-
-class UrlError(ValueError):
-    """A URL at which no service can be."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceReport:
-    """What was read: the bodies of /api/v2/resources and /api/v2/resources/gpu, and of the check where it was asked for."""
+    """What was read: the body of /api/v2/resources, and that of the check where it was asked for."""
 
     resources: dict[str, Any]
-    gpus: dict[str, Any]
-    check: dict[str, Any] | None
+    check: dict[str, Any] | None = None
+
+    @property
+    def gpus(self) -> list[dict[str, Any]]:
+        """Every GPU with its memory, as its driver sees it."""
+        return list(self.resources["gpu_info"]["devices"])
 
     @property
     def agrees(self) -> bool:
@@ -33,23 +29,7 @@ class DeviceReport:
     def as_json(self) -> str:
         """One JSON object for scripts; ``check`` is null where it was not asked for."""
         chosen = {name: self.resources[name] for name in ("devices", "queue")}
-        return json.dumps(chosen | {"gpus": self.gpus["devices"], "check": self.check})
-
-
-def read_devices(url: str, *, with_check: bool, api_key: str = "") -> DeviceReport:
-    """Ask the service.
-
-    Raises:
-        UrlError: nothing can be at this URL.
-        KeyNeededError: the service wants a key.
-        ServiceError: nobody answers there, or not as the service does.
-    """
-    from cluster.http_probe import get_json  # noqa: PLC0415 (keeps `rfuav --help` quick)
-
-    base = _base(url)
-    read = partial(get_json, base, api_key=api_key)
-    check = read("api/v2/resources/check", timeout_s=_CHECK_S) if with_check else None
-    return DeviceReport(read("api/v2/resources"), read("api/v2/resources/gpu"), check)
+        return json.dumps(chosen | {"gpus": self.gpus, "check": self.check})
 
 
 def describe(report: DeviceReport) -> list[str]:
@@ -59,7 +39,7 @@ def describe(report: DeviceReport) -> list[str]:
 
 def device_sheet(report: DeviceReport) -> Sheet:
     """A row for each device."""
-    memory = {each["device_name"]: each for each in report.gpus["devices"]}
+    memory = {each["device_name"]: each for each in report.gpus}
     return Sheet(_HEADINGS, [_row(device, memory.get(device["device"])) for device in report.resources["devices"]])
 
 
@@ -67,17 +47,6 @@ def describe_line(report: DeviceReport) -> list[str]:
     """How many wait, and for how long."""
     queue = report.resources["queue"]
     return [f"{queue['length']} waiting" + (f", the oldest for {queue['oldest_wait_s']:.0f} s" if queue["length"] else "")]
-
-
-def _base(url: str) -> str:
-    parts = urlsplit(url)
-    try:
-        is_usable = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # of a port that is no number
-        is_usable = False
-    if not is_usable:
-        raise UrlError(f"{url!r} is no http://host:port of a service; give --url or set RFUAV_URL")
-    return url.rstrip("/") + "/"
 
 
 def _row(device: dict[str, Any], gpu: dict[str, Any] | None) -> tuple[str, ...]:

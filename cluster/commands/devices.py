@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cluster.commands.connection import service
-from cluster.commands.device_table import DeviceReport, UrlError, describe, describe_line, device_sheet, read_devices
+from cluster.commands.device_table import DeviceReport, describe, describe_line, device_sheet
 from cluster.commands.exits import ExitCode
-from cluster.commands.output import give_up, is_terminal, rich_table, say
+from cluster.commands.output import as_plain, give_up, is_terminal, rich_table, say
 from cluster.commands.service_command import ServiceCommand, asked
 
 if TYPE_CHECKING:
     from cluster.client import Client
-    from serve_app.schemas.resources import ResourceResponse
+    from serve_app.schemas.resources import CheckResponse, ResourceResponse
 
 #: How often the devices are asked for where the service streams no events.
 _LOOK_S: Final = 1.0
@@ -35,7 +35,8 @@ def devices(
     if watch:
         _watch(ctx)
         return
-    report = _read(ctx, with_check=check)
+    with service(ctx) as client:
+        report = _report(client.resources(), client.check_books() if check else None)
     if asked(ctx).as_json:
         say(report.as_json())
     else:
@@ -47,21 +48,6 @@ def devices(
 def add_to(app: typer.Typer) -> None:
     """Make this command part of the command line."""
     app.command(cls=ServiceCommand, rich_help_panel="The service")(devices)
-
-
-def _read(ctx: typer.Context, *, with_check: bool) -> DeviceReport:
-    """What the service tells of its devices now; where it does not, the command ends."""
-    from cluster.service_errors import KeyNeededError, ServiceError  # noqa: PLC0415 (keeps `rfuav --help` quick)
-
-    wish = asked(ctx)
-    try:
-        return read_devices(wish.url, with_check=with_check, api_key=wish.api_key)
-    except UrlError as error:
-        give_up(error, ExitCode.BAD_INPUT)
-    except KeyNeededError as error:
-        give_up(error, ExitCode.REFUSED)
-    except ServiceError as error:
-        give_up(f"no answer from {wish.url} ({error}); is it up? see `rfuav status`", ExitCode.NOT_UP)
 
 
 def _watch(ctx: typer.Context) -> None:
@@ -105,9 +91,8 @@ def _stream(client: "Client") -> Iterator["ResourceResponse"]:
         yield client.resources()
 
 
-def _report(resources: "ResourceResponse") -> DeviceReport:
-    body = resources.model_dump(mode="json", by_alias=True)
-    return DeviceReport(body, body["gpu_info"], None)
+def _report(resources: "ResourceResponse", check: "CheckResponse | None" = None) -> DeviceReport:
+    return DeviceReport(as_plain(resources), None if check is None else as_plain(check))
 
 
 def _draw(reports: Iterator[DeviceReport]) -> None:

@@ -62,15 +62,19 @@ def _examine_software() -> Iterator[Finding]:
 
 def _examine_machine(settings: "Settings") -> Iterator[Finding]:
     from cluster.commands import machine_checks as checks  # noqa: PLC0415 (keeps `rfuav --help` quick)
+    from cluster.haproxy import require_haproxy  # noqa: PLC0415
     from cluster.ports import can_listen  # noqa: PLC0415
     from cluster.ray_head import temp_dir_of  # noqa: PLC0415
     from cluster.run_record import read_record  # noqa: PLC0415
-    from cluster.status import read_status  # noqa: PLC0415
+    from cluster.status import JOINED, read_status  # noqa: PLC0415
 
     status = read_status(settings.state_dir)
-    is_up = status.state != "down"
+    is_up, is_node = status.state != "down", status.state == JOINED
     temp_dir = temp_dir_of(settings.state_dir)
-    yield checks.check_http_port(settings.host, settings.port, is_ours=is_up, can_listen=can_listen)
+    if not is_node:
+        yield checks.check_http_port(settings.host, settings.port, is_ours=is_up, can_listen=can_listen)
+    if settings.nodes == "several" or is_node:
+        yield checks.check_haproxy(require_haproxy)
     yield from checks.check_ray_ports(settings.port, is_ours=is_up, can_listen=can_listen)
     yield checks.check_disk("state disk", settings.state_dir)
     yield checks.check_disk("temp disk", temp_dir)

@@ -51,7 +51,7 @@ def list_keys(*, state_dir: StateDir = None, config: ConfigFile = None, as_json:
     if as_json:
         say_json([keys_command.as_fields(key) for key in keys])
     else:
-        for line in keys_command.describe(keys):
+        for line in keys_command.describe(keys, settings):
             say(line)
 
 
@@ -70,8 +70,7 @@ def revoke_key(key_id: str, *, state_dir: StateDir = None, config: ConfigFile = 
     if as_json:
         say_json({"key_id": key_id, "keys_left": left})
     else:
-        last = "; it was the last: the service needs none now and answers this machine only"
-        say(f"key {key_id} is revoked" + ("" if left else last))
+        say(f"key {key_id} is revoked" + ("" if left else f"; it was the last: {keys_command.without_keys(settings)}"))
 
 
 @contextlib.contextmanager

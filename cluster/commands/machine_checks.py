@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from cluster.commands.findings import Finding, fail, ok, warn
+from configs.settings import SettingsError
 
 _GB: Final = 1 << 30
 #: A training's checkpoints and a day of logs.
@@ -29,6 +30,14 @@ def check_http_port(host: str, port: int, *, is_ours: bool, can_listen: Callable
     if can_listen(host, port):
         return ok("http port", f"{host}:{port} is free")
     return fail("http port", f"{host}:{port} is in use by another program", "end that one, or give another with --port or PORT=")
+
+
+def check_haproxy(find: Callable[[], Path]) -> Finding:
+    """Whether there is the HAProxy that a service of several nodes needs. Asked only where that is wanted."""
+    try:
+        return ok("haproxy", f"{find()} runs")
+    except SettingsError as error:
+        return fail("haproxy", str(error), "or let the service have one node: leave `--nodes several` and RFUAV_NODES out")
 
 
 def check_ray_ports(first: int, *, is_ours: bool, can_listen: Callable[[str, int], bool]) -> Iterator[Finding]:
@@ -138,6 +147,8 @@ def check_service(state: str, url: str, reason: str) -> Finding:
         return ok("service", "it is not up; `rfuav up` starts it")
     if state == "healthy":
         return ok("service", f"{url} answers, healthy")
+    if state == "joined":
+        return ok("service", f"this machine is a node of another one's service, {reason}")
     if state in ("starting", "degraded"):
         return warn("service", f"{url or 'it'} is {state}: {reason}", "wait a few seconds; `rfuav status` tells more")
     return fail("service", f"{url} is {state}: {reason}", "read STATE/logs; `rfuav down` and `rfuav up` start it anew")

@@ -66,6 +66,11 @@ def say_fields(fields: Mapping[str, object]) -> None:
         say(f"{name + ':':{width}} {show(value)}")
 
 
+def say_progress(line: str) -> None:
+    """Print one line to stderr, where stdout is for a script."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def complain(text: object) -> None:
     """Print to stderr."""
     print(f"rfuav: {text}", file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cluster.commands.exits import ExitCode
-from cluster.commands.output import give_up, say, say_json
+from cluster.commands.output import give_up, say, say_json, say_progress
 from cluster.commands.settings import AsJson, ConfigFile, StateDir, read_settings
 
 
@@ -25,8 +25,10 @@ def up(  # noqa: PLR0913 (one parameter per option)
     config: ConfigFile = None,
     address: Annotated[str | None, typer.Option(help="host:port of a running Ray to use instead of starting one.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when the service is ready.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Start the service on this machine and stay until Ctrl-C."""
+    _refuse_json_in_foreground(as_json=as_json, detach=detach)
     overrides = {
         "host": host,
         "port": port,
@@ -40,11 +42,13 @@ def up(  # noqa: PLR0913 (one parameter per option)
     from configs.settings import SettingsError  # noqa: PLC0415
 
     try:
-        local.up(settings, address=address, detach=detach, say=say)
+        local.up(settings, address=address, detach=detach, say=say_progress if as_json else say)
     except (SettingsError, local.AlreadyUpError, run_record.StateFolderBusyError) as error:
         give_up(error, ExitCode.BAD_INPUT)
     except lifetime.BringUpError as error:
         give_up(error, ExitCode.NOT_UP)
+    if as_json:
+        _say_where(settings.state_dir)
 
 
 def join(  # noqa: PLR0913 (one parameter per option)
@@ -55,8 +59,10 @@ def join(  # noqa: PLR0913 (one parameter per option)
     simulate_gpus: Annotated[int | None, typer.Option(min=0, max=64, help="Logical GPUs that compute on the CPU.")] = None,
     name: Annotated[str, typer.Option(help="Name of this node; the same each time keeps its devices' names.")] = "",
     detach: Annotated[bool, typer.Option("--detach", help="Return when the service knows this node's devices.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Let this machine join a service that was started with --nodes several; `rfuav down` ends that."""
+    _refuse_json_in_foreground(as_json=as_json, detach=detach)
     settings = read_settings(None, state_dir=state_dir)
     from cluster import join as joining  # noqa: PLC0415 (keeps `rfuav --help` quick)
     from cluster import lifetime, run_record  # noqa: PLC0415
@@ -64,22 +70,29 @@ def join(  # noqa: PLR0913 (one parameter per option)
 
     wanted = joining.Joining(head, settings.state_dir, token_file, simulate_gpus, name)
     try:
-        joining.join(wanted, detach=detach, say=say)
+        joining.join(wanted, detach=detach, say=say_progress if as_json else say)
     except (SettingsError, run_record.StateFolderBusyError) as error:
         give_up(error, ExitCode.BAD_INPUT)
     except lifetime.BringUpError as error:
         give_up(error, ExitCode.NOT_UP)
+    if as_json:
+        _say_where(settings.state_dir)
 
 
-def down(state_dir: StateDir = None) -> None:
+def down(*, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """End the service and everything that belongs to it."""
     from cluster import bring_down, local, run_record  # noqa: PLC0415 (keeps `rfuav --help` quick)
+    from cluster.status import read_where  # noqa: PLC0415
 
     settings = read_settings(None, state_dir=state_dir)
+    where = read_where(settings.state_dir)
     try:
         was_up = local.down(settings.state_dir)
     except (run_record.StateFolderBusyError, bring_down.BringDownError) as error:
         give_up(error, ExitCode.NOT_UP)
+    if as_json:
+        say_json({"was_up": was_up, **where})
+        return
     say("everything has ended" if was_up else f"nothing was up with state folder {settings.state_dir}")
 
 
@@ -110,6 +123,18 @@ def env(*, state_dir: StateDir = None, as_json: AsJson = False) -> None:
         say_json(dict(exports))
     else:
         say(as_shell(exports))
+
+
+def _refuse_json_in_foreground(*, as_json: bool, detach: bool) -> None:
+    """One object is for what comes to an end; what stays in the foreground does not."""
+    if as_json and not detach:
+        give_up("--json tells where the service is once it is ready: give it with --detach", ExitCode.BAD_INPUT)
+
+
+def _say_where(state_dir: Path) -> None:
+    from cluster.status import read_where  # noqa: PLC0415 (keeps `rfuav --help` quick)
+
+    say_json(read_where(state_dir))
 
 
 def add_to(app: typer.Typer) -> None:

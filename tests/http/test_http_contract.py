@@ -1,33 +1,36 @@
-"""The HTTP contract, row by row: each request, its status, and every field that its answer must hold, with its type.
+"""The HTTP contract of tasks, devices and the service itself, row by row: each request, its status, and every field of its answer.
 
 The tables are the contract written down a second time, by hand; beside them each answer must be valid JSON of its model, strictly, and
 of the schema that the served OpenAPI document gives for it.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
-
-import jsonschema_rs
 import pytest
-from pydantic import TypeAdapter
 
 from actors.core.model import GIB
 from actors.core.tasks import Progress, TaskFault
 from actors.learning.evaluation_files import write_evaluation
-from actors.learning.history_files import CONFUSION_JSON, METRICS_CSV, confusion_json, metrics_csv
 from actors.learning.prediction_files import Prediction, failed_prediction, write_predictions
-from serve_app.schemas import evaluate, inference, models, preprocessing, resources, results, system, tasks, waiting
-from tests.fake_serving import make_version
+from serve_app.schemas import evaluate, inference, preprocessing, resources, results, system, tasks, waiting
 from tests.fakes import make_line
 from tests.http import bodies
+from tests.http.contract_rows import (
+    BY_NAME,
+    ERROR,
+    MANY,
+    METRICS,
+    NONE,
+    NUMBER,
+    TEXT,
+    WHOLE,
+    YES_NO,
+    Row,
+    check_answer,
+    write_history,
+)
 from tests.http.test_http_evaluate import an_evaluation
 
 pytestmark = pytest.mark.anyio
 
-TEXT, WHOLE, NUMBER, YES_NO, MANY, BY_NAME = (str,), (int,), (int, float), (bool,), (list,), (dict,)
-NONE = (type(None),)
-
-ERROR = {"status": TEXT, "code": TEXT, "message": TEXT, "detail": TEXT + MANY, "timestamp": TEXT}
 TASK = {
     **dict.fromkeys(("task_id", "task_type", "status", "message", "device", "created_at", "updated_at", "description"), TEXT),
     **dict.fromkeys(("progress", "priority", "attempts"), WHOLE),
@@ -60,31 +63,6 @@ GPU = {
     "simulated": YES_NO,
     "processes": MANY,
 }
-FIGURES = """
-    epoch total_epochs train_loss train_acc val_loss val_acc macro_f1 micro_f1 mAP top1_acc top3_acc top5_acc macro_precision
-    macro_recall micro_precision micro_recall precision recall learning_rate best_acc f1_score
-"""
-METRICS = FIGURES.split()
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the contract.
-
-    ``fields`` names every field of the answer with its types; ``inside`` the fields of parts of it, by where they are: keys and
-    numbers with dots between.
-    """
-
-    method: str
-    path: str
-    model: Any
-    fields: dict
-    body: Any = None
-    inside: dict = field(default_factory=dict)
-    status: int = 200
-
-    def __str__(self):
-        return f"{self.method} {self.path}"
 
 
 def start(kind, path):
@@ -99,26 +77,6 @@ PREPROCESSING = {
 }
 BATCH = {"status": TEXT, "message": TEXT, "task_ids": MANY, "total": WHOLE, "batch_id": TEXT}
 LEASE = {"device": TEXT, "gpu_fraction": NUMBER, "memory_gb": NUMBER, "granted_at": TEXT}
-MODEL = {"name": TEXT, "default_version": WHOLE + NONE, "aliases": BY_NAME, "versions": MANY}
-CARD = {
-    **dict.fromkeys(("architecture", "normalization", "weights_file", "weights_sha256", "task_id"), TEXT),
-    **dict.fromkeys(("torch_version", "project_version"), TEXT),
-    **dict.fromkeys(("num_classes", "image_size", "format_version"), WHOLE),
-    **dict.fromkeys(("dataset_hash", "split", "metrics", "serving"), BY_NAME),
-    **dict.fromkeys(("recipe", "metrics_by_snr"), BY_NAME + NONE),
-    "classes": MANY,
-    "seed": WHOLE + NONE,
-    "unknown_below": NUMBER + NONE,
-}
-VERSION = {
-    **dict.fromkeys(("name", "description", "created_at", "sha256"), TEXT),
-    **dict.fromkeys(("version", "size_bytes"), WHOLE),
-    **dict.fromkeys(("aliases", "warnings"), MANY),
-    **dict.fromkeys(("metrics", "lineage", "model_card"), BY_NAME),
-}
-LINEAGE = {"task_id": TEXT, "dataset_hash": BY_NAME, "parent_weights": TEXT, "parameters": BY_NAME}
-SERVING = {"precision": TEXT, "optimise": YES_NO, "forced": YES_NO, "chosen": BY_NAME}
-VERSION_PARTS = {"model_card": CARD, "model_card.serving": SERVING, "lineage": LINEAGE}
 ROWS = [
     Row(
         "GET",
@@ -154,32 +112,6 @@ ROWS = [
             "gpu_available": YES_NO,
             "simulated": YES_NO,
         },
-    ),
-    Row("GET", "/api/v2/models", models.ModelListResponse, {"models": MANY}, inside={"models.0": MODEL}),
-    Row(
-        "POST",
-        "/api/v2/models",
-        models.ModelVersionResponse,
-        VERSION,
-        {"name": "drones", "task_id": "running", "alias": "candidate"},
-        inside=VERSION_PARTS,
-    ),
-    Row("GET", "/api/v2/models/drones", models.ModelResponse, MODEL),
-    Row("GET", "/api/v2/models/drones/1", models.ModelVersionResponse, VERSION, inside=VERSION_PARTS),
-    Row("PUT", "/api/v2/models/drones/aliases/production", models.ModelResponse, MODEL, {"version": 1}),
-    Row("DELETE", "/api/v2/models/drones/aliases/old", models.ModelResponse, MODEL),
-    Row(
-        "DELETE",
-        "/api/v2/models/drones/2",
-        models.DeletedModelResponse,
-        {"status": TEXT, "message": TEXT, "name": TEXT, "versions": MANY},
-    ),
-    Row(
-        "GET",
-        "/api/v2/comparison?model=drones@1&task=running",
-        models.ComparisonResponse,
-        {**dict.fromkeys(("columns", "differing", "epochs"), MANY), **dict.fromkeys(("parameters", "metrics", "curves"), BY_NAME)},
-        inside={"columns.0": dict.fromkeys(("kind", "id", "status", "created_at", "description"), TEXT)},
     ),
     *(start("training", path) for path in ("/api/v2/training/start", "/api/v2/train", "/api/v1/train")),
     *(start("inference", path) for path in ("/api/v2/inference/start", "/api/v2/inference", "/api/v1/inference")),
@@ -377,9 +309,6 @@ ROWS = [
         for method, path, body, status in (
             ("GET", "/api/v2/tasks/nobody", None, 404),
             ("GET", "/api/v2/batches/none", None, 404),
-            ("GET", "/api/v2/models/nobody", None, 404),
-            ("DELETE", "/api/v2/models/drones/1", None, 409),
-            ("PUT", "/api/v2/models/drones/aliases/3", {"version": 1}, 422),
             ("POST", "/api/v2/batches/.../cancel", None, 404),
             ("POST", "/api/v2/tasks/failed/cancel", None, 404),
             ("POST", "/api/v2/tasks/running/priority", {"priority": 1}, 409),
@@ -399,9 +328,8 @@ def settings(settings, tmp_path):
 
 
 @pytest.fixture
-async def batch_id(client, tasks, logs, models, tmp_path):
+async def batch_id(client, tasks, logs, tmp_path):
     """A world with something to say in every row; the id of its batch."""
-    await models.put(make_version(version=1), make_version(version=2), aliases={"old": 1})
     for task_id in ("running", "failed", "waiting"):
         await client.post("/api/v2/training/start", json=bodies.training(task_id=task_id, name=task_id))
     await client.post("/api/v2/inference/start", json=bodies.inference(task_id="inferred"))
@@ -423,48 +351,6 @@ async def batch_id(client, tasks, logs, models, tmp_path):
     return (await client.post("/api/v2/inference/batch", json=bodies.batch())).json()["batch_id"]
 
 
-def write_history(folder, figures):
-    folder.mkdir(parents=True)
-    (folder / METRICS_CSV).write_text(metrics_csv([figures]))
-    (folder / CONFUSION_JSON).write_text(confusion_json([[3, 1], [0, 4]], ["fpv", "other"], 1))
-
-
-def part(value, where):
-    """A part of an answer: ``a.0.b``."""
-    for step in where.split("."):
-        value = value[int(step)] if isinstance(value, list) else value[step]
-    return value
-
-
-def check_fields(found, wanted):
-    assert set(found) == set(wanted)
-    assert {name: type(value) for name, value in found.items() if type(value) not in wanted[name]} == {}
-
-
-def schema_of(document, row, status):
-    """What the document says of a row's answer: the schema, or None where it names no such operation or status."""
-    path = row.path.partition("?")[0]
-    for template, operations in document["paths"].items():
-        names = zip(template.split("/"), path.split("/"), strict=False)
-        is_same = template.count("/") == path.count("/") and all(a == b or a.startswith("{") for a, b in names)
-        if is_same and row.method.lower() in operations:
-            return operations[row.method.lower()]["responses"][str(status)]["content"]["application/json"]["schema"]
-    raise AssertionError(f"{row} is not in the document")
-
-
 @pytest.mark.parametrize("row", ROWS, ids=str)
 async def test_the_answer_is_as_the_contract_has_it(client, built_app, batch_id, row):
-    answer = await client.request(row.method, row.path.format(batch_id=batch_id), json=row.body)
-    assert answer.status_code == row.status, answer.text
-    TypeAdapter(row.model).validate_json(answer.content, strict=True)
-    body = answer.json()
-    if row.fields:
-        check_fields(body, row.fields)
-    for where, wanted in row.inside.items():
-        if isinstance(body, list):
-            assert set(part(body, where)) >= set(wanted)
-        else:
-            check_fields(part(body, where), wanted)
-    document = built_app.openapi()
-    schema = schema_of(document, row, row.status) | {"components": document["components"]}
-    jsonschema_rs.validator_for(schema).validate(body)
+    await check_answer(client, built_app, row, batch_id=batch_id)

@@ -11,11 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from actors.gpu_driver import DriverReading, GpuReading
+from actors.presence import own_presence
 from cluster.cli import app
 from cluster.commands import machine_checks, software_checks
 from cluster.commands.findings import Verdict
 from cluster.commands.software_checks import ChildEnd
+from cluster.haproxy import HaproxyMissingError
 from cluster.ports import can_listen
+from cluster.run_record import NodeRecord, write_node
 
 GIB = 1 << 30
 CUDA_REPORT = {"torch": "2.13.0", "torchvision": "0.28.0", "cuda": "13.0", "gpus": [""]}
@@ -152,6 +155,7 @@ class TestMachine:
         [
             ("down", Verdict.OK),
             ("healthy", Verdict.OK),
+            ("joined", Verdict.OK),
             ("starting", Verdict.WARN),
             ("degraded", Verdict.WARN),
             ("unreachable", Verdict.FAIL),
@@ -159,6 +163,13 @@ class TestMachine:
     )
     def test_a_service_that_is_up_must_answer(self, state, verdict):
         assert_found(machine_checks.check_service(state, "http://127.0.0.1:8000/", "why"), verdict)
+
+    def test_haproxy_must_run(self):
+        def refuse():
+            raise HaproxyMissingError("nodes: 'several' needs HAProxy; install it")
+
+        assert_found(machine_checks.check_haproxy(lambda: Path("/usr/sbin/haproxy")), Verdict.OK, "/usr/sbin/haproxy")
+        assert_found(machine_checks.check_haproxy(refuse), Verdict.FAIL, "install it", "--nodes several")
 
 
 class TestCommand:
@@ -186,6 +197,20 @@ class TestCommand:
             each for each in body["findings"] if each["check"] == "data root"
         ).items()
         assert self.run("--data-root", tmp_path / "gone").exit_code == 1
+
+    def test_a_joined_node_needs_no_http_port_but_haproxy(self, tmp_path):
+        state_dir = tmp_path / "node"
+        write_node(state_dir, NodeRecord("h:1", "lab-2", ("cuda:1", "cpu:1"), own_presence()))
+        findings = {each["check"]: each for each in json.loads(self.run("--state-dir", state_dir, "--json").output)["findings"]}
+        assert findings["service"]["verdict"] == "ok"
+        assert "h:1" in findings["service"]["message"]
+        assert "http port" not in findings
+        assert "haproxy" in findings
+
+    def test_haproxy_is_looked_for_where_several_nodes_are_wanted(self, tmp_path):
+        (tmp_path / "several.yaml").write_text("nodes: several\n")
+        assert "haproxy:" in self.run("--config", tmp_path / "several.yaml").output
+        assert "haproxy:" not in self.run().output
 
     def test_nothing_is_made_by_looking(self, tmp_path):
         self.run()

@@ -134,6 +134,7 @@ def task(task_id="t1", **changes):
         "started_at": None,
         "finished_at": None,
         "output_path": "out",
+        "batch_id": None,
     } | changes
 
 

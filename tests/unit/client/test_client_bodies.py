@@ -1,7 +1,9 @@
 """Files as bodies: uploads, and what a prediction is made of."""
 
+import os
 from email import message_from_bytes
 from email.policy import HTTP
+from pathlib import Path
 
 import httpx
 import pytest
@@ -61,6 +63,20 @@ def test_a_file_that_is_not_there_is_told_before_anything_is_sent(make_client, t
     for name, arguments in (("upload", (tmp_path / "no", "p")), ("predict", (tmp_path / "no.iq",)), ("upload", (tmp_path, "p"))):
         with pytest.raises(InvalidRequestError, match="is no file on this machine"):
             make_client(Reading()).call(name, *arguments)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that nobody can read from its start is wanted")
+@pytest.mark.parametrize(("name", "more"), [("upload", ("p",)), ("predict", ())])
+def test_a_file_that_cannot_be_read_is_named(make_client, name, more):
+    with pytest.raises(InvalidRequestError, match="/proc/self/mem cannot be read"):
+        make_client(Reading(answer(ENTRY))).call(name, "/proc/self/mem", *more)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_is_named(make_client, recording):
+    recording.chmod(0)
+    with pytest.raises(InvalidRequestError, match=r"long\.iq cannot be read: Permission denied"):
+        make_client(Reading(answer(ENTRY))).call("upload", recording, "p")
 
 
 def test_a_picture_in_memory_is_sent_as_it_is(make_client):

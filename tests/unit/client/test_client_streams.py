@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.client import ApiError, BrokenTransferError, KeyNeededError, UnreachableError, WaitEndedError
+from cluster.client import ApiError, BrokenTransferError, KeyNeededError, NoAnswerError, UnreachableError, WaitEndedError
 from cluster.client.streams import SentEvent, SseParser
 from tests.unit.client.both import Script, answer, refusal, stream, task
 
@@ -97,6 +97,25 @@ class TestFollowing:
             client.items("follow_log", "t1")
         assert 200 < sum(client.time.pauses) <= 300
 
+    @pytest.mark.parametrize("kind", ["text/html", "application/json; charset=utf-8", ""])
+    def test_what_answers_but_streams_nothing_is_no_service(self, make_client, kind):
+        client = make_client(lambda _request: httpx.Response(200, content=b"welcome", headers={"Content-Type": kind}))
+        with pytest.raises(NoAnswerError, match="/logs sends no events"):
+            client.items("follow_log", "t1")
+        assert client.time.pauses == []
+
+    def test_a_stream_that_says_nothing_is_given_up(self, make_client):
+        client = make_client(lambda _request: stream(b"\n", b"retry: 5\n"))
+        with pytest.raises(NoAnswerError, match="ended early"):
+            client.items("follow_log", "t1")
+        assert 200 < sum(client.time.pauses) <= 300
+
+    def test_comments_keep_a_quiet_stream_alive(self, make_client):
+        script = Script(*[stream(COMMENT) for _ in range(100)], stream(END))
+        client = make_client(script)
+        assert len(client.items("follow_log", "t1")) == 1
+        assert max(client.time.pauses) <= 0.25
+
     def test_who_leaves_early_leaves_the_connection_closed(self, make_client):
         opened = stream(line(1), line(2))
         assert len(make_client(Script(opened)).items("follow_log", "t1", most=1)) == 1
@@ -137,6 +156,37 @@ class TestWaiting:
         with pytest.raises(WaitEndedError, match="t1 is running after 5 s"):
             client.call("wait", "t1", timeout_s=5)
         assert sum(client.time.pauses) <= 5
+
+    @pytest.mark.parametrize("away", ["refused", "silent", "bad gateway", "not ready"])
+    def test_its_time_ends_while_the_service_is_away_too(self, make_client, away):
+        faults = {"refused": REFUSED, "silent": httpx.ReadTimeout("no answer")}
+        answers = {"bad gateway": lambda: httpx.Response(502), "not ready": lambda: refusal(503, "not_ready")}
+        faulty = [faults[away] if away in faults else answers[away]() for _ in range(100)]
+        client = make_client(Script(answer(task()), *faulty))
+        with pytest.raises(WaitEndedError, match="t1: the service did not answer within 20 s"):
+            client.call("wait", "t1", timeout_s=20)
+        assert 10 < sum(client.time.pauses) <= 20
+
+    def test_a_batch_is_waited_for_no_longer_either(self, make_client):
+        client = make_client(lambda _request: httpx.Response(502))
+        with pytest.raises(WaitEndedError, match="b1: "):
+            client.call("wait_for_batch", "b1", timeout_s=20)
+
+    def test_a_look_is_given_no_more_than_the_time_that_is_left(self, make_client):
+        script = Script(answer(task()), *[REFUSED] * 50)
+        with pytest.raises(WaitEndedError):
+            make_client(script).call("wait", "t1", timeout_s=20)
+        timeouts = [each.extensions["timeout"] for each in script.requests]
+        assert all(each["connect"] == each["read"] <= 20 for each in timeouts)
+        assert timeouts[-1]["read"] < 10
+
+    def test_patience_that_ends_before_the_time_is_told_as_such(self, make_client):
+        with pytest.raises(UnreachableError):
+            make_client(Script(*[REFUSED] * 1000)).call("wait", "t1", timeout_s=10_000)
+
+    def test_what_does_not_pass_is_told_in_time_too(self, make_client):
+        with pytest.raises(ApiError, match="task_not_found"):
+            make_client(Script(refusal(404, "task_not_found"))).call("wait", "t1", timeout_s=5)
 
     def test_a_restart_takes_longer_than_a_single_calls_patience(self, make_client):
         client = make_client(Script(*[REFUSED] * 30, answer(task(status="failed"))))

@@ -8,9 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from actors.presence import Presence, own_presence
+from cluster import join, local
 from cluster.cli import app
 from cluster.commands.exits import ExitCode
-from cluster.run_record import ServiceRecord, write_record
+from cluster.run_record import NodeRecord, ServiceRecord, write_node, write_record
 
 runner = CliRunner()
 
@@ -70,6 +71,46 @@ def test_down_with_nothing_up_succeeds_and_says_so():
     result = run("down")
     assert result.exit_code == 0
     assert "nothing was up" in result.output
+
+
+def test_scripts_are_told_in_one_object_what_has_ended(tmp_path: Path):
+    nothing = {"url": "", "state_dir": str(tmp_path / "var"), "ray_address": "", "dashboard": ""}
+    assert json.loads(run("down", "--json").stdout) == {"was_up": False} | nothing
+    write_record(tmp_path / "var", make_record(temp_dir=""))
+    told = json.loads(run("down", "--json").stdout)
+    assert (told["was_up"], told["url"]) == (True, "http://127.0.0.1:8123/")
+
+
+@pytest.mark.parametrize("command", [("up",), ("join", "h:1")])
+def test_json_is_for_what_returns(command):
+    assert_refused(run(*command, "--json"), "--detach")
+
+
+def test_scripts_are_told_in_one_object_where_the_service_is_and_people_beside_it_how_it_went(tmp_path: Path, monkeypatch):
+    def up(settings, *, say, **_):
+        say("starting Ray")
+        write_record(settings.state_dir, make_record())
+
+    monkeypatch.setattr(local, "up", up)
+    result = run("up", "--detach", "--json")
+    assert json.loads(result.stdout) == {
+        "url": "http://127.0.0.1:8123/",
+        "state_dir": str(tmp_path / "var"),
+        "ray_address": "10.0.0.1:6379",
+        "dashboard": "http://127.0.0.1:8265",
+    }
+    assert result.stderr == "starting Ray\n"
+
+
+def test_scripts_are_told_in_one_object_what_was_joined(tmp_path: Path, monkeypatch):
+    def take_part(wanted, *, say, **_):
+        say("joining")
+        write_node(wanted.state_dir, NodeRecord(wanted.head, "lab-2", ("cpu:1",), own_presence()))
+
+    monkeypatch.setattr(join, "join", take_part)
+    result = run("join", "10.0.0.1:6379", "--detach", "--json")
+    told = {"url": "", "state_dir": str(tmp_path / "var"), "ray_address": "10.0.0.1:6379", "dashboard": ""}
+    assert (json.loads(result.stdout), result.stderr) == (told, "joining\n")
 
 
 def test_status_with_nothing_up_is_down_and_not_a_success():

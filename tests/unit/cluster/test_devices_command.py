@@ -11,7 +11,7 @@ from actors.core.model import GIB, LeaseRequest, WorkKind
 from actors.messages import BooksReport, Difference, ResourceView
 from cluster.cli import app
 from cluster.commands.exits import ExitCode
-from serve_app.shape_resources import check_response, gpu_response, resource_response
+from serve_app.shape_resources import check_response, resource_response
 from tests.fakes import START, make_device_view, make_lease
 
 AGREE = BooksReport(True, (), START)
@@ -34,11 +34,10 @@ def serve():
     """Start a server that answers as the service would with these books; returns its URL."""
     servers = []
 
-    def start(view=None, report=AGREE, status=200):
+    def start(view=None, report=AGREE, status=200, body=b""):
         view = view or make_view()
         answers = {
             "/api/v2/resources": resource_response(view),
-            "/api/v2/resources/gpu": gpu_response(view),
             "/api/v2/resources/check": check_response(report),
         }
 
@@ -46,7 +45,7 @@ def serve():
             def do_GET(self):
                 self.send_response(status)
                 self.end_headers()
-                self.wfile.write(answers[self.path].model_dump_json().encode())
+                self.wfile.write(body or answers[self.path].model_dump_json().encode())
 
             def log_message(self, *_):
                 pass
@@ -115,16 +114,34 @@ def test_the_url_may_come_from_the_environment(serve):
     assert run(env={"RFUAV_URL": serve()}).exit_code == 0
 
 
-def test_where_nobody_or_only_an_error_answers_the_remedy_is_named(serve):
-    for url in ("http://127.0.0.1:1", serve(status=503)):
-        result = run("--url", url)
-        assert result.exit_code == ExitCode.NOT_UP
-        assert url in result.stderr
-        assert "rfuav status" in result.stderr
+def test_where_nobody_answers_the_remedy_is_named():
+    result = run("--url", "http://127.0.0.1:1")
+    assert result.exit_code == ExitCode.NOT_UP
+    assert "http://127.0.0.1:1" in result.stderr
+    assert "rfuav up" in result.stderr
 
 
-@pytest.mark.parametrize("url", ["", "localhost", "ftp://localhost", "http://", "http://localhost:many", "http://localhost:99999"])
+@pytest.mark.parametrize(("status", "code"), [(503, ExitCode.BUSY), (401, ExitCode.REFUSED), (500, ExitCode.NOT_UP)])
+def test_a_refusal_ends_the_command_as_it_ends_any_other(serve, status, code):
+    assert run("--url", serve(status=status)).exit_code == code
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--check",)])
+def test_another_service_is_told_in_plain_words(serve, options):
+    result = run("--url", serve(body=b"{}"), *options)
+    assert result.exit_code == ExitCode.NOT_UP
+    assert "another service" in result.stderr
+    assert not isinstance(result.exception, KeyError)
+
+
+def test_a_service_behind_tls_may_be_named():
+    result = run("--url", "https://127.0.0.1:1")
+    assert result.exit_code == ExitCode.NOT_UP
+    assert "no answer from https://127.0.0.1:1" in result.stderr
+
+
+@pytest.mark.parametrize("url", ["localhost", "ftp://localhost", "http://", "http://localhost:many", "http://localhost:99999"])
 def test_what_is_no_url_of_a_service_is_refused(url):
     result = run("--url", url)
     assert result.exit_code == ExitCode.BAD_INPUT
-    assert "--url" in result.stderr
+    assert "RFUAV_URL" in result.stderr

@@ -1,12 +1,16 @@
 """What a machine needs to join a service, and what it is told where something is missing."""
 
+import os
 import socket
 from pathlib import Path
 
 import pytest
 
 from actors.home import Home
-from cluster.join import Joining, join, node_command, refuse_missing_folders
+from actors.presence import own_presence
+from cluster.join import Joining, _take_token, join, node_command, refuse_lone_service, refuse_missing_folders
+from cluster.ray_head import token_path
+from cluster.run_record import ServiceRecord, read_record, write_record
 from configs.settings import Settings, SettingsError
 
 
@@ -47,6 +51,32 @@ def test_the_state_folder_of_a_service_is_no_nodes(tmp_path: Path, head: str):
     (tmp_path / "store.sqlite").touch()
     with pytest.raises(SettingsError, match="folder of its own"):
         join(Joining(head, tmp_path), detach=True, say=quietly)
+
+
+def test_the_state_folder_of_a_service_with_another_store_is_no_nodes_either(tmp_path: Path, head: str):
+    record = ServiceRecord("http://h/", 0.0, own_presence(), None, "h:1", "", "", "", started_serve=True, nodes="several")
+    write_record(tmp_path, record)
+    with pytest.raises(SettingsError, match="folder of its own"):
+        join(Joining(head, tmp_path), detach=True, say=quietly)
+    assert read_record(tmp_path) == record
+
+
+def test_a_service_of_one_machine_is_not_joined(tmp_path: Path):
+    with pytest.raises(SettingsError, match=r"h:1 .*--nodes several"):
+        refuse_lone_service(Home(Settings(state_dir=tmp_path), "node"), "h:1")
+    refuse_lone_service(Home(Settings(state_dir=tmp_path, nodes="several"), "node"), "h:1")
+
+
+def test_the_copy_of_the_token_is_nobody_elses_from_its_first_byte_on(tmp_path: Path, monkeypatch):
+    (tmp_path / "token").write_text("0123\n")
+    monkeypatch.setattr(Path, "chmod", lambda *_: pytest.fail("it was open before"))
+    old = os.umask(0)
+    try:
+        _take_token(Joining("h:1", tmp_path, tmp_path / "token"))
+    finally:
+        os.umask(old)
+    copy = token_path(tmp_path)
+    assert (copy.read_text(), copy.stat().st_mode & 0o777) == ("0123", 0o600)
 
 
 def test_a_folder_of_the_service_that_is_not_here_is_named(tmp_path: Path):

@@ -8,10 +8,12 @@ from typer.testing import CliRunner
 
 from actors.access import Role
 from actors.access_store import AccessStore
+from actors.presence import own_presence
 from cluster.cli import app
 from cluster.commands.exits import ExitCode
 from cluster.keys_command import has_keys
 from cluster.local import page_url
+from cluster.run_record import ServiceRecord, write_record
 from configs.settings import Settings, load_settings
 
 runner = CliRunner()
@@ -112,3 +114,17 @@ def test_a_store_that_cannot_be_used_is_told_plainly(tmp_path: Path):
 )
 def test_a_service_on_every_address_is_reached_on_loopback(host, url):
     assert page_url(Settings(host=host)) == url
+
+
+@pytest.mark.parametrize(("options", "words"), [((), "this machine"), (("--config", "several.yaml"), "answers nobody")])
+def test_after_the_last_key_it_is_told_whom_the_service_answers(tmp_path: Path, options, words):
+    (tmp_path / "several.yaml").write_text("nodes: several\n")
+    key = add("admin")
+    assert words in run("keys", "revoke", key["key_id"], *options).stdout
+    assert words in run("keys", "list", *options).stdout
+
+
+def test_a_service_of_several_nodes_that_is_up_is_known_by_its_record(tmp_path: Path):
+    write_record(tmp_path / "var", ServiceRecord("http://h/", 0.0, own_presence(), None, "h:1", "", "", "", True, nodes="several"))
+    key = add("admin")
+    assert "answers nobody" in run("keys", "revoke", key["key_id"]).stdout

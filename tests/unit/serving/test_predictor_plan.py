@@ -65,7 +65,10 @@ def test_the_configuration_survives_its_journey_with_an_endless_patience():
 def test_replicas_take_no_port_and_the_queue_is_as_long_as_the_settings_say():
     bound = build_predictor(make_plan(serving_max_queued=7, serving_max_ongoing=5))
     deployment = bound._bound_deployment
-    assert deployment.ray_actor_options["runtime_env"]["env_vars"] == {"RAY_SERVE_ENABLE_DIRECT_INGRESS": "0"}
+    assert deployment.ray_actor_options["runtime_env"]["env_vars"] == {
+        "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",
+        "RAY_SERVE_ENABLE_HA_PROXY": "0",
+    }
     assert (deployment.max_queued_requests, deployment.max_ongoing_requests) == (7, 5)
 
 
@@ -101,6 +104,12 @@ class TestCeiling:
         Ceiling(read_deployed(tmp_path)).follow()
         Ceiling(read_deployed(tmp_path)).follow()
         assert applied == [2]
+
+    @pytest.mark.usefixtures("carried")
+    def test_the_note_is_nobody_elses(self, tmp_path):
+        write_deployed(Deployed(plan=self.plan, most_replicas=4))
+        (note,) = (tmp_path / "run").glob("*.json")
+        assert note.stat().st_mode & 0o077 == 0
 
     def test_without_a_note_there_is_nothing_to_follow(self, tmp_path):
         assert read_deployed(tmp_path) is None
