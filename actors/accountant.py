@@ -377,8 +377,8 @@ class GpuAccountant:
             await asyncio.sleep(_TICK_S)
             await self._measure_memory()
             await self._apply(ev.Ticked())
-            for request_id in self._drivers.find_silent(self._scheduler.line.waiting, self._clock.now()):
-                await self.withdraw(request_id)
+            while silent := self._drivers.next_silent(self._scheduler.line.waiting, self._clock.now()):
+                await self._apply(ev.RequestWithdrawn(silent))
 
     async def _measure_memory(self) -> None:
         """Let the scheduler know what the driver says of each GPU that can be seen."""

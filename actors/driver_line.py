@@ -12,7 +12,7 @@ from actors.core.model import HolderKind, LeaseRequest
 class DriverLine:
     """When each waiting driver was heard last.
 
-    Invariant: after ``find_silent`` only requests that are in line are known here.
+    Invariant: after ``next_silent`` only requests that are in line are known here.
     """
 
     def __init__(self, silence_s: float) -> None:
@@ -24,7 +24,10 @@ class DriverLine:
         if request.holder is HolderKind.DRIVER:
             self._heard[request.request_id] = now
 
-    def find_silent(self, waiting: Container[str], now: float) -> list[str]:
-        """The drivers' requests in line that nobody has repeated for too long."""
+    def next_silent(self, waiting: Container[str], now: float) -> str | None:
+        """A driver's request in line that nobody has repeated for too long.
+
+        One at a time: while it is taken out of the line, others may be repeated, or granted.
+        """
         self._heard = {request_id: at for request_id, at in self._heard.items() if request_id in waiting}
-        return [request_id for request_id, at in self._heard.items() if now - at > self._silence_s]
+        return next((request_id for request_id, at in self._heard.items() if now - at > self._silence_s), None)

@@ -209,7 +209,7 @@ class TaskSupervisor:
         return self._flow.lease_request(Task(submission, TaskState.PENDING, now, now, attempt_id=submission.task_id))
 
     async def _accept(self, task_id: str, commands: list[te.TaskCommand]) -> None:
-        """Make a new task durable, then let it begin; forget it where the store refuses."""
+        """Make a new task durable, then let it begin unless it was ended meanwhile; forget it where the store refuses."""
         task = self._flow.get(task_id)
         durable = asyncio.wrap_future(self._writer.accept(task))
         self._accepting[task_id] = durable
@@ -220,9 +220,12 @@ class TaskSupervisor:
             raise
         finally:
             del self._accepting[task_id]
+        if task_id not in self._flow.tasks:
+            return
         self._index.add(task)
         self._watch.note(task_id)
-        self._carry_out(command for command in commands if not isinstance(command, te.SaveTask))
+        if not self._flow.get(task_id).state.is_final:
+            self._carry_out(command for command in commands if not isinstance(command, te.SaveTask))
 
     # --- the transition and what follows ---
 

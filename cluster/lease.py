@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 from uuid import uuid4
 
@@ -24,7 +24,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.attempts import resource_options
-from actors.core.errors import ActorSystemError
+from actors.core.errors import ActorSystemError, DuplicateRequestError
 from actors.core.model import GIB, HolderKind, LeaseRequest, WorkKind, parse_selector
 from actors.core.units import fraction_from_units
 from actors.devices import find_group
@@ -72,10 +72,12 @@ class DriverLease:
     actor_options: Mapping[str, Any]
 
     def options_for(self, count: int) -> dict[str, Any]:
-        """The ``.options()`` of each of so many actors that share the lease evenly."""
+        """The ``.options()`` of each of so many actors that share the lease, its memory included, evenly."""
         shared = {name: self.actor_options[name] / count for name in ("num_gpus", "num_cpus")}
         # Ray keeps ten-thousandths: rounded down, so that all together take no more than the lease.
-        return {**self.actor_options, **{name: int(amount * 10_000) / 10_000 for name, amount in shared.items()}}
+        amounts = {name: int(amount * 10_000) / 10_000 for name, amount in shared.items()}
+        variables = {**self.environment, MEMORY_NAME: str(self.memory_bytes // count)}
+        return {**self.actor_options, **amounts, "runtime_env": {"env_vars": variables}}
 
 
 @contextmanager
@@ -148,8 +150,7 @@ class _Office:
         deadline = float("inf") if timeout_s is None else time.monotonic() + timeout_s
         incarnation, seq = "", 0
         while True:
-            # Asking again is also the sign of life, without which the accountant gives the place in line away.
-            answer: GrantedLease | Queued = self._ask("acquire", self._request)
+            answer = self._acquire()
             if isinstance(answer, GrantedLease):
                 return answer
             again_at = min(deadline, time.monotonic() + self._settings.heartbeat_s)
@@ -162,6 +163,19 @@ class _Office:
                         return granted
             if time.monotonic() >= deadline:
                 raise LeaseTimeoutError(self._why_not(timeout_s, answer))
+
+    def _acquire(self) -> GrantedLease | Queued:
+        """Ask, or ask again: that is also the sign of life, without which the accountant gives the place in line away.
+
+        A program that was suspended for so long comes back to a request that is over; it goes on with a new one of the same rank.
+        """
+        try:
+            answer: GrantedLease | Queued = self._ask("acquire", self._request)
+        except DuplicateRequestError:
+            holder = _make_holder(self._request.profile)
+            self._request = replace(self._request, request_id=holder, task_id=holder)
+            answer = self._ask("acquire", self._request)
+        return answer
 
     def _why_not(self, timeout_s: float | None, answer: Queued) -> str:
         explanation = self._ask("explain", self._request.request_id)
@@ -234,7 +248,7 @@ def _describe_wish(device: str, *, memory_gb: float | None, priority: int, work:
     parse_selector(device)
     if len(name) > _LONGEST_NAME or not is_task_id(name):
         raise ValueError(f"name: {name!r} must have 1 to {_LONGEST_NAME} letters, digits, dots, hyphens or underscores")
-    holder = f"{name}.{uuid4().hex[:8]}"
+    holder = _make_holder(name)
     kind = WorkKind(work)
     budget = None if memory_gb is None else round(memory_gb * GIB)
 
@@ -242,6 +256,10 @@ def _describe_wish(device: str, *, memory_gb: float | None, priority: int, work:
         return LeaseRequest(holder, holder, kind, device, priority, submitted_at, budget, holder=HolderKind.DRIVER, profile=name)
 
     return at
+
+
+def _make_holder(name: str) -> str:
+    return f"{name}.{uuid4().hex[:8]}"
 
 
 def _describe_lease(granted: GrantedLease) -> DriverLease:

@@ -28,6 +28,8 @@ from configs.settings import Settings
 _OBJECT_STORE_BYTES: Final = 300 * 1024 * 1024
 _LOG_FILE_BYTES: Final = 8 * 1024 * 1024
 _START_DEADLINE_S: Final = 180.0
+#: How long Ray leaves a job that it has asked to stop; three seconds, unless it is told otherwise.
+JOB_STOP_S: Final = 60
 #: Ray's unix sockets lie about 60 characters below its folder, and Linux allows 107 in all.
 _LONGEST_TEMP_DIR: Final = 40
 #: Names that would lead a new head or a driver to another Ray.
@@ -161,6 +163,8 @@ def node_environment(base: Mapping[str, str], state_dir: Path) -> dict[str, str]
         "DASHBOARD_METRIC_PORT": "0",
         "RAY_ROTATION_MAX_BYTES": str(_LOG_FILE_BYTES),
         "RAY_ROTATION_BACKUP_COUNT": "1",
+        # A job that is asked to stop cancels its task first, and a supervisor that is busy accepting it answers late.
+        "RAY_JOB_STOP_WAIT_TIME_S": str(JOB_STOP_S),
         "RAY_SERVE_PORT_QUARANTINE_S": "0",
         # A proxy that does not begin within 5 s is ended, and with it the bring-up; on a busy machine it may take longer.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",

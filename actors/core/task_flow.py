@@ -125,9 +125,10 @@ class TaskFlow:
         return [task for task in self._unfinished() if task.state is not TaskState.RUNNING]
 
     def discard(self, task_id: str) -> None:
-        """Undo a submission that could not be made durable, before anything followed from it."""
-        task = self.tasks.pop(task_id)
-        del self._by_attempt[task.attempt_id]
+        """Undo a submission that could not be made durable, before anything but its end followed from it."""
+        task = self.tasks.pop(task_id, None)
+        if task is not None:
+            self._by_attempt.pop(task.attempt_id, None)
 
     def _unfinished(self) -> list[Task]:
         return [self.tasks[task_id] for task_id in self._by_attempt.values()]

@@ -182,7 +182,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(sys.stdin if str(path) == "-" else path.read_text(encoding="utf-8"))
     except OSError as error:
         give_up(f"{path}: {error.strerror}", ExitCode.BAD_INPUT)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that there is not is a plain ValueError
         give_up(f"{path} is neither YAML nor JSON: {' '.join(str(error).split())}", ExitCode.BAD_INPUT)
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         give_up(f"{path} must hold `field: value` lines, or one JSON object", ExitCode.BAD_INPUT)

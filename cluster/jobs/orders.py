@@ -64,7 +64,7 @@ def read_job_file(kind: str, path: Path) -> JobFile:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise JobFileError(f"{path}: {error.strerror}; relative names start at the job's working folder") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that there is not is a plain ValueError
         raise JobFileError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise JobFileError(f"{path} must hold `key: value` lines; configs/*/example.yaml show each kind")

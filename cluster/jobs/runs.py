@@ -6,6 +6,7 @@ Owns what a job prints and how it ends. What a file means is in ``orders`` and `
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
@@ -13,9 +14,9 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import uuid4
 
-from actors.core.errors import ActorSystemError, StoreUnavailableError
+from actors.core.errors import ActorSystemError, StoreUnavailableError, TaskNotFoundError
 from actors.core.tasks import Submission, Task, TaskState
-from actors.files.atomic import write_text_atomically
+from actors.files.atomic import make_folder, write_text_atomically
 from actors.files.errors import WorkError
 from actors.messages import LogLine
 from actors.paths import build_data_roots
@@ -52,7 +53,8 @@ _EXIT_OF: Final = MappingProxyType(
 class Job:
     """One run of the program, connected to Ray.
 
-    Invariant: ``_begun`` names every task that may have been submitted, before it is, so that a stop reaches all of them.
+    Invariant: ``_open`` names every task that may have been submitted, before it is, until it is known to have ended or to be refused;
+    so a stop reaches all of them, and none is left without a word.
     """
 
     def __init__(self, service: JobService, settings: Settings, *, job_id: str, say: Say) -> None:
@@ -60,18 +62,21 @@ class Job:
         self._settings = settings
         self._job_id = job_id
         self._say = say
-        self._begun: list[str] = []
+        self._open: list[str] = []
 
     async def run(self, file: JobFile) -> JobExit:
         """Do what the file asks for, until its end or until this process is asked to stop."""
-        return await self._unless_stopped(self._run_sweep(file) if file.kind == SWEEP else self._run_one(file))
+        try:
+            return await self._unless_stopped(self._run_sweep(file) if file.kind == SWEEP else self._run_one(file))
+        finally:
+            if self._open:
+                self._say(f"{', '.join(self._open)} may go on; `rfuav tasks cancel ID` ends one")
 
     async def _run_one(self, file: JobFile) -> JobExit:
         request = check_request(file.kind, with_task_id(file.values, self._job_id), file.where)
         task = await self._submit(KINDS[file.kind].build(request, self._settings))
         self._say(f"task {task.task_id}, {task.submission.work.value} on {task.submission.device}, priority {task.priority}")
-        task = await self._service.follow(task.task_id, lambda line: self._say(as_line(line)))
-        return self._conclude(task)
+        return self._conclude(await self._follow(task))
 
     def _conclude(self, task: Task) -> JobExit:
         fault = f": {task.fault.message}" if task.fault else ""
@@ -93,15 +98,22 @@ class Job:
         for run in runs:
             try:
                 task = await self._submit(KINDS[sweep.kind].build(run.request, self._settings))
+            except StoreUnavailableError:
+                raise
             except ActorSystemError as error:
-                await self._service.cancel([each.task_id for each in tasks])
+                await self._cancel_open()
                 raise JobFileError(f"{describe_changes(run.changes)}: {describe_error(error).message}") from None
             self._say(f"[{run.name}] task {task.task_id}: {describe_changes(run.changes)}")
             tasks.append(task)
         return tasks
 
     async def _follow_run(self, run: Run, task: Task) -> Outcome:
-        return Outcome(run, await self._service.follow(task.task_id, lambda line: self._say(f"[{run.name}] {as_line(line)}")))
+        """The end of a run; one whose task is deleted meanwhile counts as cancelled, and the others go on."""
+        try:
+            return Outcome(run, await self._follow(task, f"[{run.name}] "))
+        except TaskNotFoundError:
+            self._say(f"[{run.name}] task {task.task_id} was deleted")
+            return Outcome(run, replace(task, state=TaskState.CANCELLED))
 
     def _conclude_sweep(self, sweep: Sweep, outcomes: Sequence[Outcome]) -> JobExit:
         for line in as_table(outcomes, sweep):
@@ -122,14 +134,31 @@ class Job:
         # As the supervisor resolved it; looked at once more, since links may have changed meanwhile.
         output = Path(outcomes[0].task.submission.resolved["output"])
         folder = build_data_roots(self._settings).locate(output.parent)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for name, text in zip(TABLE_NAMES, (as_csv(outcomes, sweep), as_json(outcomes, sweep)), strict=True):
             write_text_atomically(folder / name, text)
         self._say(f"the table: {folder / TABLE_NAMES[0]} and {TABLE_NAMES[1]}")
 
     async def _submit(self, submission: Submission) -> Task:
-        self._begun.append(submission.task_id)
-        return await self._service.submit(submission)
+        self._open.append(submission.task_id)
+        try:
+            return await self._service.submit(submission)
+        except ActorSystemError:
+            self._open.remove(submission.task_id)
+            raise
+
+    async def _follow(self, task: Task, mark: str = "") -> Task:
+        """Say a task's lines until its end. Raises TaskNotFoundError, NotReadyError."""
+        try:
+            task = await self._service.follow(task.task_id, lambda line: self._say(f"{mark}{as_line(line)}"))
+        except TaskNotFoundError:
+            self._open.remove(task.task_id)
+            raise
+        self._open.remove(task.task_id)
+        return task
+
+    async def _cancel_open(self) -> None:
+        self._open = await self._service.cancel(self._open)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, JobExit]) -> JobExit:
         """The end of the work; where this process is asked to stop before, its tasks are cancelled."""
@@ -143,8 +172,8 @@ class Job:
         if working.done():
             return working.result()
         working.cancel()
-        self._say(f"stopped; cancelling {', '.join(self._begun) or 'nothing: no task was submitted yet'}")
-        await self._service.cancel(self._begun)
+        self._say(f"stopped; cancelling {', '.join(self._open) or 'nothing: no task was submitted yet'}")
+        await self._cancel_open()
         return JobExit.CANCELLED
 
 

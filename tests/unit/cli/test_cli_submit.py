@@ -160,7 +160,14 @@ class TestRefusals:
         assert value in said
 
     @pytest.mark.parametrize(
-        ("content", "words"), [("a: [", "YAML"), ("- 1", "field: value"), ("batchsize: 3", "batchsize"), (None, "No such file")]
+        ("content", "words"),
+        [
+            ("a: [", "YAML"),
+            ("a: 2024-13-45", "r.yaml is neither"),
+            ("- 1", "field: value"),
+            ("batchsize: 3", "batchsize"),
+            (None, "No such file"),
+        ],
     )
     def test_a_file_that_is_no_request_is_told(self, run, tmp_path, content, words):
         if content is not None:

@@ -35,6 +35,10 @@ class TestReadingAFile:
         with pytest.raises(JobFileError, match=r"No such file.*working folder"):
             read_job_file("train", tmp_path / "none.yaml")
 
+    def test_a_date_that_there_is_not_is_refused_with_the_files_name(self, tmp_path):
+        with pytest.raises(JobFileError, match=r"job.yaml is not YAML: month must be"):
+            read_job_file("train", write(tmp_path, "name: 2024-13-45\n"))
+
     def test_broken_yaml_names_the_line(self, tmp_path):
         with pytest.raises(JobFileError, match="line 2"):
             read_job_file("train", write(tmp_path, "model: resnet18\n  num_classes: [2\n"))

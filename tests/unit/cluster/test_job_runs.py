@@ -7,8 +7,9 @@ import signal
 import pytest
 
 from actors.core.errors import LineFullError, SubmissionError
-from actors.core.tasks import TaskFault, TaskState
+from actors.core.tasks import EndMode, TaskFault, TaskState
 from actors.messages import LogLine
+from cluster.jobs import runs
 from cluster.jobs import service as job_service
 from cluster.jobs.orders import JobFile
 from cluster.jobs.runs import JobExit, run_job
@@ -124,6 +125,59 @@ class TestOneTask:
         assert world.said[-1] == "stopped; cancelling job-1"
 
 
+class TestAStopThatIsNotConfirmed:
+    """The supervisor may be busy with accepting the task, away, or have another one's task under the id."""
+
+    @pytest.fixture
+    def stop_when(self):
+        def stop(fact):
+            async def meanwhile():
+                while not fact():  # noqa: ASYNC110 - the fakes tell nobody of a submission
+                    await asyncio.sleep(0.01)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+            return meanwhile
+
+        return stop
+
+    def test_a_task_that_is_accepted_only_after_the_stop_is_cancelled(self, world, stop_when):
+        accept, asked = world.tasks.submit, []
+
+        async def accept_late(submission):
+            asked.append(submission)
+            await asyncio.sleep(0.3)
+            return await accept(submission)
+
+        world.tasks.submit = accept_late
+        assert world.run(meanwhile=stop_when(lambda: asked)) is JobExit.CANCELLED
+        assert world.tasks.flow.get("job-1").state is TaskState.CANCELLED
+        assert world.said[-1] == "stopped; cancelling job-1"
+
+    def test_what_is_refused_after_the_stop_needs_no_cancelling(self, world, stop_when):
+        asked = []
+
+        async def refuse_late(submission):
+            asked.append(submission)
+            await asyncio.sleep(0.3)
+            raise SubmissionError("path_not_found", "train_path", "no such folder: 't'", "check it")
+
+        world.tasks.submit = refuse_late
+        assert world.run(meanwhile=stop_when(lambda: asked)) is JobExit.CANCELLED
+        assert world.said[-1] == "stopped; cancelling job-1"
+
+    def test_a_supervisor_that_stays_away_leaves_the_task_with_a_word(self, world, stop_when, monkeypatch):
+        monkeypatch.setattr(job_service, "_CANCEL_S", 0.3)
+
+        def is_begun():
+            if "job-1" not in world.tasks.flow.tasks:
+                return False
+            world.tasks.is_ready = False
+            return True
+
+        assert world.run(meanwhile=stop_when(is_begun)) is JobExit.CANCELLED
+        assert world.said[-1] == "job-1 may go on; `rfuav tasks cancel ID` ends one"
+
+
 SWEEP = {"base": TRAINING, "grid": {"seed": [1, 2]}}
 
 
@@ -133,6 +187,25 @@ class TestASweep:
         assert world.run("sweep", SWEEP) is JobExit.REFUSED
         assert "seed=2: seed: is too large" in world.complaints[0]
         assert world.tasks.flow.get("job-1.1").state is TaskState.CANCELLED
+
+    def test_a_run_that_is_deleted_counts_as_cancelled_and_the_others_go_on(self, world, monkeypatch):
+        monkeypatch.setattr(runs.Job, "_write_tables", lambda *_: None)
+
+        async def delete_one_and_end_the_other():
+            await world.begun("job-1.2")
+            await world.tasks.end("job-1.1", EndMode.CANCEL)
+            await world.tasks.delete("job-1.1")
+            await world.logs.write("job-1.1", is_last=True)
+            await world.end("job-1.2")
+
+        assert world.run("sweep", SWEEP, meanwhile=delete_one_and_end_the_other) is JobExit.CANCELLED
+        assert "[n-1] task job-1.1 was deleted" in world.said
+        assert world.tasks.flow.get("job-1.2").state is TaskState.COMPLETED
+
+    def test_where_the_service_stays_away_the_tasks_that_go_on_are_named(self, world):
+        world.tasks.refusals = [None, *[NotReadyError("supervisor")] * 1000]
+        assert world.run("sweep", SWEEP) is JobExit.UNREACHABLE
+        assert world.said[-1] == "job-1.1, job-1.2 may go on; `rfuav tasks cancel ID` ends one"
 
     def test_being_stopped_cancels_every_run(self, world):
         async def stop():

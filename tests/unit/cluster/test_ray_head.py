@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.jobs import service as job_service
 from cluster.processes import MARK, instance_mark
 from cluster.ray_head import (
     HeadStart,
@@ -44,6 +45,10 @@ def test_the_head_has_the_mark_the_token_and_direct_ingress_on_the_port(settings
     assert environ["RAY_AUTH_TOKEN_PATH"] == str(settings.state_dir / "ray_token")
     assert environ["RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT"] == "9000"
     assert environ["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"] == "9001"
+
+
+def test_a_job_that_is_stopped_has_the_time_to_cancel_its_task(settings):
+    assert int(head_environment({"PATH": "/usr/bin"}, settings)["RAY_JOB_STOP_WAIT_TIME_S"]) > job_service._CANCEL_S
 
 
 def test_a_driver_has_neither_the_mark_nor_serves_variables(settings):
