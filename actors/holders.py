@@ -84,16 +84,24 @@ class Holders:
         return (self.follow(lease_id, holder, on_gone, on_quarantine) for holder in self.leases[lease_id].holders)
 
     async def follow(self, lease_id: str, holder: LeaseHolder, on_gone: OnGone, on_quarantine: OnQuarantine) -> None:
-        """Wait for the end of a process and of all that it started; the last one's end lets the units return."""
+        """Wait for the end of a process and of all that it started; the last one's end lets the units return.
+
+        Another process may bind the lease while the last one's memory is waited for; then the units return with that one.
+        """
         await self._watch.follow(holder.node_id, holder.presence)
         gone = self._gone.setdefault(lease_id, set())
         gone.add(holder)
-        stored = self.leases.get(lease_id)
-        if stored is None:
+        if lease_id not in self.leases:
             self._gone.pop(lease_id, None)
-        elif gone >= set(stored.holders):
-            await self._wait_for_memory(stored, on_quarantine)
-            await on_gone(lease_id)
+        elif self._is_empty(lease_id):
+            await self._wait_for_memory(self.leases[lease_id], on_quarantine)
+            if self._is_empty(lease_id):
+                await on_gone(lease_id)
+
+    def _is_empty(self, lease_id: str) -> bool:
+        """Whether every process that has bound an open lease is gone."""
+        stored = self.leases.get(lease_id)
+        return stored is not None and self._gone.get(lease_id, set()) >= set(stored.holders)
 
     async def make_go(self, stored: StoredLease, grace_s: float) -> None:
         """End the processes of a lease that do not go by themselves."""

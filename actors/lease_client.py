@@ -40,33 +40,18 @@ class LeaseKeeper:
             LeaseNotFoundError, LeaseExpiredError: the lease is not this attempt's any more, or the accountant did not say that it
                 is for a whole time to live.
         """
-        self._bind(ray.get_runtime_context().get_node_id())
+        bind_process(self._lease.lease_id, self._lease.token, patience_s=self._ttl_s)
         self._thread.start()
 
     def end(self) -> None:
         """Stop to renew; the lease then ends by release, or by itself."""
         self._ended.set()
 
-    def _bind(self, node_id: str) -> None:
-        """Name this process to the accountant, again until it answers: it may be away for a moment, or the machine very busy."""
-        begun_at = self._clock.now()
-        while True:
-            try:
-                self._ask("bind", self._lease.lease_id, self._lease.token, node_id, own_presence())
-            except LeaseError:
-                raise
-            except (RayError, ValueError):
-                if self._clock.now() - begun_at > self._ttl_s:
-                    raise LeaseExpiredError(self._lease.lease_id) from None
-                self._ended.wait(_PAUSE_S)
-            else:
-                return
-
     def _run(self) -> None:
         renewed_at = self._clock.now()
         while not self._ended.wait(self._every_s):
             try:
-                self._ask("renew", self._lease.lease_id, self._lease.token)
+                ask_accountant("renew", self._lease.lease_id, self._lease.token)
                 renewed_at = self._clock.now()
             except LeaseError as error:
                 self._lose(str(error))
@@ -78,6 +63,30 @@ class LeaseKeeper:
         self._ended.set()
         self._on_lost(reason)
 
-    def _ask(self, method: str, *args: Any) -> Any:
-        accountant = ray.get_actor(ACCOUNTANT, namespace=NAMESPACE)
-        return ray.get(getattr(accountant, method).remote(*args), timeout=_ANSWER_S)
+
+def bind_process(lease_id: str, token: int, *, patience_s: float) -> None:
+    """Name this process to the accountant, again until it answers: it may be away for a moment, or the machine very busy.
+
+    Raises:
+        LeaseNotFoundError, LeaseExpiredError: the lease is over, or nobody said for ``patience_s`` that it is not; do not begin.
+    """
+    node_id = ray.get_runtime_context().get_node_id()
+    clock, pause = SystemClock(), threading.Event()
+    begun_at = clock.now()
+    while True:
+        try:
+            ask_accountant("bind", lease_id, token, node_id, own_presence())
+        except LeaseError:
+            raise
+        except (RayError, ValueError):
+            if clock.now() - begun_at > patience_s:
+                raise LeaseExpiredError(lease_id) from None
+            pause.wait(_PAUSE_S)
+        else:
+            return
+
+
+def ask_accountant(method: str, *args: Any) -> Any:
+    """Ask the accountant once. Raises what it raised, RayError, and ValueError where there is none."""
+    accountant = ray.get_actor(ACCOUNTANT, namespace=NAMESPACE)
+    return ray.get(getattr(accountant, method).remote(*args), timeout=_ANSWER_S)

@@ -7,9 +7,10 @@ import pytest
 import ray
 
 from actors.core.model import HolderKind, LeaseRequest, WorkKind
+from actors.driver_keeper import LEASE_MARK
 from actors.messages import GrantedLease, Queued
 from actors.names import NAMESPACE
-from actors.process_mark import is_alive
+from actors.process_mark import find_marked, is_alive
 from actors.store import Store
 from cluster.lease import LeaseTimeoutError, lease
 from tests.actors.own_worker import Worker
@@ -73,10 +74,29 @@ def test_actors_that_share_a_lease_take_no_more_than_it(accountant):
 def test_when_the_keeper_dies_the_actors_end_with_the_lease(accountant, service):
     with lease("cuda:1", name="unkept") as held:
         _, pid = start_worker(held.actor_options)
-        wait_for(lambda: pid in bound_pids(service), what="the worker to be known")
+        assert pid in bound_pids(service)  # before it runs any code of the user
         ray.kill(ray.get_actor(f"lease.{held.holder}", namespace=NAMESPACE))
         wait_for(lambda: not is_running(pid), deadline_s=20, what="the end of the worker")
         wait_for(lambda: is_free(accountant), what="every unit back")
+
+
+def test_an_actor_that_comes_up_after_its_lease_is_over_never_runs(accountant):
+    with lease("cuda:1", name="early") as held:
+        late = ray.remote(Worker).options(**held.actor_options, name="late", lifetime="detached").remote()
+    wait_for(lambda: is_free(accountant), what="every unit back")
+    with pytest.raises(ray.exceptions.RayActorError):
+        ray.get(late.pid.remote())
+    assert not find_marked(LEASE_MARK, held.environment[LEASE_MARK])
+
+
+def test_an_actor_that_is_started_in_a_lease_that_was_lost_never_runs(accountant):
+    with lease("cuda:1", name="lost") as held:
+        ray.kill(ray.get_actor(f"lease.{held.holder}", namespace=NAMESPACE))
+        wait_for(lambda: is_free(accountant), what="every unit back")
+        late = ray.remote(Worker).options(**held.actor_options).remote()
+        with pytest.raises(ray.exceptions.RayActorError):
+            ray.get(late.pid.remote())
+        assert not find_marked(LEASE_MARK, held.environment[LEASE_MARK])
 
 
 def test_a_driver_that_has_gone_does_not_stay_in_line_and_a_task_does(accountant):
