@@ -15,6 +15,8 @@ const KINDS = ["training", "inference", "preprocessing"];
 /** As many waiting tasks are asked why they wait; more would be a page of its own. */
 const MOST_ASKED = 12;
 const PAUSE_MS = 350;
+/** The stream tells of resources once a second at most, and not of what was changed and changed back in between. */
+const SECOND_LOOK_MS = 2000;
 
 export async function open({ root, signal }) {
   const view = { signal, inputs: new Map(), edited: new Map(), seen: new Map(), sent: new Map(), timer: null };
@@ -249,10 +251,16 @@ async function showSaved(view) {
   const what = [...view.sent].map(([key, value]) => `${labelOf(key)} ${value}`).join(", ");
   // What was edited while the answer was on its way is neither saved nor given up.
   for (const [key, value] of view.sent) if (view.edited.get(key) === value) view.edited.delete(key);
-  const resources = await api("/api/v2/resources", { signal: view.signal }).catch(() => null); // the stream tells it too
+  await look(view);
   if (view.signal.aborted) return;
-  if (resources) state.takeResources(resources);
   drawTable(view);
   fill(view.said, notice(t("saved", { what }), "good"));
   drawPreview(view);
+  setTimeout(() => look(view), SECOND_LOOK_MS);
+}
+
+/** Read the resources now, without waiting for the stream. */
+async function look(view) {
+  const resources = view.signal.aborted ? null : await api("/api/v2/resources", { signal: view.signal }).catch(() => null);
+  if (resources && !view.signal.aborted) state.takeResources(resources);
 }
