@@ -36,7 +36,8 @@ export function makeForm({ kind, fields, groups, hidden = [], values = {}, extra
     showFaults: (faults) => showFaults(context, element, faults),
     set: (name, value) => context.controls.get(name)?.set(value),
     value: (name) => context.controls.get(name)?.read().value,
-    isTouched: (name) => Boolean(context.controls.get(name)?.isTouched()),
+    /** Whether somebody chose the value: by typing, or by what the form was opened with. */
+    isTouched: (name) => name in values || Boolean(context.controls.get(name)?.isTouched()),
   };
 }
 
