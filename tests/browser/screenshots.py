@@ -1,24 +1,28 @@
-"""Pictures of the page for the README: ``python -m tests.browser.screenshots ADDRESS FOLDER [TASK_ID]``.
+"""Pictures of the page for the README: ``python -m tests.browser.screenshots ADDRESS FOLDER [--task ID] [--recording FILE]``.
 
-Shows a running service, so what stands in the pictures is what it does at the time. Without a task's id, the newest training is shown.
+Shows a running service, so what stands in the pictures is what it does at the time. Without a task's id the newest training is shown; a
+recording is tried out with the model that the page offers first.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import httpx
 from playwright.sync_api import Page, sync_playwright
 
-from tests.browser.driving import launch_chromium, new_context, open_view, set_theme
+from tests.browser.driving import launch_chromium, new_context, open_view
 
 #: For charts and the first figures, which come a moment after a view has begun.
-SETTLE_MS = 1_500
+SETTLE_MS = 2_500
 
 
-def take(page: Page, path: str, file: Path) -> None:
-    """Write a picture of a view, as much of it as a screen shows."""
+def take(page: Page, path: str, file: Path, recording: Path | None = None) -> None:
+    """Write a picture of a view, as much of it as a screen shows; a recording is put into its field first."""
     open_view(page, path)
     page.locator("main[data-ready]").wait_for()
+    if recording:
+        page.set_input_files("#try-files", recording)
+        page.locator("main img").first.wait_for()
     page.wait_for_timeout(SETTLE_MS)
     page.screenshot(path=file)
 
@@ -30,21 +34,21 @@ def newest_training(url: str) -> str:
 
 
 def main() -> None:
-    """Write the pictures in both themes."""
-    url, folder = sys.argv[1].rstrip("/"), Path(sys.argv[2])
-    task_id = sys.argv[3] if len(sys.argv) > 3 else newest_training(url)
-    folder.mkdir(parents=True, exist_ok=True)
-    views = {"overview": "/overview", "tasks": "/tasks", "models": "/models", "try": "/try"}
-    if task_id:
-        views["task"] = f"/tasks/{task_id}"
+    """Write the pictures."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("address")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--task")
+    parser.add_argument("--recording", type=Path)
+    wish = parser.parse_args()
+    url = wish.address.rstrip("/")
+    wish.folder.mkdir(parents=True, exist_ok=True)
+    views = {"overview": "/overview", "task": f"/tasks/{wish.task or newest_training(url)}", "try": "/try"}
     with sync_playwright() as playwright:
         browser = launch_chromium(playwright)
         page = new_context(browser, url).new_page()
-        for theme in ("light", "dark"):
-            open_view(page, "/overview")
-            set_theme(page, theme)
-            for name, path in views.items():
-                take(page, path, folder / f"{name}-{theme}.png")
+        for name, path in views.items():
+            take(page, path, wish.folder / f"{name}.png", wish.recording if name == "try" else None)
         browser.close()
 
 
