@@ -121,7 +121,7 @@ def measure_list(browser: Browser, url: str) -> None:
         page.locator(f".task-body > :nth-child({TASKS})").wait_for(state="attached", timeout=120_000)
     changed = tasks[1] | {"progress": 77, "updated_at": "2026-01-02T00:00:00+00:00", "name": "changed run"}
     with watched(browser, page, f"{TASKS} tasks: when one changed"):
-        page.evaluate("(task) => import('/ui/js/state.js').then((state) => state.takeTask(task))", changed)
+        page.evaluate("(task) => import('/ui/js/state.js').then((state) => state.takeEvent({ kind: 'task', task }))", changed)
         page.locator(f"[data-key={changed['task_id']}] a", has_text="changed run").wait_for(state="attached")
     with watched(browser, page, f"{TASKS} tasks: when they were filtered and shown again"):
         page.locator("#filter-q").fill("run 99")

@@ -164,7 +164,7 @@ function takeList(list) {
   olderCursor = list.next_cursor;
 }
 
-function takeEvent(event) {
+export function takeEvent(event) {
   if (event.kind === "reset") {
     refresh();
     tell("models");
