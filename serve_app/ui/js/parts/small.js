@@ -1,7 +1,6 @@
-/** Small parts that many views show: states, bars, code to copy, facts. */
+/** Small parts that many views show: states and facts. */
 import { h, setText } from "../dom.js";
 import { translator } from "../i18n.js";
-import { copyText } from "./clipboard.js";
 
 const t = translator();
 const TONES = { running: "running", completed: "good", failed: "bad", cancelled: "warn" };
@@ -16,17 +15,6 @@ export function updateBadge(badge, state) {
   badge.dataset.tone = TONES[state] ?? "";
   setText(badge, t(state));
   return badge;
-}
-
-/** A bar for something from 0 to 100. */
-export function progressBar(percent, label) {
-  return h("progress", { max: 100, value: percent, "aria-label": label });
-}
-
-/** Code with a button that copies it. */
-export function codeBlock(text, label) {
-  return h("div", { class: "stack" }, h("div", { class: "spread" }, h("h3", {}, label), h("button", { type: "button", onclick: () => copyText(text) }, t("copy"))),
-    h("pre", { tabindex: "0", "aria-label": label }, h("code", {}, text)));
 }
 
 /** Names and values. */
