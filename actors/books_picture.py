@@ -47,7 +47,7 @@ class Beliefs:
         """The serving share of each node's devices of each kind."""
         for node_id, kind in sorted({(account.device.node_id, account.device.kind) for account in accounts}):
             mine = [account for account in accounts if (account.device.node_id, account.device.kind) == (node_id, kind)]
-            reports = (report for account in mine for report in self.replicas.on(account.device.device_id))
+            speaking = (self.replicas.speaking_on(account.device.device_id) for account in mine)
             allowance = choose_allowance((account.device for account in accounts), self.policy, kind)
             # Every replica takes the same number of cores: less of a larger processor.
             cores = mine[0].device.cores or 1
@@ -57,7 +57,7 @@ class Beliefs:
                 resource_per_device=_resource_of(mine[0]),
                 serving_units=len(mine) * serving_units(kind, self.policy),
                 replica_units=allowance.replica_units * (allowance.device_cores or 1) // cores,
-                replica_ids=frozenset(report.replica_id for report in reports),
+                replica_ids=frozenset().union(*speaking),
             )
 
 

@@ -12,6 +12,9 @@ from actors.messages import ReplicaReport, ReplicaStanding
 #: A replica whose process cannot be seen from here is taken for gone after so long without a report.
 SILENCE_S = 10.0
 
+#: A little over one report's period: one elsewhere that was heard so lately spoke while it lived.
+_RECENT_S = 2.5
+
 
 class Replicas:
     """The last report of every replica.
@@ -44,12 +47,18 @@ class Replicas:
         """The replicas on one device, by name."""
         return tuple(each.report for each in self.standings() if each.device_id == device_id)
 
+    def speaking_on(self, device_id: str) -> frozenset[str]:
+        """The names of those on a device that surely speak: seen alive here, or heard just now from elsewhere."""
+        now = self._clock.now()
+        mine = (each for each in self.standings() if each.device_id == device_id)
+        return frozenset(each.report.replica_id for each in mine if self._may_live(each, now, _RECENT_S))
+
     def local_pids(self) -> dict[int, str]:
         """The processes on the accountant's own node, each with its replica."""
         reports = (each.report for each in self.standings())
         return {report.presence.pid: report.replica_id for report in reports if report.node_id == self._node_id}
 
-    def _may_live(self, standing: ReplicaStanding, now: float) -> bool:
+    def _may_live(self, standing: ReplicaStanding, now: float, silence_s: float = SILENCE_S) -> bool:
         if standing.report.node_id == self._node_id:
             return standing.report.presence.process() is not None
-        return now - standing.heard_at <= SILENCE_S
+        return now - standing.heard_at <= silence_s

@@ -74,6 +74,17 @@ def test_a_replica_of_another_node_is_gone_when_it_is_silent(replicas, clock):
     assert replicas.on("cuda:2") == ()
 
 
+def test_for_the_books_a_replica_elsewhere_speaks_only_as_long_as_its_last_report_is_fresh(replicas, clock):
+    replicas.take(report(node="node-b", index=2, presence=Presence(1, created=1.0)))
+    replicas.take(report("here"))
+    clock.time += 2
+    assert replicas.speaking_on("cuda:2") == {"r1"}
+    clock.time += 1
+    assert replicas.speaking_on("cuda:2") == frozenset()
+    assert [each.replica_id for each in replicas.on("cuda:2")] == ["r1"]
+    assert replicas.speaking_on("cuda:0") == {"here"}
+
+
 def view_of(scheduler, replicas, *processes, unmatched=frozenset()):
     used = sum(size for _, size in processes)
     gpu = GpuReading(0, "Some GPU", "9.0", 24 * GIB, used, 0, 0.0, 0.0, processes)
