@@ -80,8 +80,9 @@ def test_a_lease_and_what_is_told_of_it_are_written_together_or_not_at_all(store
 
 def test_the_oldest_events_go_where_they_are_too_many(store, path, lease, monkeypatch):
     monkeypatch.setattr(lease_store, "MOST_LEASE_EVENTS", 3)
-    for at in range(5):
-        store.write_leases(opened(lease, at=float(at)))
+    store.write_leases(opened(lease, at=0.0))
+    for at in range(1, 5):
+        store.write_leases(LeaseChange(events=(LeaseEvent.of(LeaseEventKind.ADOPTED, lease, at=float(at)),)))
     assert [event.at for event in store.read_lease_events("t")] == [2.0, 3.0, 4.0]
 
 
