@@ -17,7 +17,7 @@ from actors.books_picture import Beliefs
 from actors.clock import Clock, SystemClock
 from actors.core import events as ev
 from actors.core.durations import Durations
-from actors.core.errors import LimitError, StoreUnavailableError, UnsatisfiableRequestError
+from actors.core.errors import LimitError, RequestError, StoreUnavailableError, UnsatisfiableRequestError
 from actors.core.events import EndCause
 from actors.core.explanation import Explanation
 from actors.core.model import Device, DeviceKind, HolderKind, Lease, LeaseRequest, WorkKind
@@ -36,6 +36,7 @@ from actors.messages import (
     BooksReport,
     Decisions,
     GrantedLease,
+    LeaseAnswer,
     LeasePlace,
     Queued,
     ReplicaReport,
@@ -120,12 +121,22 @@ class GpuAccountant:
         Raises:
             UnsatisfiableRequestError, DuplicateRequestError: it will never be granted.
         """
+        (answer,) = await self.acquire_all([request])
+        if isinstance(answer, RequestError):
+            raise answer
+        return answer
+
+    async def acquire_all(self, requests: Sequence[LeaseRequest]) -> tuple[LeaseAnswer, ...]:
+        """Ask for leases, one after the other in this order; a refusal is a value here."""
         await self._start.finished()
+        return tuple([await self._answer(request) for request in requests])
+
+    async def _answer(self, request: LeaseRequest) -> LeaseAnswer:
         self._drivers.note(request, self._clock.now())
         for command in await self._apply(ev.LeaseRequested(request)):
             match command:
                 case ev.Reject(request_id=request.request_id, error=error):
-                    raise error
+                    return error
                 case ev.Grant(lease) if lease.request.request_id == request.request_id:
                     return self._granted(lease)
                 case ev.Queue(request_id=request.request_id, reason=reason):

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import ray
@@ -17,6 +18,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from actors.access import GateQuestion
 from actors.admission import Admission, check_room
+from actors.asking_again import ask_again
 from actors.attempts import AttemptRunner
 from actors.clock import Clock, SystemClock
 from actors.core import task_events as te
@@ -35,7 +37,7 @@ from actors.core.tasks import EndMode, Progress, Submission, Task, TaskState
 from actors.duties import Duties
 from actors.gatekeeper import Gatekeeper
 from actors.learning.memory_need import NeedEstimator, Peak
-from actors.messages import AttemptOrder, EncodedPage, GrantedLease, Queued, TaskCounters, TaskQuery
+from actors.messages import AttemptOrder, EncodedPage, GrantedLease, LeaseAnswer, Queued, TaskCounters, TaskQuery
 from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
 from actors.paths import build_data_roots, build_model_roots
 from actors.presence import announce
@@ -279,14 +281,19 @@ class TaskSupervisor:
     async def _request_lease(self, request: LeaseRequest) -> None:
         """Ask the accountant until it answers, and let the flow take in the answer."""
         try:
-            answer = await self._insist(ACCOUNTANT, "acquire", request)
+            answer: LeaseAnswer = await self._insist(ACCOUNTANT, "acquire", request)
         except RequestError as error:
-            self._carry_out(self._apply(te.LeaseRejected(request.request_id, error)))
-            return
-        if isinstance(answer, Queued):
-            self._carry_out(self._apply(te.LeaseQueued(answer.request_id, answer.reason)))
-        else:
-            self._take_grant(answer)
+            answer = error
+        self._take_answer(request, answer)
+
+    def _take_answer(self, request: LeaseRequest, answer: LeaseAnswer) -> None:
+        match answer:
+            case RequestError():
+                self._carry_out(self._apply(te.LeaseRejected(request.request_id, answer)))
+            case Queued():
+                self._carry_out(self._apply(te.LeaseQueued(answer.request_id, answer.reason)))
+            case GrantedLease():
+                self._take_grant(answer)
 
     def _take_grant(self, granted: GrantedLease) -> None:
         self._granted[granted.lease.request.request_id] = granted
@@ -330,9 +337,8 @@ class TaskSupervisor:
                 self._carry_out(self._apply(te.LeaseRevoked(attempt_id)))
 
     def _ask_again(self) -> None:
-        """Repeat the request of every task that waits; what is known already gets its first answer."""
-        for task in self._flow.waiting():
-            self._duties.begin(self._request_lease(self._flow.lease_request(task)))
+        ask = partial(self._insist, ACCOUNTANT, "acquire_all")
+        self._duties.begin(ask_again(self._flow, self._settings.patience_s, ask, self._take_answer))
 
     # --- life ---
 
