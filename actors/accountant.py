@@ -20,6 +20,7 @@ from actors.core.durations import Durations
 from actors.core.errors import LimitError, RequestError, StoreUnavailableError, UnsatisfiableRequestError
 from actors.core.events import EndCause
 from actors.core.explanation import Explanation
+from actors.core.lease_history import PastLease, read_leases
 from actors.core.model import Device, DeviceKind, HolderKind, Lease, LeaseRequest, WorkKind
 from actors.core.scheduler import Scheduler
 from actors.core.serving import ServingAllowance, choose_allowance
@@ -168,6 +169,11 @@ class GpuAccountant:
         """
         await self._start.finished()
         return self._scheduler.explain_draft(request, now=self._clock.now())
+
+    async def past_leases(self, task_id: str) -> tuple[PastLease, ...]:
+        """Every lease that was granted for a task, oldest first, those that are open among them. Raises StoreUnavailableError."""
+        events = await asyncio.to_thread(self._store.read_lease_events, task_id)
+        return read_leases(event for event in events if event.holder is HolderKind.ATTEMPT)
 
     async def bind(self, lease_id: str, token: int, node_id: str, presence: Presence) -> float:
         """Name a process that uses a lease (each of a gang's does); returns when the lease would end without a renewal.
