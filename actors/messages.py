@@ -363,6 +363,7 @@ class AttemptResult:
         progress: the last state of it.
         peak_bytes: the most that its process held of a GPU at once; 0 without one.
         peak: what a training of at least one whole epoch teaches about the memory that such trainings need.
+        unsent: lines that the log hub did not take while the process could wait (a full disk, say); the supervisor sends them on.
     """
 
     outcome: str
@@ -372,3 +373,4 @@ class AttemptResult:
     progress: Progress = field(default_factory=Progress)
     peak_bytes: int = 0
     peak: Peak | None = None
+    unsent: tuple[LogDraft, ...] = ()
