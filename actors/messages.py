@@ -253,12 +253,23 @@ class BooksReport:
 
 @dataclass(frozen=True, slots=True)
 class ComponentHealth:
-    """Whether one component answers. ``state``: healthy, unhealthy, starting or not_deployed; ``since``: in it from when on."""
+    """Whether one component answers.
+
+    Attributes:
+        state: healthy; restarting: it answers, but had to begin anew again and again; starting; unhealthy; or not_deployed.
+        latency_ms: how long its answer took.
+        since: in this state from when on.
+        detail: what else is worth knowing, in words for people.
+        restarts: how often it began anew within the last ten minutes.
+        last_started_at: when its present process took its place; None where that is not known.
+    """
 
     state: str
     latency_ms: float
     since: float
     detail: str = ""
+    restarts: int = 0
+    last_started_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
