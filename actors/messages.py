@@ -254,12 +254,23 @@ class BooksReport:
 
 @dataclass(frozen=True, slots=True)
 class ComponentHealth:
-    """Whether one component answers. ``state``: healthy, unhealthy, starting or not_deployed; ``since``: in it from when on."""
+    """Whether one component answers.
+
+    Attributes:
+        state: healthy; restarting: it answers, but had to begin anew again and again; starting; unhealthy; or not_deployed.
+        latency_ms: how long its answer took.
+        since: in this state from when on.
+        detail: what else is worth knowing, in words for people.
+        restarts: how often it began anew within the last ten minutes.
+        last_started_at: when its present process took its place; None where that is not known.
+    """
 
     state: str
     latency_ms: float
     since: float
     detail: str = ""
+    restarts: int = 0
+    last_started_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +379,7 @@ class AttemptResult:
         progress: the last state of it.
         peak_bytes: the most that its process held of a GPU at once; 0 without one.
         peak: what a training of at least one whole epoch teaches about the memory that such trainings need.
+        unsent: lines that the log hub did not take while the process could wait (a full disk, say); the supervisor sends them on.
     """
 
     outcome: str
@@ -377,3 +389,4 @@ class AttemptResult:
     progress: Progress = field(default_factory=Progress)
     peak_bytes: int = 0
     peak: Peak | None = None
+    unsent: tuple[LogDraft, ...] = ()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, inspect, make_url, select
@@ -29,6 +29,9 @@ from actors.tables import put_row
 
 #: Grows with every change of the tables; ``Store`` migrates older ones and refuses newer ones.
 SCHEMA_VERSION = 5
+#: A note that stands for a task's record while it is tried whether there is room for one.
+_PROOF: Final = "proof_of_room"
+_PROOF_CHARACTERS: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,13 @@ class Store:
         """Read one row."""
         with self._transaction() as connection:
             connection.execute(select(tables.meta.c.value).where(tables.meta.c.name == "schema_version")).scalar_one()
+
+    def prove_room(self) -> None:
+        """Write as much as a task's record and take it away again: what a full disk refuses although it can still be read."""
+        with self._transaction() as connection:
+            put_row(connection, tables.meta, {"name": _PROOF}, {"value": "-" * _PROOF_CHARACTERS})
+        with self._transaction() as connection:
+            connection.execute(delete(tables.meta).where(tables.meta.c.name == _PROOF))
 
     def close(self) -> None:
         """Give the connections back."""

@@ -12,11 +12,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import ray
-from ray.actor import ActorHandle
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError
 
 from actors.access import GateQuestion
+from actors.actor_calls import ANSWER_S, PAUSE_S, ActorCalls
 from actors.admission import Admission, check_room
 from actors.asking_again import ask_again
 from actors.attempts import AttemptRunner
@@ -24,7 +23,6 @@ from actors.clock import Clock, SystemClock
 from actors.core import task_events as te
 from actors.core.errors import (
     ActorSystemError,
-    DuplicateRequestError,
     LeaseError,
     RequestError,
     StoreUnavailableError,
@@ -37,8 +35,8 @@ from actors.core.tasks import EndMode, Progress, Submission, Task, TaskState
 from actors.duties import Duties
 from actors.gatekeeper import Gatekeeper
 from actors.learning.memory_need import NeedEstimator, Peak
-from actors.messages import AttemptOrder, EncodedPage, GrantedLease, LeaseAnswer, Queued, TaskCounters, TaskQuery
-from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
+from actors.messages import AttemptOrder, AttemptResult, EncodedPage, GrantedLease, LeaseAnswer, Queued, TaskCounters, TaskQuery
+from actors.names import ACCOUNTANT, LOG_HUB, SUPERVISOR
 from actors.paths import build_data_roots, build_model_roots
 from actors.presence import announce
 from actors.registry.records import RegistryQuestion
@@ -54,8 +52,6 @@ from actors.task_watch import TaskWatch
 from configs.settings import Settings
 
 _POLL_S = 30.0
-_PAUSE_S = 0.5
-_ANSWER_S = 20.0
 
 
 class TaskSupervisor:
@@ -73,7 +69,7 @@ class TaskSupervisor:
         self._gatekeeper = Gatekeeper(settings, self._clock)
         self._needs = NeedEstimator()
         self._admission = Admission(build_data_roots(settings), self._needs, model_roots=build_model_roots(settings))
-        self._runner = AttemptRunner(settings, self._learn_peak)
+        self._runner = AttemptRunner(settings, self._take_result)
         self._flow = TaskFlow()
         self._registry = ModelRegistry(settings, self._clock, self._flow.get)
         self._tally = TaskTally()
@@ -82,7 +78,7 @@ class TaskSupervisor:
         self._logs = TaskLogWriter(self._clock)
         self._accepting: dict[str, asyncio.Future[None]] = {}
         self._granted: dict[str, GrantedLease] = {}
-        self._handles: dict[str, ActorHandle] = {}
+        self._calls = ActorCalls()
         self._duties = Duties()
         self._start = Start(self._begin)
 
@@ -98,10 +94,14 @@ class TaskSupervisor:
         return self._settings
 
     async def store_ping(self) -> float:
-        """How long the store takes to answer, in milliseconds. Raises StoreUnavailableError."""
+        """How long the store takes to answer, in milliseconds; one that took nothing the last time must take something now.
+
+        Raises:
+            StoreUnavailableError: it cannot be read, or written.
+        """
         loop = asyncio.get_running_loop()
         begin = loop.time()
-        await asyncio.to_thread(self._store.ping)
+        await asyncio.to_thread(self._store.prove_room if self._writer.trouble else self._store.ping)
         return (loop.time() - begin) * 1000
 
     async def submit(self, submission: Submission) -> Task:
@@ -161,7 +161,7 @@ class TaskSupervisor:
         """
         await self._start.finished()
         checked = self._admission.check_memory(await asyncio.to_thread(self._admission.check, submission))
-        explanation: Explanation = await self._ask(ACCOUNTANT, "explain_draft", self._draft_request(checked))
+        explanation: Explanation = await self._calls.ask(ACCOUNTANT, "explain_draft", self._draft_request(checked))
         return explanation
 
     async def report_progress(self, attempt_id: str, progress: Progress) -> None:
@@ -188,7 +188,7 @@ class TaskSupervisor:
     async def _admit(self, submission: Submission) -> Submission:
         """Check what can be known now; returns the submission with its paths resolved."""
         check_room(submission, self._flow.waiting(), self._settings.task_queue_size)
-        asked = asyncio.create_task(self._ask(ACCOUNTANT, "check", self._draft_request(submission)))
+        asked = asyncio.create_task(self._calls.ask(ACCOUNTANT, "check", self._draft_request(submission)))
         try:
             checked = await asyncio.to_thread(self._admission.check, submission)
         except ActorSystemError:
@@ -219,6 +219,7 @@ class TaskSupervisor:
             await durable
         except ActorSystemError:
             self._flow.discard(task_id)
+            self._writer.forget(task_id)  # a version of it may wait for room, where somebody ended it meanwhile
             raise
         finally:
             del self._accepting[task_id]
@@ -259,15 +260,15 @@ class TaskSupervisor:
 
     def _change_line(self, command: te.WithdrawRequest | te.RerankRequest) -> None:
         if isinstance(command, te.WithdrawRequest):
-            self._duties.begin(self._insist(ACCOUNTANT, "withdraw", command.attempt_id))
+            self._duties.begin(self._calls.insist(ACCOUNTANT, "withdraw", command.attempt_id))
         else:
-            self._duties.begin(self._insist(ACCOUNTANT, "rerank", command.attempt_id, command.priority))
+            self._duties.begin(self._calls.insist(ACCOUNTANT, "rerank", command.attempt_id, command.priority))
 
     def _forget(self, task_id: str) -> None:
         self._index.remove(task_id)
         self._watch.forget(task_id)
         self._writer.forget(task_id)
-        self._duties.begin(self._insist(LOG_HUB, "forget", task_id))
+        self._duties.begin(self._calls.insist(LOG_HUB, "forget", task_id))
 
     def _stop_attempt(self, attempt_id: str, *, at_once: bool) -> None:
         self._duties.begin(self._runner.kill(attempt_id) if at_once else self._runner.stop(attempt_id))
@@ -275,13 +276,13 @@ class TaskSupervisor:
     async def _finish(self, over: te.FinishAttempt) -> None:
         """End the process of an attempt that is over and give its lease back."""
         self._granted.pop(over.attempt_id, None)
-        release = self._insist(ACCOUNTANT, "release", over.lease_id, over.token, over.is_complete)
+        release = self._calls.insist(ACCOUNTANT, "release", over.lease_id, over.token, over.is_complete)
         await asyncio.gather(self._runner.kill(over.attempt_id), release)
 
     async def _request_lease(self, request: LeaseRequest) -> None:
         """Ask the accountant until it answers, and let the flow take in the answer."""
         try:
-            answer: LeaseAnswer = await self._insist(ACCOUNTANT, "acquire", request)
+            answer: LeaseAnswer = await self._calls.insist(ACCOUNTANT, "acquire", request)
         except RequestError as error:
             answer = error
         self._take_answer(request, answer)
@@ -316,16 +317,16 @@ class TaskSupervisor:
     async def _renew(self, lease: Lease) -> None:
         """Keep the lease of an attempt whose process is still coming up."""
         with suppress(LeaseError, RayError, TimeoutError, ValueError):
-            await self._ask(ACCOUNTANT, "renew", lease.lease_id, lease.token)
+            await self._calls.ask(ACCOUNTANT, "renew", lease.lease_id, lease.token)
 
     async def _follow_decisions(self) -> None:
         """Take in grants as the accountant makes them; after its restart, ask again for everything that waits."""
         incarnation, seq = "", 0
         while True:
             try:
-                news = await self._ask(ACCOUNTANT, "next_decisions", incarnation, seq, _POLL_S, deadline_s=_POLL_S + _ANSWER_S)
+                news = await self._calls.ask(ACCOUNTANT, "next_decisions", incarnation, seq, _POLL_S, deadline_s=_POLL_S + ANSWER_S)
             except (RayError, TimeoutError, ValueError):
-                await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(PAUSE_S)
                 continue
             if news.incarnation != incarnation and incarnation:
                 self._ask_again()
@@ -337,7 +338,7 @@ class TaskSupervisor:
                 self._carry_out(self._apply(te.LeaseRevoked(attempt_id)))
 
     def _ask_again(self) -> None:
-        ask = partial(self._insist, ACCOUNTANT, "acquire_all")
+        ask = partial(self._calls.insist, ACCOUNTANT, "acquire_all")
         self._duties.begin(ask_again(self._flow, self._settings.patience_s, ask, self._take_answer))
 
     # --- life ---
@@ -359,40 +360,20 @@ class TaskSupervisor:
         """Send the supervisor's own log lines, one after the other."""
         while True:
             said = await self._logs.next_line()
-            await self._insist(LOG_HUB, "append", *said)
+            await self._calls.insist(LOG_HUB, "append", *said)
 
     async def _adopt(self, task: Task) -> None:
         self._carry_out(self._apply(await self._runner.adopt(task.attempt_id, task.submission.device_count)))
 
-    def _learn_peak(self, peak: Peak) -> None:
-        """Take in what a training needed on a real GPU, and keep it."""
-        self._needs.learn(peak)
-        self._duties.begin(self._keep_peak(peak))
+    def _take_result(self, attempt_id: str, result: AttemptResult) -> None:
+        """Take in what an attempt says beside its outcome: what a training needed on a real GPU, and lines that it could not send."""
+        if result.peak is not None:
+            self._needs.learn(result.peak)
+            self._duties.begin(self._keep_peak(result.peak))
+        task = self._flow.current(attempt_id)
+        if result.unsent and task is not None:
+            self._logs.forward(task.task_id, attempt_id, result.unsent)
 
     async def _keep_peak(self, peak: Peak) -> None:
         with suppress(StoreUnavailableError):  # the next such training measures it again
             await asyncio.to_thread(self._store.write_peak, peak)
-
-    async def _ask(self, name: str, method: str, *args: Any, deadline_s: float = _ANSWER_S) -> Any:
-        """Send one message to another actor and wait for the answer; its domain errors come out as they are."""
-        if name not in self._handles:
-            self._handles[name] = await asyncio.to_thread(ray.get_actor, name, NAMESPACE)
-        try:
-            return await asyncio.wait_for(getattr(self._handles[name], method).remote(*args), deadline_s)
-        except RayTaskError as error:
-            if isinstance(error.cause, ActorSystemError):
-                raise error.cause from None
-            raise
-        except RayActorError:
-            self._handles.pop(name, None)
-            raise
-
-    async def _insist(self, name: str, method: str, *args: Any) -> Any:
-        """Send a message until it is answered. Only for messages that may be repeated."""
-        while True:
-            try:
-                return await self._ask(name, method, *args)
-            except (DuplicateRequestError, UnsatisfiableRequestError, LeaseError):
-                raise
-            except (StoreUnavailableError, RayError, TimeoutError, ValueError):
-                await asyncio.sleep(_PAUSE_S)

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 
 from actors.clock import Clock
 from actors.core.task_events import Announce
@@ -25,6 +26,10 @@ class TaskLogWriter:
             del self._indexes[said.task_id]
         draft = LogDraft(index, self._clock.now(), said.level, said.message, status=said.state.value, is_last=said.is_last)
         self._lines.put_nowait((said.task_id, self._source, [draft]))
+
+    def forward(self, task_id: str, attempt_id: str, drafts: Sequence[LogDraft]) -> None:
+        """Take over lines that an attempt could not send, to be sent before whatever is announced from now on."""
+        self._lines.put_nowait((task_id, attempt_id, list(drafts)))
 
     async def next_line(self) -> tuple[str, str, list[LogDraft]]:
         """The next line to send: task, source and draft, as the hub takes them."""
