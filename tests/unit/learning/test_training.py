@@ -4,7 +4,8 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -16,7 +17,8 @@ import yaml
 from PIL import Image
 
 from actors.files.errors import DatasetError, DiskFullError
-from actors.learning import data, learner
+from actors.learning import data, learner, training
+from actors.learning.background_writer import BackgroundWriter
 from actors.learning.checkpoint import read_resume_state
 from actors.learning.errors import (
     CheckpointError,
@@ -95,6 +97,19 @@ def run(
     return train(plan, report=records.append, should_stop=should_stop, **settings), records
 
 
+def noting_positions(plan: TrainingPlan) -> tuple[list[int], Callable[[Sequence[tuple[Path, str]]], None]]:
+    """Publish into the output folder, and note how far into its epoch each new checkpoint is."""
+    positions: list[int] = []
+
+    def publish_all(files: Sequence[tuple[Path, str]]) -> None:
+        for staged, name in files:
+            if name == "last.ckpt":
+                positions.append(read_resume_state(staged).progress["position"])
+            staged.replace(plan.output_dir / name)
+
+    return positions, publish_all
+
+
 def elsewhere(plan: TrainingPlan, name: str) -> TrainingPlan:
     output = plan.output_dir.parent / name
     output.mkdir()
@@ -117,7 +132,7 @@ def test_a_training_learns_colours_and_writes_every_file_of_the_contract(plan: T
     assert (outcome.status, outcome.epochs_done, outcome.best_acc) == ("completed", 6, 100.0)
     epochs = {f"MobileNetV3_epoch_{number}.pth" for number in range(1, 7)}
     others = {"best_model.pth", "last.ckpt", "config.yaml", "metrics.csv", "confusion_matrix.png", "train.log"}
-    others |= {"confusion_matrix.json"}
+    others |= {"confusion_matrix.json", "previous.ckpt", "checkpoints.json"}
     assert {path.name for path in plan.output_dir.iterdir()} == epochs | others | {"model_card.json"}
     assert set(outcome.files) == epochs | others | {"model_card.json"}
     assert list(plan.staging_dir.iterdir()) == []
@@ -274,19 +289,32 @@ def test_a_resume_with_another_model_is_refused(plan: TrainingPlan) -> None:
 def test_a_checkpoint_knows_the_files_that_were_written_before_it(plan: TrainingPlan) -> None:
     run(replace(plan, num_epochs=1))
     files = set(read_resume_state(plan.output_dir / "last.ckpt").files)
-    assert files == {"config.yaml", "best_model.pth", "model_card.json", "MobileNetV3_epoch_1.pth", "last.ckpt"}
+    assert files == {"config.yaml", "best_model.pth", "model_card.json", "MobileNetV3_epoch_1.pth", "last.ckpt", "checkpoints.json"}
 
 
 def test_checkpoints_are_written_within_an_epoch_too(plan: TrainingPlan) -> None:
-    positions = []
-
-    def publish(staged: Path, name: str) -> None:
-        if name == "last.ckpt":
-            positions.append(read_resume_state(staged).progress["position"])
-        staged.replace(plan.output_dir / name)
-
-    run(replace(plan, num_epochs=1), publish=publish, checkpoint_every_s=1e-9)
+    positions, publish_all = noting_positions(plan)
+    with patch.object(BackgroundWriter, "is_idle", new=property(lambda self: self.wait() is None)):
+        run(replace(plan, num_epochs=1), publish_all=publish_all, checkpoint_every_s=1e-9)
     assert positions == [5, 10, 15, 21, 0]
+
+
+def test_a_checkpoint_within_an_epoch_is_left_out_while_the_disk_has_not_taken_the_one_before(plan: TrainingPlan) -> None:
+    positions, publish_all = noting_positions(plan)
+    learnt = threading.Event()
+
+    def publish_late(files: Sequence[tuple[Path, str]]) -> None:
+        if files[-1][1] in {"last.ckpt", "checkpoints.json"}:
+            assert learnt.wait(60)
+        publish_all(files)
+
+    with patch.object(training._Attempt, "_validate", side_effect=lambda _: learnt.set()):
+        outcome, _ = run(plan, publish_all=publish_late, checkpoint_every_s=1e-9)
+    # The first one waits for the end of the epoch, and what then stops the training saves once more.
+    assert outcome.status == "stopped"
+    assert len(positions) == 2
+    assert positions[0] < 21
+    assert positions[1] == 21
 
 
 def test_only_the_newest_weights_of_this_training_are_kept(plan: TrainingPlan) -> None:
@@ -304,13 +332,14 @@ def test_a_training_that_gets_no_better_ends_early(plan: TrainingPlan) -> None:
 
 
 def test_what_refuses_a_file_ends_the_training_and_leaves_it_unpublished(plan: TrainingPlan) -> None:
-    def refuse(staged: Path, name: str) -> None:
-        if name == "best_model.pth":
-            raise PermissionError(13, "the attempt is over")
-        staged.replace(plan.output_dir / name)
+    def refuse(files: Sequence[tuple[Path, str]]) -> None:
+        for staged, name in files:
+            if name == "best_model.pth":
+                raise PermissionError(13, "the attempt is over")
+            staged.replace(plan.output_dir / name)
 
     with pytest.raises(Exception, match="the attempt is over"):
-        run(plan, publish=refuse)
+        run(plan, publish_all=refuse)
     assert [path.name for path in plan.output_dir.iterdir()] == ["config.yaml"]
 
 
