@@ -4,8 +4,7 @@ import csv
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -17,11 +16,8 @@ import yaml
 from PIL import Image
 
 from actors.files.errors import DatasetError, DiskFullError
-from actors.learning import data, learner, training
-from actors.learning.background_writer import BackgroundWriter
-from actors.learning.checkpoint import read_resume_state
+from actors.learning import data, learner
 from actors.learning.errors import (
-    CheckpointError,
     ConfigError,
     GpuOutOfMemoryError,
     TrainingDivergedError,
@@ -29,24 +25,22 @@ from actors.learning.errors import (
     WeightsMismatchError,
 )
 from actors.learning.model_card import read_model_card, sha256_of
-from actors.learning.training import Stage, TrainingOutcome, TrainingPlan, TrainingRecord, train
+from actors.learning.training import Stage, TrainingOutcome, TrainingPlan
 from actors.learning.zoo import build_model, load_weights
-
-SIDE = 32
-COLOURS = {"blue": (20, 40, 220), "green": (30, 200, 50), "red": (220, 30, 30)}
+from tests.unit.learning.training_runs import (
+    COLOURS,
+    SIDE,
+    assert_same_weights,
+    make_plan,
+    run,
+    weights_in,
+    write_trees,
+)
 
 
 @pytest.fixture(scope="module")
 def trees(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(1)
-    for tree, count in (("train", 7), ("valid", 3)):
-        for name, colour in COLOURS.items():
-            (root / tree / name).mkdir(parents=True)
-            for index in range(count):
-                noise = random.normal(0, 40, (SIDE, SIDE, 3))
-                pixels = np.clip(noise + colour, 0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(root / tree / name / f"{index}.png")
-    return root
+    return write_trees(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture
@@ -58,72 +52,6 @@ def plan(trees: Path, tmp_path: Path) -> TrainingPlan:
 def uninterrupted(trees: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingOutcome, Path]:
     plan = make_plan(trees, tmp_path_factory.mktemp("uninterrupted"))
     return run(plan)[0], plan.output_dir
-
-
-def make_plan(trees: Path, folder: Path) -> TrainingPlan:
-    (folder / "out").mkdir()
-    return TrainingPlan(
-        model="mobilenet_v3_small",
-        num_classes=3,
-        train_path=trees / "train",
-        val_path=trees / "valid",
-        output_dir=folder / "out",
-        staging_dir=folder / "staging",
-        batch_size=5,
-        num_epochs=2,
-        learning_rate=1e-3,
-        image_size=SIDE,
-        seed=11,
-        threads=1,
-        task_id="t-1",
-        project_version="3.0.0",
-    )
-
-
-def never() -> bool:
-    return False
-
-
-def after(batches: int) -> Callable[[], bool]:
-    """Ask to stop once so many batches have been let through; the first question comes with decoding, twice."""
-    asked = iter(range(10_000))
-    return lambda: next(asked) >= batches + 2
-
-
-def run(
-    plan: TrainingPlan, should_stop: Callable[[], bool] = never, **settings: object
-) -> tuple[TrainingOutcome, list[TrainingRecord]]:
-    records: list[TrainingRecord] = []
-    return train(plan, report=records.append, should_stop=should_stop, **settings), records
-
-
-def noting_positions(plan: TrainingPlan) -> tuple[list[int], Callable[[Sequence[tuple[Path, str]]], None]]:
-    """Publish into the output folder, and note how far into its epoch each new checkpoint is."""
-    positions: list[int] = []
-
-    def publish_all(files: Sequence[tuple[Path, str]]) -> None:
-        for staged, name in files:
-            if name == "last.ckpt":
-                positions.append(read_resume_state(staged).progress["position"])
-            staged.replace(plan.output_dir / name)
-
-    return positions, publish_all
-
-
-def elsewhere(plan: TrainingPlan, name: str) -> TrainingPlan:
-    output = plan.output_dir.parent / name
-    output.mkdir()
-    return replace(plan, output_dir=output)
-
-
-def weights_in(path: Path) -> dict[str, torch.Tensor]:
-    return torch.load(path, weights_only=True)
-
-
-def assert_same_weights(one: Path, other: Path) -> None:
-    left, right = weights_in(one), weights_in(other)
-    assert left.keys() == right.keys()
-    assert all(torch.equal(left[key], right[key]) for key in left)
 
 
 def test_a_training_learns_colours_and_writes_every_file_of_the_contract(plan: TrainingPlan) -> None:
@@ -216,105 +144,6 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
     assert run(plan)[0].history == expected.history
     assert_same_weights(plan.output_dir / "MobileNetV3_epoch_2.pth", folder / "MobileNetV3_epoch_2.pth")
     assert run(replace(plan, seed=12))[0].history != expected.history
-
-
-@pytest.mark.parametrize("batches", [0, 3, 6, 9, 15])
-def test_a_stopped_training_goes_on_to_the_very_same_weights(
-    batches: int, plan: TrainingPlan, uninterrupted: tuple[TrainingOutcome, Path]
-) -> None:
-    # An epoch has 4 batches of learning, 4 of measuring statistics and 2 of validation: it is stopped within all three.
-    expected, folder = uninterrupted
-    outcome, _ = run(plan, after(batches))
-    assert outcome.status == "stopped"
-    resumed, records = run(replace(plan, resume_from=plan.output_dir / "last.ckpt", seed=99, threads=2))
-    assert resumed.history == expected.history
-    assert resumed.confusion == expected.confusion
-    for name in ("best_model.pth", "MobileNetV3_epoch_2.pth"):
-        assert_same_weights(plan.output_dir / name, folder / name)
-    assert set(resumed.files) == set(expected.files)
-    assert records[-1].progress == 100
-
-
-def test_a_stop_is_told_and_saved_before_the_next_batch(plan: TrainingPlan) -> None:
-    outcome, records = run(plan, after(3))
-    assert (outcome.status, outcome.epochs_done) == ("stopped", 0)
-    assert read_resume_state(plan.output_dir / "last.ckpt").progress["position"] == 15
-    assert "after 15 pictures" in records[-1].message
-    assert "Stopped" in (plan.output_dir / "train.log").read_text()
-
-
-def test_a_stop_while_decoding_ends_at_once(plan: TrainingPlan) -> None:
-    outcome, _ = run(plan, lambda: True)
-    assert outcome == TrainingOutcome("stopped", 0)
-    assert list(plan.output_dir.iterdir()) == []
-
-
-def test_a_resumed_log_keeps_what_was_said_before(plan: TrainingPlan) -> None:
-    run(plan, after(2))
-    run(replace(plan, resume_from=plan.output_dir / "last.ckpt"))
-    log = (plan.output_dir / "train.log").read_text()
-    assert log.index("Stopped") < log.index("Resuming after 0 epochs and 10 pictures") < log.index("Epoch 2/2 ended")
-
-
-def test_a_training_can_be_extended_in_another_folder(plan: TrainingPlan) -> None:
-    first, _ = run(plan)
-    more = replace(elsewhere(plan, "more"), num_epochs=3, resume_from=plan.output_dir / "last.ckpt")
-    outcome, _ = run(more)
-    assert [metrics["epoch"] for metrics in outcome.history] == [1, 2, 3]
-    assert outcome.history[:2] == first.history
-    assert (more.output_dir / "best_model.pth").is_file()
-    assert not (more.output_dir / "MobileNetV3_epoch_1.pth").exists()
-
-
-def test_a_resume_may_change_the_batch_size(plan: TrainingPlan) -> None:
-    run(plan, after(3))
-    resumed, _ = run(replace(plan, batch_size=2, resume_from=plan.output_dir / "last.ckpt"))
-    assert (resumed.status, len(resumed.history)) == ("completed", 2)
-
-
-def test_a_resume_does_not_need_the_weights_that_the_training_began_with(plan: TrainingPlan, tmp_path: Path) -> None:
-    torch.save(build_model(plan.model, 3).state_dict(), tmp_path / "start.pth")
-    plan = replace(plan, num_epochs=1, weight_path=str(tmp_path / "start.pth"))
-    run(plan, after(2))
-    (tmp_path / "start.pth").unlink()
-    assert run(replace(plan, resume_from=plan.output_dir / "last.ckpt"))[0].status == "completed"
-
-
-def test_a_resume_with_another_model_is_refused(plan: TrainingPlan) -> None:
-    run(plan, after(1))
-    with pytest.raises(CheckpointError, match="another num_classes"):
-        run(replace(plan, num_classes=4, resume_from=plan.output_dir / "last.ckpt"))
-
-
-def test_a_checkpoint_knows_the_files_that_were_written_before_it(plan: TrainingPlan) -> None:
-    run(replace(plan, num_epochs=1))
-    files = set(read_resume_state(plan.output_dir / "last.ckpt").files)
-    assert files == {"config.yaml", "best_model.pth", "model_card.json", "MobileNetV3_epoch_1.pth", "last.ckpt", "checkpoints.json"}
-
-
-def test_checkpoints_are_written_within_an_epoch_too(plan: TrainingPlan) -> None:
-    positions, publish_all = noting_positions(plan)
-    with patch.object(BackgroundWriter, "is_idle", new=property(lambda self: self.wait() is None)):
-        run(replace(plan, num_epochs=1), publish_all=publish_all, checkpoint_every_s=1e-9)
-    assert positions == [5, 10, 15, 21, 0]
-
-
-def test_a_checkpoint_within_an_epoch_is_left_out_while_the_disk_has_not_taken_the_one_before(plan: TrainingPlan) -> None:
-    positions, publish_all = noting_positions(plan)
-    learnt = threading.Event()
-
-    def publish_late(files: Sequence[tuple[Path, str]]) -> None:
-        if files[-1][1] in {"last.ckpt", "checkpoints.json"}:
-            assert learnt.wait(60)
-        publish_all(files)
-
-    with patch.object(training._Attempt, "_validate", side_effect=lambda _: learnt.set()):
-        outcome, _ = run(plan, publish_all=publish_late, checkpoint_every_s=1e-9)
-    # The first one waits for the end of the epoch, and what then stops the training saves once more.
-    assert outcome.status == "stopped"
-    assert len(positions) == 2
-    assert positions[0] < 21
-    assert positions[1] == 21
 
 
 def test_only_the_newest_weights_of_this_training_are_kept(plan: TrainingPlan) -> None:
