@@ -17,6 +17,7 @@ from actors.evaluation_check import check_evaluation
 from actors.files.data_roots import DataRoots
 from actors.files.errors import WorkError
 from actors.learning.catalog import MODELS, check_image_size
+from actors.learning.checkpoint_list import find_checkpoint
 from actors.learning.chosen_recipe import RecipeMissingError, choose_recipe
 from actors.learning.class_tree import ClassTree, scan_class_folders
 from actors.learning.classify_config import load_classify_config
@@ -112,8 +113,8 @@ class Admission:
             raise SubmissionError("unknown_task", "resume_from", f"{task_id!r} is no training", "give the task_id of a training")
         if not earlier.state.is_final:
             raise SubmissionError("task_not_ended", "resume_from", f"{task_id!r} has not ended yet", "stop it, or wait for its end")
-        checkpoint = Path(earlier.submission.resolved["output"]) / RESUME_STATE
-        if not checkpoint.is_file():
+        checkpoint = find_checkpoint(Path(earlier.submission.resolved["output"]))
+        if checkpoint is None:
             raise SubmissionError("no_checkpoint", "resume_from", f"{task_id!r} left no {RESUME_STATE}", "train from the beginning")
         return str(resolve_file(str(checkpoint), "resume_from", self._roots))
 

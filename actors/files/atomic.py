@@ -35,7 +35,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise output_error(path, error) from error
 
@@ -53,7 +53,7 @@ def move_into_place(source: Path, target: Path) -> None:
     """
     try:
         source.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise output_error(target, error) from error
 
@@ -99,8 +99,12 @@ def _write_temporary(path: Path, write: Callable[[BinaryIO], None]) -> Path:
     return temporary
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, on file systems that can."""
+def sync_folder(folder: Path) -> None:
+    """Make the renames in a folder durable, on file systems that can.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):

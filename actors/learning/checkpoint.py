@@ -1,16 +1,15 @@
-"""The complete state of a training on disk, and a thread that writes while the training goes on.
+"""The complete state of a training as one file.
 
 Owns the format of ``last.ckpt`` and its version. A checkpoint holds tensors and plain values only, so that reading one
-never executes anything. It knows nothing of what the training does with the state.
+never executes anything. It knows neither what the training does with the state nor which other checkpoints there are.
 """
 
+import hashlib
 import pickle
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, Final, cast
 
 import torch
 
@@ -19,16 +18,17 @@ from actors.files.data_roots import ANYWHERE, DataRoots
 from actors.learning.errors import CheckpointError
 
 __all__ = [
-    "BackgroundWriter",
+    "FileDigest",
     "ResumeState",
+    "read_listed_state",
     "read_resume_state",
-    "snapshot",
     "write_atomically",
     "write_resume_state",
     "write_tensors",
 ]
 
 FORMAT_VERSION = 1
+_HINT: Final = "Start the training anew, or resume from another task."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,27 +57,26 @@ class ResumeState:
     format_version: int = FORMAT_VERSION
 
 
-def snapshot(value: Any) -> Any:
-    """Copy a state to the CPU, so that training may go on while the copy is written."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, Mapping):
-        return {key: snapshot(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [snapshot(item) for item in value]
-    return value
+@dataclass(frozen=True, slots=True)
+class FileDigest:
+    """What a file holds, in short."""
+
+    sha256: str
+    size_bytes: int
 
 
-def write_tensors(path: Path, content: Mapping[str, Any]) -> None:
-    """Write tensors and plain values atomically, in torch's format.
+def write_tensors(path: Path, content: Mapping[str, Any]) -> FileDigest:
+    """Write tensors and plain values atomically, in torch's format, and digest them on the way.
 
     Raises:
         OutputError: As ``write_atomically``.
     """
-    write_atomically(path, lambda file: _save(content, file))
+    digests: list[FileDigest] = []
+    write_atomically(path, lambda file: digests.append(_save(content, file)))
+    return digests[-1]
 
 
-def _save(content: Mapping[str, Any], file: BinaryIO) -> None:
+def _save(content: Mapping[str, Any], file: BinaryIO) -> FileDigest:
     """Save in torch's format; where the disk fails, raise its own error and not the one that torch's writer makes of it."""
     watched = _WatchedFile(file)
     try:
@@ -86,22 +85,28 @@ def _save(content: Mapping[str, Any], file: BinaryIO) -> None:
         if watched.failure is not None:
             raise watched.failure from None
         raise
+    return FileDigest(watched.digest.hexdigest(), watched.size_bytes)
 
 
 class _WatchedFile:
-    """A file that remembers what went wrong when it was written to."""
+    """A file, written from its beginning to its end, that remembers what was written and what went wrong."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.failure: OSError | None = None
+        self.digest = hashlib.sha256()
+        self.size_bytes = 0
 
     def write(self, data: Any) -> int:
         """Write like the file itself."""
         try:
-            return self._file.write(data)
+            written = self._file.write(data)
         except OSError as error:
             self.failure = error
             raise
+        self.digest.update(data)
+        self.size_bytes += written
+        return written
 
     def flush(self) -> None:
         """Flush like the file itself."""
@@ -112,13 +117,13 @@ class _WatchedFile:
             raise
 
 
-def write_resume_state(path: Path, state: ResumeState) -> None:
+def write_resume_state(path: Path, state: ResumeState) -> FileDigest:
     """Write a checkpoint atomically.
 
     Raises:
         OutputError: As ``write_atomically``.
     """
-    write_tensors(path, {item.name: getattr(state, item.name) for item in fields(state)})
+    return write_tensors(path, {item.name: getattr(state, item.name) for item in fields(state)})
 
 
 def read_resume_state(path: Path, *, roots: DataRoots = ANYWHERE) -> ResumeState:
@@ -128,50 +133,40 @@ def read_resume_state(path: Path, *, roots: DataRoots = ANYWHERE) -> ResumeState
         OutsideRootsError: It is a link that leads out of ``roots``.
         CheckpointError: It is missing, damaged, no checkpoint of ours, or of another format version.
     """
-    hint = "Start the training anew, or resume from another task."
+    return read_listed_state(path, None, roots=roots)[0]
+
+
+def read_listed_state(path: Path, listed: Collection[str] | None, *, roots: DataRoots = ANYWHERE) -> tuple[ResumeState, FileDigest]:
+    """Read a checkpoint onto the CPU whose content is among those listed.
+
+    Args:
+        path: The checkpoint.
+        listed: The SHA-256 digests that it may have, in hexadecimal digits; None takes what can be read.
+        roots: Where it must lie, links followed.
+
+    Raises:
+        OutsideRootsError, CheckpointError: As ``read_resume_state``; also where its digest is not listed.
+    """
     try:
         with roots.open(path) as file:
+            digest = FileDigest(hashlib.file_digest(file, "sha256").hexdigest(), file.tell())
+            if listed is not None and digest.sha256 not in listed:
+                raise CheckpointError(f"{path} does not hold what was written there", _HINT)
+            file.seek(0)
             content = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise CheckpointError(f"there is no checkpoint at {path}", hint) from error
+        raise CheckpointError(f"there is no checkpoint at {path}", _HINT) from error
     except (pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} is no readable checkpoint: {error}", hint) from error
+        raise CheckpointError(f"{path} is no readable checkpoint: {error}", _HINT) from error
+    return _state_of(content, path), digest
+
+
+def _state_of(content: Any, path: Path) -> ResumeState:
+    """Take a state out of what a file held."""
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION:
-        raise CheckpointError(f"{path} has format version {version}, not {FORMAT_VERSION}", hint)
+        raise CheckpointError(f"{path} has format version {version}, not {FORMAT_VERSION}", _HINT)
     try:
         return ResumeState(**content)
     except TypeError as error:
-        raise CheckpointError(f"{path} lacks a part of its state: {error}", hint) from error
-
-
-class BackgroundWriter:
-    """Runs one piece of writing at a time in a thread of its own.
-
-    At most one piece is in flight: handing over the next waits for it. A failure is raised to whoever hands over the
-    next piece, or waits; nothing is handed over after it.
-    """
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
-        self._in_flight: Future[None] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        # After another error the write in flight is still finished, but its own failure would hide the first.
-        self._pool.shutdown(wait=True)
-        if kind is None:
-            self.wait()
-
-    def hand_over(self, write: Callable[[], None]) -> None:
-        """Run ``write`` in the background, after the piece before it is done."""
-        self.wait()
-        self._in_flight = self._pool.submit(write)
-
-    def wait(self) -> None:
-        """Wait until nothing is in flight, and raise what went wrong."""
-        in_flight, self._in_flight = self._in_flight, None
-        if in_flight is not None:
-            in_flight.result()
+        raise CheckpointError(f"{path} lacks a part of its state: {error}", _HINT) from error

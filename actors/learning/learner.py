@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from actors.learning.checkpoint import snapshot
 from actors.learning.data import Batch
 from actors.learning.parallel import ALONE, Gang
 from actors.learning.plan import TrainingPlan
@@ -83,15 +82,11 @@ class Learner:
         with torch.inference_mode(), self._autocast():
             return torch.as_tensor(self.model(batch.pictures)).float()
 
-    def weights(self) -> dict[str, Tensor]:
-        """Copy the bare state dict to the CPU, in torch's default order, which other formats insist on."""
-        return {key: snapshot(value).contiguous() for key, value in self.model.state_dict().items()}
-
     def state(self) -> dict[str, Any]:
-        """Copy everything that further steps depend on to the CPU."""
+        """Give everything that further steps depend on: the tensors themselves, which the next step changes."""
         return {
-            "model": self.weights(),
-            "optimizer": snapshot(self._optimizer.state_dict()),
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
         }
 

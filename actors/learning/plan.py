@@ -13,6 +13,9 @@ from actors.files.data_roots import ANYWHERE, DataRoots
 
 #: The file in a training's output folder that holds its full state, to continue from.
 RESUME_STATE: Final = "last.ckpt"
+#: The one before it, for where that one is damaged, and the list of both.
+PREVIOUS_STATE: Final = "previous.ckpt"
+CHECKPOINT_LIST: Final = "checkpoints.json"
 
 
 class Stage(StrEnum):

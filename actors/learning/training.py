@@ -11,15 +11,16 @@ step and hold the same weights and figures; only the first one tells it and writ
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
 
 import torch
 
 from actors.learning.artifacts import config_yaml, confusion_png
+from actors.learning.background_writer import BackgroundWriter
 from actors.learning.batch_norm import has_slow_statistics, remeasure_statistics
-from actors.learning.checkpoint import BackgroundWriter, ResumeState, read_resume_state
+from actors.learning.checkpoint import ResumeState
+from actors.learning.checkpoint_history import FoundState, read_newest_state
 from actors.learning.data import BatchSource
 from actors.learning.dataset import Dataset, load_dataset
 from actors.learning.device_failures import device_failures_explained
@@ -29,10 +30,11 @@ from actors.learning.journal import Journal, Report
 from actors.learning.learner import Learner
 from actors.learning.metrics import ValidationMetrics, validation_metrics
 from actors.learning.model_card import ModelCard
-from actors.learning.outputs import LOG, Outputs, Publish
+from actors.learning.outputs import LOG, Outputs, PublishAll
 from actors.learning.parallel import Gang, join
 from actors.learning.plan import Stage, TrainingOutcome, TrainingPlan, TrainingRecord
 from actors.learning.progress import Progress
+from actors.learning.snapshots import StateCopy
 
 __all__ = ["Stage", "TrainingOutcome", "TrainingPlan", "TrainingRecord", "train"]
 
@@ -44,7 +46,7 @@ def train(
     *,
     report: Report,
     should_stop: ShouldStop,
-    publish: Publish | None = None,
+    publish_all: PublishAll | None = None,
     checkpoint_every_s: float | None = None,
 ) -> TrainingOutcome:
     """Train a network as planned, from the beginning or from ``plan.resume_from``.
@@ -58,10 +60,11 @@ def train(
         report: Called in this thread with every record; of several ranks, by the first one.
         should_stop: Asked before every batch; once true, the state is saved and the call returns. Several ranks stop
             together once one of them is to stop.
-        publish: Called with a finished file in the staging folder and its final name, in this thread or in the one
-            that writes, never in both at once; moves the file into the output folder where not given. What it raises
-            ends the training. Of several ranks, the first one calls it.
-        checkpoint_every_s: Seconds between checkpoints within an epoch; at the end of an epoch there always is one.
+        publish_all: Called with finished files and their final names, in this thread or in the one that writes, never in
+            both at once; moves the files into the output folder where not given. What it raises ends the training. Of
+            several ranks, the first one calls it.
+        checkpoint_every_s: Seconds between checkpoints within an epoch, or more where the disk takes longer for one; at the
+            end of an epoch there always is one.
 
     Raises:
         ConfigError: The model and its settings do not go together.
@@ -76,19 +79,21 @@ def train(
         GpuOutOfMemoryError: The GPU memory that this process may use does not suffice.
         RankLostError: Another rank ended, or does not answer.
     """
-    earlier = read_resume_state(plan.resume_from, roots=plan.roots) if plan.resume_from else None
+    earlier = read_newest_state(plan.resume_from, roots=plan.roots) if plan.resume_from else None
     if earlier is not None:
-        plan = replace(plan, seed=earlier.seed, threads=earlier.threads)
+        plan = replace(plan, seed=earlier.state.seed, threads=earlier.state.threads)
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
-    outputs = Outputs(plan, publish)
+    outputs = Outputs(plan, publish_all)
     # The ranks have all read the state to resume from when they have met; only then may the first one replace it.
     with join(plan) as gang, device_failures_explained(plan):
         journal = Journal(plan, report if gang.is_first else _ignore, outputs.earlier_log() if earlier is not None else "")
+        for warning in earlier.warnings if earlier is not None else ():
+            journal.note(warning, level="WARNING")
         should_stop = gang.agreed(should_stop)
         dataset = load_dataset(plan, journal, should_stop)
         if dataset is None:
-            return TrainingOutcome("stopped", earlier.progress["epoch"] if earlier else 0)
+            return TrainingOutcome("stopped", earlier.state.progress["epoch"] if earlier else 0)
         # Bound to no name, so that its network lets go of the group before the group ends.
         return _Attempt(plan, dataset, gang, journal=journal, outputs=outputs).run(
             should_stop, checkpoint_every_s or math.inf, earlier
@@ -109,6 +114,9 @@ class _Attempt:
         self._journal = journal
         self._outputs = outputs
         self._writer = BackgroundWriter()
+        #: Belongs to the writer while it is not idle.
+        self._copy = StateCopy()
+        self._has_reserved = False
         self._learner = Learner(plan, dataset.counts, gang)
         self._remeasures = has_slow_statistics(self._learner.model)
         device, size = self._learner.device, plan.batch_size
@@ -116,7 +124,7 @@ class _Attempt:
         self._val_source = BatchSource(dataset.val, size, device, gang=gang)
         self._progress = Progress(plan.num_epochs)
 
-    def run(self, should_stop: ShouldStop, checkpoint_every_s: float, earlier: ResumeState | None) -> TrainingOutcome:
+    def run(self, should_stop: ShouldStop, checkpoint_every_s: float, earlier: FoundState | None) -> TrainingOutcome:
         """Go through the epochs, those that ``earlier`` leaves.
 
         Raises:
@@ -139,16 +147,17 @@ class _Attempt:
                 self._close_epoch(validation)
             return self._complete()
 
-    def _resume(self, state: ResumeState) -> None:
+    def _resume(self, found: FoundState) -> None:
         """Continue where another attempt left off.
 
         Raises:
             CheckpointError: The state is of another model or of other classes.
         """
+        state = found.state
         changed = [key for key, value in self._identity().items() if state.identity.get(key) != value]
         if changed:
             raise CheckpointError(
-                f"{self._plan.resume_from} is of a training with another {' and '.join(changed)}",
+                f"{found.path} is of a training with another {' and '.join(changed)}",
                 "Resume with the same model, image_size, num_classes and class folders, or start anew.",
             )
         self._learner.restore(state.model, state.optimizer, state.scaler)
@@ -156,8 +165,7 @@ class _Attempt:
         if state.dataset != self._dataset.train.fingerprint:
             self._progress.restart_epoch()
             self._journal.note("The training pictures have changed: the epoch starts over", level="WARNING")
-        folder = Path(self._plan.resume_from or "").parent
-        if not self._gang.is_any(self._gang.is_first and self._outputs.adopt(state.files, folder)):
+        if not self._gang.is_any(self._gang.is_first and self._outputs.adopt(found)):
             # The best weights are not at hand, so the next epoch's are.
             self._progress.best_epoch = 0
         self._journal.note(f"Resuming after {self._progress.epoch} epochs and {self._progress.position} pictures")
@@ -178,7 +186,9 @@ class _Attempt:
             loss_sum, correct = self._learner.learn(batch)
             progress.count_batch(loss_sum, correct, len(batch.whole_labels))
             self._journal.learning(progress.current_epoch, progress.step, steps, progress.train_metrics)
-            if monotonic() - saved_at >= checkpoint_every_s:
+            self._reserve()
+            # One that the disk has not taken yet is not waited for: the next batch asks again.
+            if monotonic() - saved_at >= checkpoint_every_s and self._writer.is_idle:
                 self._save_state()
                 saved_at = monotonic()
         return True
@@ -220,6 +230,13 @@ class _Attempt:
 
         self._writer.hand_over(write)
 
+    def _reserve(self) -> None:
+        """Let the memory for checkpoints be made beside the second batch: the optimiser's part of it has its shape after the first."""
+        if self._gang.is_first and not self._has_reserved:
+            self._has_reserved = True
+            state = self._learner.state()
+            self._writer.hand_over(lambda: self._copy.reserve(state))
+
     def _save_state(self) -> None:
         """Let a checkpoint be written while the epoch goes on; the first rank's stands for all."""
         if not self._gang.is_first:
@@ -260,10 +277,11 @@ class _Attempt:
         )
 
     def _state(self) -> ResumeState:
-        """Take a copy of all that decides how the training goes on."""
+        """Take a copy of all that decides how the training goes on, once the one before it is written."""
+        self._writer.wait()
         device = self._learner.device
         return ResumeState(
-            **self._learner.state(),
+            **self._copy.take(self._learner.state()),
             identity=self._identity(),
             progress=self._progress.as_dict(),
             rng_cpu=torch.get_rng_state(),

@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from actors.core.tasks import Progress
+from actors.learning.checkpoint_list import find_checkpoint
 from actors.learning.memory_need import Peak, Workload, training_workload
 from actors.learning.plan import RESUME_STATE, RecordingChoices, Stage, TrainingOutcome, TrainingPlan, TrainingRecord
 from actors.learning.training import train
@@ -39,7 +40,7 @@ def run_training(tools: Tools) -> AttemptResult:
         plan,
         report=report,
         should_stop=tools.should_stop,
-        publish=tools.folder.publish,
+        publish_all=tools.folder.publish_all,
         checkpoint_every_s=_CHECKPOINT_EVERY_S,
     )
     result = _conclude(tools, outcome)
@@ -94,8 +95,8 @@ def build_plan(tools: Tools, device: str) -> TrainingPlan:
 
 def _find_checkpoint(tools: Tools) -> Path | None:
     """Where to go on from: what an earlier attempt of this task left, else the training that the user named, else nothing."""
-    own = tools.folder.folder / RESUME_STATE
-    if tools.order.resume and own.is_file():
+    own = find_checkpoint(tools.folder.folder, tools.order.task_id) if tools.order.resume else None
+    if own is not None:
         return own
     named = tools.order.resolved.get("resume_from")
     return Path(named) if named else None

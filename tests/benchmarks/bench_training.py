@@ -87,6 +87,9 @@ class NoFiles(Outputs):
     def write_weights(self, epoch: int, *_: object) -> None:
         self._written[self._weights_name(epoch)] = None
 
+    def write_resume_state(self, *_: object) -> None:
+        pass
+
 
 def plain_loop(settings: Settings, train: Batches, val: Batches, save_to: Path | None) -> Moment:
     """Train as a plain script does; give what the epochs took."""

@@ -39,6 +39,8 @@ class TestTraining:
         fixed = {
             "best_model.pth",
             "last.ckpt",
+            "previous.ckpt",
+            "checkpoints.json",
             "config.yaml",
             "metrics.csv",
             "confusion_matrix.json",

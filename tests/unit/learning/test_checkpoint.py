@@ -1,6 +1,7 @@
 """Files are whole or absent, checkpoints come back as they were, and a full disk loses nothing."""
 
 import errno
+import hashlib
 import os
 import resource
 import signal
@@ -16,16 +17,16 @@ import pytest
 import torch
 
 from actors.files.errors import DiskFullError, OutputError
+from actors.learning.background_writer import BackgroundWriter
 from actors.learning.checkpoint import (
-    BackgroundWriter,
     ResumeState,
     read_resume_state,
-    snapshot,
     write_atomically,
     write_resume_state,
     write_tensors,
 )
 from actors.learning.errors import CheckpointError
+from actors.learning.snapshots import StateCopy, in_default_order, snapshot
 
 
 def content(data: bytes) -> Callable[[BinaryIO], None]:
@@ -174,6 +175,41 @@ def test_a_snapshot_does_not_follow_later_changes() -> None:
     assert copy["a"][0].tolist() == [0, 0, 0]
     assert not copy["a"][0].requires_grad
     assert copy["b"] == {"lr": 0.1}
+
+
+def test_a_copy_takes_the_memory_of_the_one_before_it_and_follows_every_change() -> None:
+    weight, copy = torch.zeros(4, 3, 5, 5).to(memory_format=torch.channels_last), StateCopy()
+    first = copy.take({"w": weight, "more": [weight[0], 1]})
+    weight.add_(1)
+    second = copy.take({"w": weight, "more": [weight[0], 2]})
+    assert second["w"].data_ptr() == first["w"].data_ptr()
+    assert torch.equal(second["w"], weight)
+    assert torch.equal(second["more"][0], weight[0])
+    assert second["more"][1] == 2
+    assert copy.take({"w": torch.ones(2)})["w"].tolist() == [1, 1]
+    assert copy.take({"w": torch.ones(2, dtype=torch.float64)})["w"].dtype == torch.float64
+
+
+def test_reserved_memory_is_what_the_first_copy_is_made_in() -> None:
+    copy, state = StateCopy(), {"w": torch.ones(3), "steps": torch.tensor(7), "lr": 0.1, "list": [torch.ones(1)]}
+    copy.reserve(state)
+    reserved = copy._memory["w"].data_ptr()
+    taken = copy.take(state)
+    assert taken["w"].data_ptr() == reserved
+    assert taken == {"w": taken["w"], "steps": torch.tensor(7), "lr": 0.1, "list": [torch.ones(1)]}
+
+
+def test_weights_are_given_out_in_the_order_that_other_formats_need() -> None:
+    weights = {"w": torch.rand(4, 3, 5, 5).to(memory_format=torch.channels_last), "steps": torch.tensor(7)}
+    ordered = in_default_order(weights)
+    assert all(value.is_contiguous() for value in ordered.values())
+    assert all(torch.equal(ordered[key], value) and ordered[key].shape == value.shape for key, value in weights.items())
+
+
+def test_the_digest_of_what_is_written_is_that_of_the_file(tmp_path: Path) -> None:
+    digest = write_resume_state(tmp_path / "last.ckpt", make_state(model={"w": torch.rand(300, 500)}))
+    assert digest.sha256 == hashlib.sha256((tmp_path / "last.ckpt").read_bytes()).hexdigest()
+    assert digest.size_bytes == (tmp_path / "last.ckpt").stat().st_size
 
 
 def test_handing_over_does_not_wait_for_the_write() -> None:

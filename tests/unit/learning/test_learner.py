@@ -37,14 +37,8 @@ def never() -> bool:
 def test_learning_begins_with_the_weights_given(plan: TrainingPlan, tmp_path: Path) -> None:
     given = build_model(plan.model, 3).state_dict()
     torch.save(given, tmp_path / "given.pth")
-    weights = Learner(replace(plan, weight_path=str(tmp_path / "given.pth")), (7, 7, 7)).weights()
+    weights = Learner(replace(plan, weight_path=str(tmp_path / "given.pth")), (7, 7, 7)).state()["model"]
     assert all(torch.equal(value, given[key]) for key, value in weights.items())
-
-
-def test_weights_are_copied_in_the_order_that_other_formats_need(plan: TrainingPlan) -> None:
-    learner = Learner(plan, (7, 7, 7))
-    assert all(value.is_contiguous() for value in learner.weights().values())
-    assert not all(value.is_contiguous() for value in learner.model.state_dict().values())
 
 
 def test_a_step_of_learning_is_one_of_plain_adam(plan: TrainingPlan) -> None:
@@ -52,7 +46,7 @@ def test_a_step_of_learning_is_one_of_plain_adam(plan: TrainingPlan) -> None:
     ours = Learner(replace(plan, model="resnet18"), (7, 7, 7))
     ours.model.double()
     plain = build_model("resnet18", 3).double()
-    plain.load_state_dict(ours.weights())
+    plain.load_state_dict(ours.state()["model"])
     optimizer = torch.optim.Adam(plain.parameters(), lr=plan.learning_rate)
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
     for _ in range(3):
@@ -64,7 +58,7 @@ def test_a_step_of_learning_is_one_of_plain_adam(plan: TrainingPlan) -> None:
         loss_sum, _ = ours.learn(Batch(pictures, labels))
         assert loss_sum.item() == pytest.approx(6 * loss.item(), rel=1e-6)
     reference = plain.state_dict()
-    assert all(torch.allclose(value, reference[key], atol=1e-6) for key, value in ours.weights().items())
+    assert all(torch.allclose(value, reference[key], atol=1e-6) for key, value in ours.state()["model"].items())
 
 
 def test_rarer_classes_weigh_more_when_asked(plan: TrainingPlan) -> None:

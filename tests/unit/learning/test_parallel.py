@@ -8,7 +8,7 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -84,12 +84,13 @@ def run_training(plan: TrainingPlan, wish: Wish | None = None, *, dropout: bool 
     def should_stop() -> bool:
         return wish is not None and next(asked) >= wish.question and wish()
 
-    def publish(staged: Path, name: str) -> None:
-        published.append(name)
-        staged.replace(plan.output_dir / name)
+    def publish_all(files: Sequence[tuple[Path, str]]) -> None:
+        for staged, name in files:
+            published.append(name)
+            staged.replace(plan.output_dir / name)
 
     with nullcontext() if dropout else without_dropout():
-        outcome = train(plan, report=lambda told: messages.append(told.message), should_stop=should_stop, publish=publish)
+        outcome = train(plan, report=lambda told: messages.append(told.message), should_stop=should_stop, publish_all=publish_all)
     return Report(outcome, tuple(messages), tuple(published))
 
 
@@ -251,7 +252,7 @@ def learn_some_steps(plan: TrainingPlan) -> dict[str, np.ndarray]:
         learner = Learner(plan, (4, 2, 2), gang)
         for batch in BatchSource(PictureSet(pixels, labels, ""), plan.batch_size, CPU, gang=gang).batches(0):
             learner.learn(replace(batch, pictures=batch.pictures.double()))
-        return {key: value.numpy() for key, value in learner.weights().items()}
+        return {key: value.numpy() for key, value in learner.state()["model"].items()}
 
 
 @pytest.mark.long

@@ -4,7 +4,7 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -17,9 +17,7 @@ from PIL import Image
 
 from actors.files.errors import DatasetError, DiskFullError
 from actors.learning import data, learner
-from actors.learning.checkpoint import read_resume_state
 from actors.learning.errors import (
-    CheckpointError,
     ConfigError,
     GpuOutOfMemoryError,
     TrainingDivergedError,
@@ -27,24 +25,22 @@ from actors.learning.errors import (
     WeightsMismatchError,
 )
 from actors.learning.model_card import read_model_card, sha256_of
-from actors.learning.training import Stage, TrainingOutcome, TrainingPlan, TrainingRecord, train
+from actors.learning.training import Stage, TrainingOutcome, TrainingPlan
 from actors.learning.zoo import build_model, load_weights
-
-SIDE = 32
-COLOURS = {"blue": (20, 40, 220), "green": (30, 200, 50), "red": (220, 30, 30)}
+from tests.unit.learning.training_runs import (
+    COLOURS,
+    SIDE,
+    assert_same_weights,
+    make_plan,
+    run,
+    weights_in,
+    write_trees,
+)
 
 
 @pytest.fixture(scope="module")
 def trees(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(1)
-    for tree, count in (("train", 7), ("valid", 3)):
-        for name, colour in COLOURS.items():
-            (root / tree / name).mkdir(parents=True)
-            for index in range(count):
-                noise = random.normal(0, 40, (SIDE, SIDE, 3))
-                pixels = np.clip(noise + colour, 0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(root / tree / name / f"{index}.png")
-    return root
+    return write_trees(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture
@@ -58,66 +54,13 @@ def uninterrupted(trees: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     return run(plan)[0], plan.output_dir
 
 
-def make_plan(trees: Path, folder: Path) -> TrainingPlan:
-    (folder / "out").mkdir()
-    return TrainingPlan(
-        model="mobilenet_v3_small",
-        num_classes=3,
-        train_path=trees / "train",
-        val_path=trees / "valid",
-        output_dir=folder / "out",
-        staging_dir=folder / "staging",
-        batch_size=5,
-        num_epochs=2,
-        learning_rate=1e-3,
-        image_size=SIDE,
-        seed=11,
-        threads=1,
-        task_id="t-1",
-        project_version="3.0.0",
-    )
-
-
-def never() -> bool:
-    return False
-
-
-def after(batches: int) -> Callable[[], bool]:
-    """Ask to stop once so many batches have been let through; the first question comes with decoding, twice."""
-    asked = iter(range(10_000))
-    return lambda: next(asked) >= batches + 2
-
-
-def run(
-    plan: TrainingPlan, should_stop: Callable[[], bool] = never, **settings: object
-) -> tuple[TrainingOutcome, list[TrainingRecord]]:
-    records: list[TrainingRecord] = []
-    return train(plan, report=records.append, should_stop=should_stop, **settings), records
-
-
-def elsewhere(plan: TrainingPlan, name: str) -> TrainingPlan:
-    output = plan.output_dir.parent / name
-    output.mkdir()
-    return replace(plan, output_dir=output)
-
-
-def weights_in(path: Path) -> dict[str, torch.Tensor]:
-    return torch.load(path, weights_only=True)
-
-
-def assert_same_weights(one: Path, other: Path) -> None:
-    left, right = weights_in(one), weights_in(other)
-    assert left.keys() == right.keys()
-    assert all(torch.equal(left[key], right[key]) for key in left)
-
-
 def test_a_training_learns_colours_and_writes_every_file_of_the_contract(plan: TrainingPlan) -> None:
     plan = replace(plan, num_epochs=6)
     outcome, records = run(plan)
     assert (outcome.status, outcome.epochs_done, outcome.best_acc) == ("completed", 6, 100.0)
     epochs = {f"MobileNetV3_epoch_{number}.pth" for number in range(1, 7)}
     others = {"best_model.pth", "last.ckpt", "config.yaml", "metrics.csv", "confusion_matrix.png", "train.log"}
-    others |= {"confusion_matrix.json"}
+    others |= {"confusion_matrix.json", "previous.ckpt", "checkpoints.json"}
     assert {path.name for path in plan.output_dir.iterdir()} == epochs | others | {"model_card.json"}
     assert set(outcome.files) == epochs | others | {"model_card.json"}
     assert list(plan.staging_dir.iterdir()) == []
@@ -203,92 +146,6 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
     assert run(replace(plan, seed=12))[0].history != expected.history
 
 
-@pytest.mark.parametrize("batches", [0, 3, 6, 9, 15])
-def test_a_stopped_training_goes_on_to_the_very_same_weights(
-    batches: int, plan: TrainingPlan, uninterrupted: tuple[TrainingOutcome, Path]
-) -> None:
-    # An epoch has 4 batches of learning, 4 of measuring statistics and 2 of validation: it is stopped within all three.
-    expected, folder = uninterrupted
-    outcome, _ = run(plan, after(batches))
-    assert outcome.status == "stopped"
-    resumed, records = run(replace(plan, resume_from=plan.output_dir / "last.ckpt", seed=99, threads=2))
-    assert resumed.history == expected.history
-    assert resumed.confusion == expected.confusion
-    for name in ("best_model.pth", "MobileNetV3_epoch_2.pth"):
-        assert_same_weights(plan.output_dir / name, folder / name)
-    assert set(resumed.files) == set(expected.files)
-    assert records[-1].progress == 100
-
-
-def test_a_stop_is_told_and_saved_before_the_next_batch(plan: TrainingPlan) -> None:
-    outcome, records = run(plan, after(3))
-    assert (outcome.status, outcome.epochs_done) == ("stopped", 0)
-    assert read_resume_state(plan.output_dir / "last.ckpt").progress["position"] == 15
-    assert "after 15 pictures" in records[-1].message
-    assert "Stopped" in (plan.output_dir / "train.log").read_text()
-
-
-def test_a_stop_while_decoding_ends_at_once(plan: TrainingPlan) -> None:
-    outcome, _ = run(plan, lambda: True)
-    assert outcome == TrainingOutcome("stopped", 0)
-    assert list(plan.output_dir.iterdir()) == []
-
-
-def test_a_resumed_log_keeps_what_was_said_before(plan: TrainingPlan) -> None:
-    run(plan, after(2))
-    run(replace(plan, resume_from=plan.output_dir / "last.ckpt"))
-    log = (plan.output_dir / "train.log").read_text()
-    assert log.index("Stopped") < log.index("Resuming after 0 epochs and 10 pictures") < log.index("Epoch 2/2 ended")
-
-
-def test_a_training_can_be_extended_in_another_folder(plan: TrainingPlan) -> None:
-    first, _ = run(plan)
-    more = replace(elsewhere(plan, "more"), num_epochs=3, resume_from=plan.output_dir / "last.ckpt")
-    outcome, _ = run(more)
-    assert [metrics["epoch"] for metrics in outcome.history] == [1, 2, 3]
-    assert outcome.history[:2] == first.history
-    assert (more.output_dir / "best_model.pth").is_file()
-    assert not (more.output_dir / "MobileNetV3_epoch_1.pth").exists()
-
-
-def test_a_resume_may_change_the_batch_size(plan: TrainingPlan) -> None:
-    run(plan, after(3))
-    resumed, _ = run(replace(plan, batch_size=2, resume_from=plan.output_dir / "last.ckpt"))
-    assert (resumed.status, len(resumed.history)) == ("completed", 2)
-
-
-def test_a_resume_does_not_need_the_weights_that_the_training_began_with(plan: TrainingPlan, tmp_path: Path) -> None:
-    torch.save(build_model(plan.model, 3).state_dict(), tmp_path / "start.pth")
-    plan = replace(plan, num_epochs=1, weight_path=str(tmp_path / "start.pth"))
-    run(plan, after(2))
-    (tmp_path / "start.pth").unlink()
-    assert run(replace(plan, resume_from=plan.output_dir / "last.ckpt"))[0].status == "completed"
-
-
-def test_a_resume_with_another_model_is_refused(plan: TrainingPlan) -> None:
-    run(plan, after(1))
-    with pytest.raises(CheckpointError, match="another num_classes"):
-        run(replace(plan, num_classes=4, resume_from=plan.output_dir / "last.ckpt"))
-
-
-def test_a_checkpoint_knows_the_files_that_were_written_before_it(plan: TrainingPlan) -> None:
-    run(replace(plan, num_epochs=1))
-    files = set(read_resume_state(plan.output_dir / "last.ckpt").files)
-    assert files == {"config.yaml", "best_model.pth", "model_card.json", "MobileNetV3_epoch_1.pth", "last.ckpt"}
-
-
-def test_checkpoints_are_written_within_an_epoch_too(plan: TrainingPlan) -> None:
-    positions = []
-
-    def publish(staged: Path, name: str) -> None:
-        if name == "last.ckpt":
-            positions.append(read_resume_state(staged).progress["position"])
-        staged.replace(plan.output_dir / name)
-
-    run(replace(plan, num_epochs=1), publish=publish, checkpoint_every_s=1e-9)
-    assert positions == [5, 10, 15, 21, 0]
-
-
 def test_only_the_newest_weights_of_this_training_are_kept(plan: TrainingPlan) -> None:
     mine = plan.output_dir / "MobileNetV3_epoch_9.pth"
     mine.write_bytes(b"of an earlier training")
@@ -304,13 +161,14 @@ def test_a_training_that_gets_no_better_ends_early(plan: TrainingPlan) -> None:
 
 
 def test_what_refuses_a_file_ends_the_training_and_leaves_it_unpublished(plan: TrainingPlan) -> None:
-    def refuse(staged: Path, name: str) -> None:
-        if name == "best_model.pth":
-            raise PermissionError(13, "the attempt is over")
-        staged.replace(plan.output_dir / name)
+    def refuse(files: Sequence[tuple[Path, str]]) -> None:
+        for staged, name in files:
+            if name == "best_model.pth":
+                raise PermissionError(13, "the attempt is over")
+            staged.replace(plan.output_dir / name)
 
     with pytest.raises(Exception, match="the attempt is over"):
-        run(plan, publish=refuse)
+        run(plan, publish_all=refuse)
     assert [path.name for path in plan.output_dir.iterdir()] == ["config.yaml"]
 
 
