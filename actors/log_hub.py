@@ -19,6 +19,7 @@ from actors.clock import SystemClock
 from actors.messages import LogDraft, LogLine, LogSlice
 from actors.names import LOG_HUB
 from actors.presence import announce
+from actors.start import begun_anew
 
 #: So many logs are kept open; others are read again from disk when somebody asks.
 _MOST_OPEN = 512
@@ -159,6 +160,7 @@ class _Place:
 class LogHub:
     """The only writer of task logs. Every method is one message; none blocks for longer than a small write to disk."""
 
+    @begun_anew
     def __init__(self, state_dir: Path) -> None:
         announce(state_dir, LOG_HUB)
         self._clock = SystemClock()
