@@ -23,7 +23,7 @@ from tests.chaos.verdict import (
     read_log,
     split_by_trouble,
 )
-from tests.chaos.workload import AWAY, Accepted, Reference, Users, Wish, wishes
+from tests.chaos.workload import AWAY, Accepted, Reference, Users, Wish, ask_patiently, wishes
 from tests.service.driving import what_is_left
 from tests.service.http_client import Http
 from tests.service.pictures import write_coloured
@@ -137,7 +137,7 @@ class Chaos:
                     time.sleep(fault.pause_s)
                     self._striker.strike(fault)
             self._striker.settle()
-            wait_until(lambda: not self._http.unfinished(), DRAIN_S)
+            wait_until(lambda: not self._users.count_living(), DRAIN_S)
         wait_until(lambda: not any(each["held"] for each in self._devices()), FREE_S)
 
     def judge(self) -> list[str]:
@@ -182,7 +182,7 @@ class Chaos:
         return judge_task(task, accepted) + judge_output(accepted, self._reference) + judge_log(task, lines) + differs
 
     def _devices(self) -> list[dict]:
-        return self._http.client.get("/api/v2/resources").json()["devices"]
+        return ask_patiently(lambda: self._http.client.get("/api/v2/resources")).json()["devices"]
 
     def _stored_leases(self) -> list[tuple]:
         path = (self._disk or self._two.head) / "store.sqlite"

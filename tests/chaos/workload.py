@@ -101,6 +101,7 @@ class Users:
         self._viewers: list[Viewer] = []
         self._error: BaseException | None = None
         self._number = 0
+        self._ended: set[str] = set()
         self.accepted: list[Accepted] = []
         self.longest_wait_s = 0.0
         self.refused: list[httpx.Response] = []
@@ -132,22 +133,26 @@ class Users:
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
-                if self._count_living() < self._at_once:
+                if self.count_living() < self._at_once:
                     self._submit()
                 self._stop.wait(PAUSE_S)
         except BaseException as error:  # noqa: BLE001 - it is raised where the block ends
             self._error = error
 
-    def _count_living(self) -> int:
+    def count_living(self) -> int:
+        """How many of the accepted tasks have not ended."""
         with self._lock:
-            latest = [each.task_id for each in self.accepted[-4 * self._at_once :]]
-        states = [ask_patiently(self._http, lambda: self._http.client.get(f"/api/v2/tasks/{each}")).json() for each in latest]  # noqa: B023
-        return sum(state["status"] not in ENDED for state in states)
+            open_ones = [each for each in self.accepted if each.task_id not in self._ended]
+        self._ended |= {each.task_id for each in open_ones if self._has_ended(each)}
+        return sum(each.task_id not in self._ended for each in open_ones)
+
+    def _has_ended(self, task: Accepted) -> bool:
+        return ask_patiently(lambda: self._http.client.get(f"/api/v2/tasks/{task.task_id}")).json()["status"] in ENDED
 
     def _submit(self) -> None:
         wish, body = self._draw()
         began = time.monotonic()
-        answer = ask_patiently(self._http, lambda: self._http.client.post(wish.path, json=body))
+        answer = ask_patiently(lambda: self._http.client.post(wish.path, json=body))
         self.longest_wait_s = max(self.longest_wait_s, time.monotonic() - began)
         self._note(answer, wish, str(body["task_id"]))
 
@@ -214,7 +219,7 @@ def _events(lines: Iterator[str]) -> Iterator[tuple[int, dict]]:
             number = None
 
 
-def ask_patiently(http: Http, ask: Callable[[], httpx.Response]) -> httpx.Response:
+def ask_patiently(ask: Callable[[], httpx.Response]) -> httpx.Response:
     """Ask until the answer is none of those that say "not now"."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
