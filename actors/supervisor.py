@@ -6,6 +6,7 @@ the store: after a restart it adopts the attempts that live and asks again for t
 """
 
 import asyncio
+import heapq
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -39,9 +40,10 @@ from actors.messages import AttemptOrder, AttemptResult, EncodedPage, GrantedLea
 from actors.names import ACCOUNTANT, LOG_HUB, SUPERVISOR
 from actors.paths import build_data_roots, build_model_roots
 from actors.presence import announce
+from actors.record_keeper import RecordKeeper
 from actors.registry.records import RegistryQuestion
 from actors.registry.registry import ModelRegistry
-from actors.start import Start
+from actors.start import Start, begun_anew, is_reborn
 from actors.store import Store
 from actors.store_writer import StoreWriter
 from actors.task_counters import TaskTally
@@ -52,6 +54,10 @@ from actors.task_watch import TaskWatch
 from configs.settings import Settings
 
 _POLL_S = 30.0
+#: A supervisor that begins tells the newest tasks' steps again: its predecessor may have ended before it had told them.
+_RETOLD = 1_000
+#: A wish is on disk before it is answered for; on a full one it is carried out all the same, and written when there is room.
+_WRITTEN_S = 2.0
 
 
 class TaskSupervisor:
@@ -60,12 +66,14 @@ class TaskSupervisor:
     Invariant: the flow is changed only in ``_apply``; nobody is told "accepted" before the record is on disk.
     """
 
+    @begun_anew
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         announce(settings.state_dir, SUPERVISOR)
         self._settings = settings
         self._clock = clock or SystemClock()
         self._store = Store(settings.database_url)
         self._writer = StoreWriter(self._store)
+        self._records = RecordKeeper(self._writer)
         self._gatekeeper = Gatekeeper(settings, self._clock)
         self._needs = NeedEstimator()
         self._admission = Admission(build_data_roots(settings), self._needs, model_roots=build_model_roots(settings))
@@ -75,7 +83,7 @@ class TaskSupervisor:
         self._tally = TaskTally()
         self._index = TaskIndex()
         self._watch = TaskWatch(self._flow, self._index)
-        self._logs = TaskLogWriter(self._clock)
+        self._logs = TaskLogWriter(self._clock, self._records.written)
         self._accepting: dict[str, asyncio.Future[None]] = {}
         self._granted: dict[str, GrantedLease] = {}
         self._calls = ActorCalls()
@@ -140,6 +148,7 @@ class TaskSupervisor:
         """Ask for the end of a task. Raises TaskNotFoundError, TaskEndedError."""
         await self._start.finished()
         self._carry_out(self._apply(te.EndRequested(task_id, mode)))
+        await self._records.written(task_id, most_s=_WRITTEN_S)
         return self._watch.view(self._flow.get(task_id))
 
     async def delete(self, task_id: str) -> None:
@@ -151,6 +160,7 @@ class TaskSupervisor:
         """Give a waiting task another place in the line. Raises TaskNotFoundError, TaskNotWaitingError."""
         await self._start.finished()
         self._carry_out(self._apply(te.PriorityChanged(task_id, priority)))
+        await self._records.written(task_id, most_s=_WRITTEN_S)
         return self._watch.view(self._flow.get(task_id))
 
     async def explain(self, submission: Submission) -> Explanation:
@@ -238,11 +248,13 @@ class TaskSupervisor:
         return commands
 
     def _carry_out(self, commands: Iterable[te.TaskCommand]) -> None:
+        saved = ""
         for command in commands:
             match command:
                 case te.SaveTask(task):
-                    self._writer.save(task)
-                    self._watch.note(task.task_id)
+                    saved = task.task_id
+                    self._records.save(task)
+                    self._watch.note(saved)
                 case te.ForgetTask(task_id):
                     self._forget(task_id)
                 case te.RequestLease(request):
@@ -250,11 +262,11 @@ class TaskSupervisor:
                 case te.WithdrawRequest() | te.RerankRequest():
                     self._change_line(command)
                 case te.StartAttempt(task, lease, resume):
-                    self._duties.begin(self._run_attempt(task, lease, resume=resume))
+                    self._duties.begin(self._records.then(task.task_id, self._run_attempt(task, lease, resume=resume)))
                 case te.StopAttempt(attempt_id, at_once):
                     self._stop_attempt(attempt_id, at_once=at_once)
                 case te.FinishAttempt():
-                    self._duties.begin(self._finish(command))
+                    self._duties.begin(self._records.then(saved, self._finish(command)))
                 case te.Announce():
                     self._logs.put(command)
 
@@ -267,7 +279,7 @@ class TaskSupervisor:
     def _forget(self, task_id: str) -> None:
         self._index.remove(task_id)
         self._watch.forget(task_id)
-        self._writer.forget(task_id)
+        self._records.forget(task_id)
         self._duties.begin(self._calls.insist(LOG_HUB, "forget", task_id))
 
     def _stop_attempt(self, attempt_id: str, *, at_once: bool) -> None:
@@ -350,8 +362,11 @@ class TaskSupervisor:
         for task in await asyncio.to_thread(self._store.read_tasks):
             self._flow.restore(task)
             self._index.add(task)
+        is_same_service = await asyncio.to_thread(is_reborn)
         for task in self._flow.running():
-            self._duties.begin(self._adopt(task))
+            self._duties.begin(self._adopt(task, is_same_service=is_same_service))
+        for task in heapq.nlargest(_RETOLD, self._flow.tasks.values(), key=lambda task: task.updated_at):
+            self._logs.retell(task)
         self._ask_again()
         self._duties.begin(self._follow_decisions())
         self._duties.begin(self._speak())
@@ -360,10 +375,14 @@ class TaskSupervisor:
         """Send the supervisor's own log lines, one after the other."""
         while True:
             said = await self._logs.next_line()
-            await self._calls.insist(LOG_HUB, "append", *said)
+            await self._calls.insist(LOG_HUB, "append", said.task_id, said.source, said.drafts)
 
-    async def _adopt(self, task: Task) -> None:
-        self._carry_out(self._apply(await self._runner.adopt(task.attempt_id, task.submission.device_count)))
+    async def _adopt(self, task: Task, *, is_same_service: bool) -> None:
+        """See an attempt of an earlier supervisor to its end; one that ended with the whole service is repeated, and costs no retry."""
+        over: te.AttemptEnded | te.AttemptDied = te.AttemptDied(task.attempt_id, "the service ended while it ran", is_counted=False)
+        if is_same_service:
+            over = await self._runner.adopt(task.attempt_id, task.submission.device_count)
+        self._carry_out(self._apply(over))
 
     def _take_result(self, attempt_id: str, result: AttemptResult) -> None:
         """Take in what an attempt says beside its outcome: what a training needed on a real GPU, and lines that it could not send."""

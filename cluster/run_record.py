@@ -68,8 +68,8 @@ class ServiceRecord:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the process that answers for the service lives."""
-        return self.keeper.process() is not None
+        """Whether the process that answers for the service lives, and its Ray: one that outlives its Ray has yet to notice."""
+        return self.keeper.process() is not None and (self.head is None or self.head.process() is not None)
 
 
 def write_record(state_dir: Path, record: ServiceRecord) -> None:

@@ -43,6 +43,7 @@ ENVIRONMENT_NAMES: Mapping[str, str] = {
     "RFUAV_PATIENCE_S": "patience_s",
     "RFUAV_STORE_URL": "store_url",
     "RFUAV_TORCH_THREADS": "torch_threads",
+    "RFUAV_CHECKPOINT_EVERY_S": "checkpoint_every_s",
     "RFUAV_STOP_GRACE_S": "stop_grace_s",
     "RFUAV_LEASE_TTL_S": "lease_ttl_s",
     "RFUAV_HEARTBEAT_S": "heartbeat_s",
@@ -109,6 +110,9 @@ class Settings(BaseModel):
     patience_s: float = Field(600.0, gt=0, description="waiting time that one step of priority is worth; inf: strict priority")
     lease_ttl_s: float = Field(30.0, ge=1, description="a lease that is not renewed for so long is taken back")
     heartbeat_s: float = Field(5.0, gt=0, description="how often a worker renews its lease")
+    checkpoint_every_s: float = Field(
+        180.0, gt=0, description="how often a training writes a checkpoint within an epoch; at the end of each it always does"
+    )
     stop_grace_s: float = Field(30.0, ge=0, description="how long a cancelled attempt may take to stop before it is killed")
     start_deadline_s: float = Field(120.0, gt=0, description="how long an attempt's process may take to start")
     torch_threads: int = Field(0, ge=0, le=1024, description="CPU threads of one attempt; 0: the cores of its device")
