@@ -9,7 +9,8 @@ from actors.core import task_events as te
 from actors.core.errors import StoreUnavailableError
 from actors.core.task_flow import TaskFlow
 from actors.core.tasks import TaskState
-from actors.store import Store, StoredLease
+from actors.lease_store import LeaseChange, LeaseStore, StoredLease
+from actors.store import Store
 from actors.store_writer import StoreWriter
 from tests.actors.waiting import wait_for
 from tests.small_disk import fill_up, small_disk
@@ -120,12 +121,13 @@ def test_who_asks_whether_it_is_well_learns_that_it_takes_nothing(disk, store, w
 
 def test_leases_are_written_or_not_never_in_part(disk, store, writer):
     kept = StoredLease(must_grant(make_scheduler(), make_request()), "session")
-    store.write_leases([kept])
+    leases = LeaseStore(f"sqlite:///{disk}/store.sqlite")
+    leases.write_leases(LeaseChange(leases=(kept,)))
     fill_up(disk)
     refuse_until_full(writer)
     with pytest.raises(StoreUnavailableError, match="full"):
-        store.write_leases([StoredLease(kept.lease, "s" * 50_000)], closed=["none"])
-    assert store.read_leases() == [kept]
+        leases.write_leases(LeaseChange(leases=(StoredLease(kept.lease, "s" * 50_000),), closed=("none",)))
+    assert leases.read_leases() == [kept]
     assert_undamaged(disk)
 
 
