@@ -7,6 +7,7 @@ from actors.core.model import WorkKind
 from actors.core.tasks import Submission, TaskState
 from actors.messages import AttemptResult, LogDraft
 from actors.supervisor import TaskSupervisor
+from actors.task_log import SaidLines
 from actors.workers.reporter import Reporter
 from configs.settings import Settings
 
@@ -36,7 +37,7 @@ def test_the_supervisor_sends_them_as_the_attempts_own_before_what_it_says_itsel
         supervisor._take_result("unknown.1", AttemptResult("completed", "done", unsent=unsent))
         supervisor._logs.put(te.Announce("t", "INFO", "done", TaskState.COMPLETED, is_last=True))
         first, second = await supervisor._logs.next_line(), await supervisor._logs.next_line()
-        assert first == ("t", "t.1", list(unsent))
-        assert [draft.message for draft in second[2]] == ["done"]
+        assert first == SaidLines("t", "t.1", unsent)
+        assert [draft.message for draft in second.drafts] == ["done"]
 
     asyncio.run(forward())
