@@ -1,6 +1,6 @@
 """The ports over the named actors, and the only place where Ray's errors become the domain's.
 
-Owns time limits, the finding of actors and the one quick retry that hides an actor's restart (about a second). No route ever sees a
+Owns time limits, the finding of actors and the repeats that hide an actor's restart (a second or two). No route ever sees a
 Ray exception: what an actor raised comes out as it was raised, a silent or dead actor as ``NotReadyError``.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from actors.access import (
     AddKey,
@@ -69,8 +69,9 @@ PING_S = 2.0
 DECODED_TASKS = 2_048
 #: Tasks that are decoded between two looks at what else came in.
 DECODED_PER_TURN = 50
-#: An actor that was killed is back after about this time.
-RESTART_PAUSE_S = 1.0
+#: An actor that was killed is back after a second or two: it is asked again this often, for so long.
+RESTART_PAUSE_S = 0.2
+RESTART_PATIENCE_S = 3.0
 #: A replica speaks to the accountant every two seconds; one that has been silent for so long does not answer.
 REPLICA_SILENCE_S = 10.0
 
@@ -89,19 +90,20 @@ class NamedActor:
             method: of the actor.
             args: of the method.
             timeout_s: for one try.
-            is_repeatable: whether a second call does no harm where the first may have been carried out.
+            is_repeatable: whether another call does no harm where one before may have been carried out.
 
         Raises:
             NotReadyError: the actor is not there, died or did not answer in time.
             Exception: whatever the method raised.
         """
-        try:
-            return await self._ask_once(method, args, timeout_s)
-        except NotReadyError as error:
-            if not is_repeatable or isinstance(error.__cause__, TimeoutError):
-                raise
-        await asyncio.sleep(RESTART_PAUSE_S)
-        return await self._ask_once(method, args, timeout_s)
+        last_try_at = time.monotonic() + (RESTART_PATIENCE_S if is_repeatable else 0.0)
+        while True:
+            try:
+                return await self._ask_once(method, args, timeout_s)
+            except NotReadyError as error:
+                if time.monotonic() >= last_try_at or isinstance(error.__cause__, TimeoutError):
+                    raise
+            await asyncio.sleep(RESTART_PAUSE_S)
 
     async def _ask_once(self, method: str, args: tuple[Any, ...], timeout_s: float) -> Any:
         try:
@@ -110,7 +112,7 @@ class NamedActor:
                 return await getattr(handle, method).remote(*args)
         except RayTaskError as error:
             raise self._raised_inside(error) from None
-        except RayActorError as error:
+        except ActorDiedError as error:
             self._handle = None
             raise NotReadyError(self._name) from error
         except (RayError, TimeoutError) as error:
