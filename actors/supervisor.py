@@ -197,7 +197,8 @@ class TaskSupervisor:
 
     async def _admit(self, submission: Submission) -> Submission:
         """Check what can be known now; returns the submission with its paths resolved."""
-        check_room(submission, self._flow.waiting(), self._settings.task_queue_size)
+        if self._flow.unfinished_count >= self._settings.task_queue_size:  # else there is room, whoever of them waits
+            check_room(submission, self._flow.waiting(), self._settings.task_queue_size)
         asked = asyncio.create_task(self._calls.ask(ACCOUNTANT, "check", self._draft_request(submission)))
         try:
             checked = await asyncio.to_thread(self._admission.check, submission)

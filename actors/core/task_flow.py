@@ -121,6 +121,11 @@ class TaskFlow:
         """The tasks whose attempt holds a lease."""
         return [task for task in self._unfinished() if task.state is TaskState.RUNNING]
 
+    @property
+    def unfinished_count(self) -> int:
+        """How many tasks wait or run."""
+        return len(self._by_attempt)
+
     def waiting(self) -> list[Task]:
         """The tasks whose attempt wants a lease."""
         return [task for task in self._unfinished() if task.state is not TaskState.RUNNING]
