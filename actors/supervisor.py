@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ray.exceptions import RayError
@@ -32,6 +33,7 @@ from actors.core.task_flow import TaskFlow
 from actors.core.tasks import EndMode, Progress, Submission, Task, TaskState
 from actors.duties import Duties
 from actors.gatekeeper import Gatekeeper
+from actors.housekeeping import Hands, Housekeeper
 from actors.learning.memory_need import NeedEstimator, Peak
 from actors.messages import AttemptOrder, AttemptResult, EncodedPage, GrantedLease, Queued, TaskCounters, TaskQuery
 from actors.names import ACCOUNTANT, LOG_HUB, SUPERVISOR
@@ -39,6 +41,7 @@ from actors.paths import build_data_roots, build_model_roots
 from actors.presence import announce
 from actors.registry.records import RegistryQuestion
 from actors.registry.registry import ModelRegistry
+from actors.retention import Bounds
 from actors.start import Start
 from actors.store import Store
 from actors.store_writer import StoreWriter
@@ -66,7 +69,8 @@ class TaskSupervisor:
         self._writer = StoreWriter(self._store)
         self._gatekeeper = Gatekeeper(settings, self._clock)
         self._needs = NeedEstimator()
-        self._admission = Admission(build_data_roots(settings), self._needs, model_roots=build_model_roots(settings))
+        roots = build_data_roots(settings)
+        self._admission = Admission(roots, self._needs, model_roots=build_model_roots(settings))
         self._runner = AttemptRunner(settings, self._take_result)
         self._flow = TaskFlow()
         self._registry = ModelRegistry(settings, self._clock, self._flow.get)
@@ -78,6 +82,8 @@ class TaskSupervisor:
         self._granted: dict[str, GrantedLease] = {}
         self._calls = ActorCalls()
         self._duties = Duties()
+        hands = Hands(self._drop, partial(self._calls.insist, LOG_HUB))
+        self._housekeeper = Housekeeper(Bounds.of(settings), self._flow, hands=hands, roots=roots, clock=self._clock)
         self._start = Start(self._begin)
 
     # --- messages ---
@@ -143,7 +149,7 @@ class TaskSupervisor:
     async def delete(self, task_id: str) -> None:
         """Forget an ended task and its log. Raises TaskNotFoundError, TaskNotEndedError."""
         await self._start.finished()
-        self._carry_out(self._apply(te.TaskDeleted(task_id)))
+        self._drop(task_id)
 
     async def set_priority(self, task_id: str, priority: int) -> Task:
         """Give a waiting task another place in the line. Raises TaskNotFoundError, TaskNotWaitingError."""
@@ -170,7 +176,7 @@ class TaskSupervisor:
     async def counters(self) -> TaskCounters:
         """What was counted since this process began, and the tasks by state."""
         await self._start.finished()
-        return self._tally.read(self._flow.tasks.values())
+        return replace(self._tally.read(self._flow.tasks.values()), removed=self._housekeeper.removed)
 
     async def gatekeep(self, question: GateQuestion) -> Any:
         """Pass a question on to the gatekeeper, who lives in this process."""
@@ -262,6 +268,9 @@ class TaskSupervisor:
         else:
             self._duties.begin(self._calls.insist(ACCOUNTANT, "rerank", command.attempt_id, command.priority))
 
+    def _drop(self, task_id: str) -> None:
+        self._carry_out(self._apply(te.TaskDeleted(task_id)))
+
     def _forget(self, task_id: str) -> None:
         self._index.remove(task_id)
         self._watch.forget(task_id)
@@ -349,6 +358,7 @@ class TaskSupervisor:
         self._ask_again()
         self._duties.begin(self._follow_decisions())
         self._duties.begin(self._speak())
+        self._duties.begin(self._housekeeper.keep())
 
     async def _speak(self) -> None:
         """Send the supervisor's own log lines, one after the other."""
