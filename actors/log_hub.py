@@ -8,6 +8,7 @@ full for a while, are not written twice.
 import asyncio
 import contextlib
 import hashlib
+import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,14 +16,16 @@ from pathlib import Path
 from typing import Final
 
 from actors.clock import SystemClock
-from actors.log_file import TaskLog
-from actors.messages import LogDraft, LogSlice
+from actors.log_file import TaskLog, replace_content
+from actors.messages import EndedLog, LogDraft, LogSlice
 from actors.names import LOG_HUB
 from actors.presence import announce
 from actors.start import begun_anew
 
 #: So many logs are kept open; others are read again from disk when somebody asks.
 _MOST_OPEN: Final = 512
+#: A log that is smaller takes no more room on the disk than the line that would stand for it.
+_WORTH_BYTES: Final = 4_096
 #: What the disk must take before a hub that was in trouble says that it is well again.
 _PROOF_BYTES: Final = 65_536
 
@@ -108,6 +111,35 @@ class LogHub:
         self._let_go(task_id)
         self._place.of(task_id).unlink(missing_ok=True)
 
+    async def total_bytes(self) -> int:
+        """What all logs take."""
+        return await asyncio.to_thread(_size_of_files, self._place.folder)
+
+    async def remove(self, logs: Sequence[EndedLog], excess: int | None = None) -> list[int]:
+        """Let one line stand for each of these logs, in their order, until ``excess`` bytes are freed; for all of them without it.
+
+        Returns:
+            The bytes that were freed by each that was dealt with; 0 where a log was no larger than such a line, or could not be changed.
+        """
+        freed: list[int] = []
+        for ended in logs:
+            if excess is not None and sum(freed) >= excess:
+                break
+            freed.append(self._replace(ended))
+        return freed
+
+    def _replace(self, ended: EndedLog) -> int:
+        path = self._place.of(ended.task_id)
+        if not path.exists() or path.stat().st_size < _WORTH_BYTES:
+            return 0
+        self._let_go(ended.task_id)
+        draft = LogDraft(1, self._clock.now(), "WARNING", ended.said, status=ended.state.value, is_last=True)
+        try:
+            return replace_content(path, draft)
+        except OSError as error:
+            self._trouble = _explain(error)
+            return 0
+
     def _entry(self, task_id: str) -> _OpenLog:
         entry = self._open.get(task_id)
         if entry is None:
@@ -134,6 +166,15 @@ class LogHub:
         finally:
             with contextlib.suppress(OSError):
                 proof.unlink(missing_ok=True)
+
+
+def _size_of_files(folder: Path) -> int:
+    total = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):  # forgotten just now
+                total += entry.stat().st_size
+    return total
 
 
 def _explain(error: OSError) -> str:

@@ -62,6 +62,15 @@ class LogDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedLog:
+    """The log of an ended task, with what its one line shall say once the log is removed."""
+
+    task_id: str
+    state: TaskState
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class LogSlice(Compact):
     """Lines of one task's log from a position on; ``is_complete`` when the task has ended and no line will follow these."""
 
@@ -227,11 +236,12 @@ class WaitCounts:
 
 @dataclass(frozen=True, slots=True)
 class TaskCounters:
-    """What the supervisor has counted since it began: attempts by outcome, waits by work; and its tasks by state now."""
+    """What the supervisor has counted since it began: attempts by outcome, waits by work, what was removed; and its tasks by state now."""
 
     attempts: Mapping[str, int]
     tasks: Mapping[TaskState, int]
     waits: Mapping[WorkKind, WaitCounts]
+    removed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

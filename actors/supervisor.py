@@ -35,6 +35,7 @@ from actors.core.task_flow import TaskFlow
 from actors.core.tasks import EndMode, Progress, Submission, Task, TaskState
 from actors.duties import Duties
 from actors.gatekeeper import Gatekeeper
+from actors.housekeeping import Hands, Housekeeper
 from actors.learning.memory_need import NeedEstimator, Peak
 from actors.messages import AttemptOrder, AttemptResult, EncodedPage, GrantedLease, LeaseAnswer, Queued, TaskCounters, TaskQuery
 from actors.names import ACCOUNTANT, LOG_HUB, SUPERVISOR
@@ -43,6 +44,7 @@ from actors.presence import announce
 from actors.record_keeper import RecordKeeper
 from actors.registry.records import RegistryQuestion
 from actors.registry.registry import ModelRegistry
+from actors.retention import Bounds
 from actors.start import Start, begun_anew, is_reborn
 from actors.store import Store
 from actors.store_writer import StoreWriter
@@ -76,7 +78,8 @@ class TaskSupervisor:
         self._records = RecordKeeper(self._writer)
         self._gatekeeper = Gatekeeper(settings, self._clock)
         self._needs = NeedEstimator()
-        self._admission = Admission(build_data_roots(settings), self._needs, model_roots=build_model_roots(settings))
+        roots = build_data_roots(settings)
+        self._admission = Admission(roots, self._needs, model_roots=build_model_roots(settings))
         self._runner = AttemptRunner(settings, self._take_result)
         self._flow = TaskFlow()
         self._registry = ModelRegistry(settings, self._clock, self._flow.get)
@@ -88,6 +91,8 @@ class TaskSupervisor:
         self._granted: dict[str, GrantedLease] = {}
         self._calls = ActorCalls()
         self._duties = Duties()
+        hands = Hands(self._drop, partial(self._calls.insist, LOG_HUB))
+        self._housekeeper = Housekeeper(Bounds.of(settings), self._flow, hands=hands, roots=roots, clock=self._clock)
         self._start = Start(self._begin)
 
     # --- messages ---
@@ -154,7 +159,7 @@ class TaskSupervisor:
     async def delete(self, task_id: str) -> None:
         """Forget an ended task and its log. Raises TaskNotFoundError, TaskNotEndedError."""
         await self._start.finished()
-        self._carry_out(self._apply(te.TaskDeleted(task_id)))
+        self._drop(task_id)
 
     async def set_priority(self, task_id: str, priority: int) -> Task:
         """Give a waiting task another place in the line. Raises TaskNotFoundError, TaskNotWaitingError."""
@@ -182,7 +187,7 @@ class TaskSupervisor:
     async def counters(self) -> TaskCounters:
         """What was counted since this process began, and the tasks by state."""
         await self._start.finished()
-        return self._tally.read(self._flow.tasks.values())
+        return replace(self._tally.read(self._flow.tasks.values()), removed=self._housekeeper.removed)
 
     async def gatekeep(self, question: GateQuestion) -> Any:
         """Pass a question on to the gatekeeper, who lives in this process."""
@@ -276,6 +281,9 @@ class TaskSupervisor:
             self._duties.begin(self._calls.insist(ACCOUNTANT, "withdraw", command.attempt_id))
         else:
             self._duties.begin(self._calls.insist(ACCOUNTANT, "rerank", command.attempt_id, command.priority))
+
+    def _drop(self, task_id: str) -> None:
+        self._carry_out(self._apply(te.TaskDeleted(task_id)))
 
     def _forget(self, task_id: str) -> None:
         self._index.remove(task_id)
@@ -371,6 +379,7 @@ class TaskSupervisor:
         self._ask_again()
         self._duties.begin(self._follow_decisions())
         self._duties.begin(self._speak())
+        self._duties.begin(self._housekeeper.keep())
 
     async def _speak(self) -> None:
         """Send the supervisor's own log lines, one after the other."""
