@@ -50,6 +50,7 @@ from actors.core.task_events import (
     WithdrawRequest,
 )
 from actors.core.tasks import (
+    DISK_NOTE,
     MEMORY_NOTE,
     OUT_OF_MEMORY,
     REDUCE_BATCH,
@@ -178,8 +179,8 @@ class TaskFlow:
         task = Task(submission, TaskState.PENDING, submitted_at=now, updated_at=now, history=(first,))
         task = self._begin_attempt(task)
         said = [Announce(task.task_id, "INFO", f"{submission.task_type} task accepted", task.state)]
-        if MEMORY_NOTE in submission.resolved:
-            said.append(Announce(task.task_id, "WARNING", submission.resolved[MEMORY_NOTE], task.state))
+        notes = [submission.resolved[name] for name in (MEMORY_NOTE, DISK_NOTE) if name in submission.resolved]
+        said += [Announce(task.task_id, "WARNING", note, task.state) for note in notes]
         if submission.ignored_fields:
             names = ", ".join(submission.ignored_fields)
             said.append(Announce(task.task_id, "WARNING", f"ignored, since no such field is known: {names}", task.state))
