@@ -12,7 +12,8 @@ from typing import Final
 
 from actors.core.errors import LineFullError, SubmissionError
 from actors.core.model import WorkKind
-from actors.core.tasks import EVALUATE, MEMORY_NOTE, REGISTERED_MODEL, Submission, Task
+from actors.core.tasks import DISK_NOTE, EVALUATE, MEMORY_NOTE, REGISTERED_MODEL, Submission, Task
+from actors.disk_check import check_training_room, decoded_bytes
 from actors.evaluation_check import check_evaluation
 from actors.files.data_roots import DataRoots
 from actors.files.errors import WorkError
@@ -57,7 +58,12 @@ class Admission:
     """The check at the door, with the data roots it allows. Blocking: call it in a thread."""
 
     def __init__(
-        self, roots: Sequence[Path] | DataRoots, needs: NeedEstimator | None = None, *, model_roots: DataRoots | None = None
+        self,
+        roots: Sequence[Path] | DataRoots,
+        needs: NeedEstimator | None = None,
+        *,
+        model_roots: DataRoots | None = None,
+        picture_cache_bytes: int = 2 << 30,
     ) -> None:
         """Take the bounds.
 
@@ -65,7 +71,9 @@ class Admission:
             roots: where requests may read and write.
             needs: what trainings were measured to need.
             model_roots: the same with the files of registered models.
+            picture_cache_bytes: how much memory the decoded pictures of a training may take; more lies on the disk.
         """
+        self._picture_cache_bytes = picture_cache_bytes
         self._roots = roots if isinstance(roots, DataRoots) else DataRoots.of(roots)
         self._model_roots = model_roots or self._roots
         self._needs = needs or NeedEstimator()
@@ -129,7 +137,9 @@ class Admission:
         resolved = {"train_path": str(train), "val_path": str(valid), "weight_path": ""}
         if request.get("weight_path"):
             resolved["weight_path"] = str(resolve_file(request["weight_path"], "weight_path", self._roots))
-        return resolved
+        on_disk = decoded_bytes(trees, request, self._picture_cache_bytes)
+        note = check_training_room(request, self._output(submission), on_disk)
+        return resolved | ({DISK_NOTE: note} if note else {})
 
     def _check_predicting(self, submission: Submission) -> dict[str, str]:
         is_evaluation = submission.task_type == EVALUATE

@@ -78,8 +78,9 @@ class TaskSupervisor:
         self._records = RecordKeeper(self._writer)
         self._gatekeeper = Gatekeeper(settings, self._clock)
         self._needs = NeedEstimator()
-        roots = build_data_roots(settings)
-        self._admission = Admission(roots, self._needs, model_roots=build_model_roots(settings))
+        cache = settings.picture_cache_mb << 20
+        roots, model_roots = build_data_roots(settings), build_model_roots(settings)
+        self._admission = Admission(roots, self._needs, model_roots=model_roots, picture_cache_bytes=cache)
         self._runner = AttemptRunner(settings, self._take_result)
         self._flow = TaskFlow()
         self._registry = ModelRegistry(settings, self._clock, self._flow.get)

@@ -51,6 +51,7 @@ from actors.core.task_events import (
     tell_step,
 )
 from actors.core.tasks import (
+    DISK_NOTE,
     MEMORY_NOTE,
     OUT_OF_MEMORY,
     REDUCE_BATCH,
@@ -184,8 +185,8 @@ class TaskFlow:
         task = Task(submission, TaskState.PENDING, submitted_at=now, updated_at=now, history=(first,))
         task = self._begin_attempt(task)
         said = [tell_step(task, 1)]
-        if MEMORY_NOTE in submission.resolved:
-            said.append(Announce(task.task_id, "WARNING", submission.resolved[MEMORY_NOTE], task.state))
+        notes = [submission.resolved[name] for name in (MEMORY_NOTE, DISK_NOTE) if name in submission.resolved]
+        said += [Announce(task.task_id, "WARNING", note, task.state) for note in notes]
         if submission.ignored_fields:
             names = ", ".join(submission.ignored_fields)
             said.append(Announce(task.task_id, "WARNING", f"ignored, since no such field is known: {names}", task.state))

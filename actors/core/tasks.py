@@ -14,6 +14,8 @@ REDUCE_BATCH: Final = "reduce_batch"
 EVALUATE: Final = "evaluate"
 #: The key in ``Submission.resolved`` of a warning about the memory that a training will need.
 MEMORY_NOTE: Final = "memory_note"
+#: The same about the room on the disk that a task will need.
+DISK_NOTE: Final = "disk_note"
 #: The key in ``Submission.resolved`` of the registered version that an inference was given, as NAME@VERSION; absent where it has files.
 REGISTERED_MODEL: Final = "model"
 

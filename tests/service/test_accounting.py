@@ -14,7 +14,7 @@ from tests.service.pictures import write_coloured
 
 pytestmark = pytest.mark.service
 
-LONG = {"num_epochs": 10_000}
+LONG = {"num_epochs": 10_000, "keep_checkpoints": 1}
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +243,7 @@ class Mix:
         if self.rng.random() < 0.5:
             task = self.http.infer(name, self.model, **given)
         else:
-            given |= {"num_epochs": self.rng.choice([1, 2, 10_000]), "preemptible": self.rng.random() < 0.5}
+            given |= {"num_epochs": self.rng.choice([1, 2, 10_000]), "keep_checkpoints": 1, "preemptible": self.rng.random() < 0.5}
             gang = {"num_gpus": 2, "device": "cuda"} if self.rng.random() < 0.15 else {}
             task = self.http.train(name, **(given | gang))
         self.ids.append(task["task_id"])

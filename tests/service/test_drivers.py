@@ -109,7 +109,7 @@ class TestJobs:
         assert "junk.pth" in said
 
     def test_stopping_the_job_cancels_its_task_whose_process_is_named_in_the_dashboard(self, http, service, folder):
-        (folder / "long.yaml").write_text(job("long-run", num_epochs=10_000, device="cuda"), encoding="utf-8")
+        (folder / "long.yaml").write_text(job("long-run", num_epochs=10_000, keep_checkpoints=1, device="cuda"), encoding="utf-8")
         command = ("ray", "job", "submit", "--no-wait", "--submission-id", "long-job", "--working-dir", ".", "--")
         code, said = run(service, folder, *command, "python", "-m", "cluster.jobs", "train", "long.yaml")
         assert code == 0, said

@@ -16,7 +16,7 @@ from tests.service.pictures import write_coloured
 
 pytestmark = pytest.mark.service
 
-LONG = {"num_epochs": 10_000}
+LONG = {"num_epochs": 10_000, "keep_checkpoints": 1}
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,14 @@ def root(tmp_path):
 
 
 def training(**changes):
-    request = {"model": "resnet18", "num_classes": 2, "train_path": "data/train", "val_path": "data/valid", "image_size": 64}
+    request = {
+        "model": "resnet18",
+        "num_classes": 2,
+        "num_epochs": 1,
+        "train_path": "data/train",
+        "val_path": "data/valid",
+        "image_size": 64,
+    }
     request |= changes
     return Submission("t", WorkKind.TRAINING, "training", request, "cpu", 5, output_path="out")
 

@@ -71,7 +71,7 @@ def test_other_work_and_work_without_a_budget_is_not_weighed(measured, changes):
 
 def test_admission_remarks_on_it_in_what_it_resolved(tmp_path, needs):
     write_coloured(tmp_path, train=2, valid=1)
-    asked = training(budget_gb=2, num_classes=2, train_path="train", val_path="valid")
+    asked = training(budget_gb=2, num_classes=2, num_epochs=1, train_path="train", val_path="valid")
     admission = Admission([tmp_path], needs)
     checked = admission.check(asked)
     assert "expected to need" in admission.check_memory(checked).resolved["memory_note"]

@@ -294,9 +294,10 @@ class TestOutOfMemory:
         assert flow.get("t").state is TaskState.CANCELLED
 
     def test_what_was_remarked_on_the_need_is_a_warning_in_the_log(self, flow):
-        commands = flow.handle(te.TaskSubmitted(make_submission(resolved={"memory_note": "needs 9 GiB"})), now=1)
-        assert kinds(commands) == [te.SaveTask, te.Announce, te.Announce, te.RequestLease]
-        assert (commands[2].level, commands[2].message) == ("WARNING", "needs 9 GiB")
+        notes = {"memory_note": "needs 9 GiB", "disk_note": "takes 8 GiB"}
+        commands = flow.handle(te.TaskSubmitted(make_submission(resolved=notes)), now=1)
+        assert kinds(commands) == [te.SaveTask, te.Announce, te.Announce, te.Announce, te.RequestLease]
+        assert [(each.level, each.message) for each in commands[2:4]] == [("WARNING", "needs 9 GiB"), ("WARNING", "takes 8 GiB")]
 
 
 class TestGivingWay:

@@ -1,0 +1,137 @@
+"""Whether the disk has room for what a task will write, asked before it waits in line.
+
+Looks at the sizes of files and opens none. What other tasks are still going to write is not known here, so this is no promise: a disk
+that fills up later ends an attempt with an error that says so. It must not import torch.
+"""
+
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from actors.core.errors import SubmissionError
+from actors.learning.catalog import MODELS
+from actors.learning.class_tree import ClassTree
+from actors.learning.memory_costs import COSTS
+from actors.learning.memory_need import in_gib
+from actors.learning.plan import PREVIOUS_STATE, RESUME_STATE
+
+_WEIGHT_BYTES: Final = 4
+#: A weight and the two moments of Adam.
+_STATE_BYTES: Final = 12
+#: The last checkpoint, the one before it, and the next one while it is written.
+_STATES: Final = 3
+_COLOUR_BYTES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DiskNeed:
+    """What a task will write: at least so much, if it comes to its end, and at most so much at once."""
+
+    least_bytes: int
+    most_bytes: int
+
+
+def check_training_room(request: Mapping[str, Any], output: Path, pictures_bytes: int = 0) -> str:
+    """Compare what a training writes with the room there is; returns a warning, "" where there is plenty.
+
+    Args:
+        request: Checked in every other respect.
+        output: Its output folder, which need not exist.
+        pictures_bytes: What decoded pictures take beside it, as ``decoded_bytes`` tells.
+
+    Raises:
+        SubmissionError: It cannot come to its end here.
+    """
+    room = _room_at(output) + _replaced_bytes(request, output) - pictures_bytes
+    fitting = (room - _fixed_bytes(request)) // _weights_bytes(request)
+    remedies = ["free some space there", "choose another save_path"]
+    if fitting >= 1:
+        remedies.insert(0, f"set keep_checkpoints to {fitting} or less")
+    told = f"{request['model']} for {request['num_epochs']} epochs"
+    return _compare(training_need(request), room, "save_path", told, remedies)
+
+
+def training_need(request: Mapping[str, Any]) -> DiskNeed:
+    """Estimate what a training writes: the weights that it keeps, the best ones again, and the states to resume from.
+
+    A head of another width than RFUAV's 37 classes is charged as that one, and tables, pictures and logs as nothing.
+    """
+    epochs, keep, patience = request["num_epochs"], request.get("keep_checkpoints", "all"), request.get("early_stopping_patience")
+    most = epochs if keep == "all" else min(keep, epochs)
+    least = most if patience is None else min(most, patience + 1)
+    fixed, weights = _fixed_bytes(request), _weights_bytes(request)
+    return DiskNeed(fixed + least * weights, fixed + most * weights)
+
+
+def decoded_bytes(trees: Iterable[ClassTree], request: Mapping[str, Any], cache_bytes: int) -> int:
+    """Tell how much decoded pictures take of the disk while a training runs: those that exceed the memory they may take.
+
+    Every device of a gang has its own, and its part of the memory.
+    """
+    gang = request.get("num_gpus") or 1
+    left, on_disk = cache_bytes // gang, 0
+    for tree in trees:
+        size = len(tree.samples) * request["image_size"] ** 2 * _COLOUR_BYTES if tree.kind == "pictures" else 0
+        on_disk += size if size > left else 0
+        left = max(0, left - size)
+    return on_disk * gang
+
+
+def check_copies_room(need: DiskNeed, output: Path) -> str:
+    """Compare what a preprocessing task writes with the room there is; returns a warning, "" where there is plenty.
+
+    Where the output folder holds something already, an earlier run may have written a part of it, and nothing is said.
+
+    Raises:
+        SubmissionError: It cannot come to its end here.
+    """
+    if _files_in(output):
+        return ""
+    return _compare(need, _room_at(output), "output_path", "the copies", ["free some space there", "choose another output_path"])
+
+
+def _compare(need: DiskNeed, room: int, field: str, told: str, remedies: list[str]) -> str:
+    """Refuse what cannot fit, and warn of what takes more than half of the room or may not fit."""
+    hint = ", or ".join([", ".join(remedies[:-1]), remedies[-1]])
+    if need.least_bytes > room:
+        problem = f"{told} need about {in_gib(need.least_bytes)} of disk, {in_gib(max(0, room))} are free"
+        raise SubmissionError("disk_need_exceeds_room", field, problem, hint)
+    if need.most_bytes <= room // 2:
+        return ""
+    return f"{told} may take about {in_gib(need.most_bytes)} of disk at {field}, where {in_gib(room)} are free; {hint}"
+
+
+def _weights_bytes(request: Mapping[str, Any]) -> int:
+    return _WEIGHT_BYTES * COSTS[request["model"]].parameters
+
+
+def _fixed_bytes(request: Mapping[str, Any]) -> int:
+    """What a training writes however many epochs it keeps: the best weights and the states."""
+    return _weights_bytes(request) + _STATES * _STATE_BYTES * COSTS[request["model"]].parameters
+
+
+def _room_at(folder: Path) -> int:
+    """The free bytes of the file system that a folder lies on, or will lie on."""
+    return shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.exists())).free
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """What a folder holds; nothing where it is missing, or where it cannot be listed: the attempt will say why."""
+    with suppress(OSError):
+        return list(folder.iterdir())
+    return []
+
+
+def _replaced_bytes(request: Mapping[str, Any], output: Path) -> int:
+    """What an earlier training left under the names of this one's files: it is replaced, one file at a time."""
+    epoch_file = re.compile(rf"{MODELS[request['model']].class_name}_epoch_(\d+)\.pth")
+    replaced = 0
+    for file in _files_in(output):
+        epoch = epoch_file.fullmatch(file.name)
+        is_ours = int(epoch[1]) <= request["num_epochs"] if epoch else file.name in {"best_model.pth", RESUME_STATE, PREVIOUS_STATE}
+        replaced += file.lstat().st_size if is_ours else 0
+    return replaced
