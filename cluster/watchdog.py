@@ -7,6 +7,7 @@ lets the predictor's ceiling follow the devices. It ends when its Ray does. Neve
 
 import functools
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import psutil
@@ -32,9 +34,11 @@ from cluster.processes import MARK, instance_mark, presence_of
 from cluster.run_record import ServiceRecord, read_record
 
 _SILENCE_S: Final = 10.0
+#: Everybody waits on the ingress: with the time for its new start, a caller that met a hanging one has an answer within 15 s.
+_SOONER_S: Final[Mapping[str, float]] = MappingProxyType({INGRESS: 5.0})
 #: A new process may take so long until it answers for the first time.
 _START_S: Final = 30.0
-_PAUSE_S: Final = 2.0
+_PAUSE_S: Final = 1.0
 _PING_S: Final = 5.0
 
 _log = logging.getLogger("rfuav.watchdog")
@@ -49,8 +53,12 @@ class Watch:
     the watch itself did not look for a while (the machine slept, or was overloaded), nobody is judged by that time.
     """
 
-    def __init__(self, parts: Iterable[str], *, silence_s: float, start_s: float, now: float) -> None:
+    def __init__(
+        self, parts: Iterable[str], *, silence_s: float, start_s: float, now: float, sooner_s: Mapping[str, float] | None = None
+    ) -> None:
+        """Begin to watch. ``sooner_s`` names parts that may be silent for another, shorter time."""
         self._silence_s = silence_s
+        self._sooner_s = dict(sooner_s or {})
         self._start_s = start_s
         self._looked_at = now
         self._heard_at = dict.fromkeys(parts, now)
@@ -73,19 +81,23 @@ class Watch:
         Returns:
             The silent parts; each is given the time of a start before it is named again.
         """
-        if now - self._looked_at > self._silence_s / 2:
+        if now - self._looked_at > min(self._silence_s, *self._sooner_s.values(), math.inf) / 2:
             self._heard_at = dict.fromkeys(self._heard_at, now)
         self._looked_at = now
         silent = [part for part, at in started_at.items() if self._is_silent(part, at, now)]
         for part in silent:
-            self._heard_at[part] = now + self._start_s - self._silence_s
+            self._heard_at[part] = now + self._start_s - self.silence_of(part)
         return silent
 
     def _is_silent(self, part: str, started_at: float, now: float) -> bool:
         heard_at = self._heard_at[part]
         if started_at > heard_at:
             return now - started_at > self._start_s
-        return now - heard_at > self._silence_s
+        return now - heard_at > self.silence_of(part)
+
+    def silence_of(self, part: str) -> float:
+        """How long a part may be silent, in seconds."""
+        return self._sooner_s.get(part, self._silence_s)
 
 
 class ReplicaWatch:
@@ -130,7 +142,7 @@ def start_watchdog(state_dir: Path) -> Presence:
 
 def watch_service(state_dir: Path, record: ServiceRecord, pings: Mapping[str, Ping]) -> None:
     """Ask and judge until the service's Ray has ended."""
-    watch = Watch(pings, silence_s=_SILENCE_S, start_s=_START_S, now=time.time())
+    watch = Watch(pings, silence_s=_SILENCE_S, start_s=_START_S, now=time.time(), sooner_s=_SOONER_S)
     asked: dict[str, Future[object]] = {}
     pause = threading.Event()
     with ThreadPoolExecutor(len(pings)) as pool:
@@ -158,11 +170,11 @@ def _end_silent(watch: Watch, state_dir: Path, parts: Iterable[str]) -> None:
     processes = {part: process for part in parts if (process := _process_of(state_dir, part)) is not None}
     started_at = {part: process.create_time() for part, process in processes.items()}
     for part in watch.look(started_at, now=time.time()):
-        _end(part, processes[part])
+        _end(part, processes[part], watch.silence_of(part))
 
 
-def _end(part: str, process: psutil.Process) -> None:
-    _log.error("%s has been silent for %.0f s; ending its process %d", part, _SILENCE_S, process.pid)
+def _end(part: str, process: psutil.Process, silence_s: float = _SILENCE_S) -> None:
+    _log.error("%s has been silent for %.0f s; ending its process %d", part, silence_s, process.pid)
     try:
         process.kill()
     except psutil.Error as error:
