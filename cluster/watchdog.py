@@ -8,6 +8,7 @@ its Ray does; its keeper starts it anew when it ends before. Never imports torch
 
 import functools
 import logging
+import math
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import psutil
@@ -31,9 +33,11 @@ from cluster.processes import instance_mark
 from cluster.run_record import ServiceRecord, read_record
 
 _SILENCE_S: Final = 10.0
+#: Everybody waits on the ingress: with the time for its new start, a caller that met a hanging one has an answer within 15 s.
+_SOONER_S: Final[Mapping[str, float]] = MappingProxyType({INGRESS: 5.0})
 #: A new process may take so long until it answers for the first time.
 _START_S: Final = 30.0
-_PAUSE_S: Final = 2.0
+_PAUSE_S: Final = 1.0
 _PING_S: Final = 5.0
 #: The watchdog's log begins anew at this size; the one before is kept.
 _LOG_BYTES: Final = 1_000_000
@@ -50,8 +54,12 @@ class Watch:
     the watch itself did not look for a while (the machine slept, or was overloaded), nobody is judged by that time.
     """
 
-    def __init__(self, parts: Iterable[str], *, silence_s: float, start_s: float, now: float) -> None:
+    def __init__(
+        self, parts: Iterable[str], *, silence_s: float, start_s: float, now: float, sooner_s: Mapping[str, float] | None = None
+    ) -> None:
+        """Begin to watch. ``sooner_s`` names parts that may be silent for another, shorter time."""
         self._silence_s = silence_s
+        self._sooner_s = dict(sooner_s or {})
         self._start_s = start_s
         self._looked_at = now
         self._heard_at = dict.fromkeys(parts, now)
@@ -74,19 +82,23 @@ class Watch:
         Returns:
             The silent parts; each is given the time of a start before it is named again.
         """
-        if now - self._looked_at > self._silence_s / 2:
+        if now - self._looked_at > min(self._silence_s, *self._sooner_s.values(), math.inf) / 2:
             self._heard_at = dict.fromkeys(self._heard_at, now)
         self._looked_at = now
         silent = [part for part, at in started_at.items() if self._is_silent(part, at, now)]
         for part in silent:
-            self._heard_at[part] = now + self._start_s - self._silence_s
+            self._heard_at[part] = now + self._start_s - self.silence_of(part)
         return silent
 
     def _is_silent(self, part: str, started_at: float, now: float) -> bool:
         heard_at = self._heard_at[part]
         if started_at > heard_at:
             return now - started_at > self._start_s
-        return now - heard_at > self._silence_s
+        return now - heard_at > self.silence_of(part)
+
+    def silence_of(self, part: str) -> float:
+        """How long a part may be silent, in seconds."""
+        return self._sooner_s.get(part, self._silence_s)
 
 
 class ReplicaWatch:
@@ -116,7 +128,7 @@ class ReplicaWatch:
 
 def watch_service(state_dir: Path, record: ServiceRecord, pings: Mapping[str, Ping]) -> None:
     """Ask and judge until the service's Ray has ended."""
-    watch = Watch(pings, silence_s=_SILENCE_S, start_s=_START_S, now=time.time())
+    watch = Watch(pings, silence_s=_SILENCE_S, start_s=_START_S, now=time.time(), sooner_s=_SOONER_S)
     asked: dict[str, Future[object]] = {}
     pause = threading.Event()
     with ThreadPoolExecutor(len(pings)) as pool:
@@ -145,14 +157,15 @@ def _end_silent(watch: Watch, state_dir: Path, parts: Iterable[str], *, now: flo
     processes = {part: process for part in parts if (process := _process_of(state_dir, part)) is not None}
     started_at = {part: process.create_time() for part, process in processes.items()}
     for part in watch.look(started_at, now=now):
-        reason = f"ended by the watchdog: silent for {_SILENCE_S:.0f} s"
+        silence_s = watch.silence_of(part)
         # Before its end: what follows on it asks for the reason at once.
+        reason = f"ended by the watchdog: silent for {silence_s:.0f} s"
         note_end(state_dir, part, pid=processes[part].pid, at=now, reason=reason)
-        _end(part, processes[part])
+        _end(part, processes[part], silence_s)
 
 
-def _end(part: str, process: psutil.Process) -> None:
-    _log.error("%s has been silent for %.0f s; ending its process %d", part, _SILENCE_S, process.pid)
+def _end(part: str, process: psutil.Process, silence_s: float = _SILENCE_S) -> None:
+    _log.error("%s has been silent for %.0f s; ending its process %d", part, silence_s, process.pid)
     try:
         process.kill()
     except psutil.Error as error:

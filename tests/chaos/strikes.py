@@ -6,10 +6,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 
 from actors import presence
-from actors.names import PREDICTOR
+from actors.names import INGRESS, PREDICTOR
 from cluster.processes import find_processes, instance_mark
 from tests.chaos.fault_plan import SINGLE_PARTS, Fault
 from tests.chaos.small_disk import fill
@@ -110,15 +111,23 @@ class Striker:
         return Struck(fault, at, time.monotonic())
 
     def _choose(self, part: str, choice: float) -> psutil.Process:
-        """A live process of a part, waited for where there is none right now."""
+        """A live process of a part, waited for where there is none right now; an ingress must have answered since it began."""
         found: list[psutil.Process] = []
 
         def look() -> bool:
             found[:] = self._find(part)
             return bool(found)
 
+        if part == INGRESS:
+            wait_until(self._answers, _THERE_S)
         wait_until(look, _THERE_S)
         return found[int(choice * len(found))]
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self._two.url}/api/v1/info", timeout=2, trust_env=False).is_success
+        except httpx.HTTPError:
+            return False
 
     def _find(self, part: str) -> list[psutil.Process]:
         if part in SINGLE_PARTS:

@@ -40,6 +40,12 @@ def test_a_silent_part_is_named_after_its_time_and_the_other_is_not(watch):
     assert watch.look({"hub": BORN, "ingress": BORN}, now=111) == ["hub"]
 
 
+def test_a_part_that_everybody_waits_on_is_named_sooner():
+    watch = Watch(["hub", "ingress"], silence_s=10, start_s=30, now=100, sooner_s={"ingress": 5})
+    assert look_each_second(watch, 100, 111, {"hub": BORN, "ingress": BORN}) == [(106, "ingress"), (111, "hub")]
+    assert look_each_second(watch, 111, 137, {"ingress": BORN}) == [(137, "ingress")]
+
+
 def test_a_part_without_a_process_is_not_judged(watch):
     assert look_each_second(watch, 100, 200, {}) == []
 
