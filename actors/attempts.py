@@ -15,12 +15,13 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from actors.attempt_order import AttemptOrder, AttemptResult
 from actors.core.model import DeviceKind, Lease
 from actors.core.task_events import AttemptDied, AttemptEnded
 from actors.core.units import fraction_from_units
 from actors.devices import find_group
 from actors.learning.errors import RANK_LOST
-from actors.messages import AttemptOrder, AttemptResult, GrantedLease
+from actors.messages import GrantedLease
 from actors.names import NAMESPACE
 from actors.redaction import hide_paths
 from actors.workers.attempt import AttemptActor

@@ -19,6 +19,7 @@ from actors.access import GateQuestion
 from actors.actor_calls import ANSWER_S, PAUSE_S, ActorCalls
 from actors.admission import Admission, check_room
 from actors.asking_again import ask_again
+from actors.attempt_order import AttemptOrder, AttemptResult
 from actors.attempts import AttemptRunner
 from actors.clock import Clock, SystemClock
 from actors.core import task_events as te
@@ -37,7 +38,7 @@ from actors.duties import Duties
 from actors.gatekeeper import Gatekeeper
 from actors.housekeeping import Hands, Housekeeper
 from actors.learning.memory_need import NeedEstimator, Peak
-from actors.messages import AttemptOrder, AttemptResult, EncodedPage, GrantedLease, LeaseAnswer, Queued, TaskCounters, TaskQuery
+from actors.messages import EncodedPage, GrantedLease, LeaseAnswer, Queued, TaskCounters, TaskQuery
 from actors.names import ACCOUNTANT, LOG_HUB, SUPERVISOR
 from actors.paths import build_data_roots, build_model_roots
 from actors.presence import announce
@@ -323,17 +324,7 @@ class TaskSupervisor:
         self._carry_out(self._apply(te.LeaseGranted(granted.lease)))
 
     async def _run_attempt(self, task: Task, lease: Lease, *, resume: bool) -> None:
-        submission = task.submission
-        order = AttemptOrder(
-            attempt_id=task.attempt_id,
-            task_id=task.task_id,
-            work=submission.work,
-            task_type=submission.task_type,
-            request=task.request,
-            resolved=submission.resolved,
-            granted=self._granted[lease.request.request_id],
-            resume=resume,
-        )
+        order = AttemptOrder.of(task, self._granted[lease.request.request_id], resume=resume)
         self._carry_out(self._apply(await self._runner.run(order, self._renew)))
 
     async def _renew(self, lease: Lease) -> None:

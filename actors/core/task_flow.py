@@ -12,10 +12,11 @@ An *attempt* is one run of a task: it asks for one lease, gets one process, ends
 the current one is answered by giving back what it holds, and changes nothing else.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from actors.core.attempt_end import HINTS_AFTER_DEATH, final_state, smaller_batch
 from actors.core.errors import (
     DuplicateRequestError,
     InvalidTransitionError,
@@ -24,7 +25,7 @@ from actors.core.errors import (
     TaskNotFoundError,
     TaskNotWaitingError,
 )
-from actors.core.model import Lease, LeaseRequest, WorkKind
+from actors.core.model import Lease, LeaseRequest
 from actors.core.task_events import (
     Announce,
     AttemptDied,
@@ -53,8 +54,6 @@ from actors.core.task_events import (
 from actors.core.tasks import (
     DISK_NOTE,
     MEMORY_NOTE,
-    OUT_OF_MEMORY,
-    REDUCE_BATCH,
     TRANSITIONS,
     EndMode,
     LeaseView,
@@ -249,12 +248,12 @@ class TaskFlow:
             task = replace(task, progress=event.progress)
         if event.outcome == "stopped" and task.is_pausing and task.ending is None:
             return self._repeat(task, "gave way to a better-ranked task; it goes on from its checkpoint", finish, now)
-        smaller = _smaller_batch(task, event.fault)
+        smaller = smaller_batch(task, event.fault)
         if smaller and event.fault is not None:
             return self._reduce_batch(task, event.fault, smaller, finish, now=now)
         if event.is_retryable and event.fault is not None and task.ending is None:
             return self._retry_or_fail(task, event.fault, finish, now)
-        state = _final_state(event.outcome, task.ending)
+        state = final_state(event.outcome, task.ending)
         task = replace(task, fault=event.fault if state is TaskState.FAILED else None)
         return [*self._move(task, state, event.message, now), finish]
 
@@ -271,7 +270,7 @@ class TaskFlow:
         if task.is_pausing:
             cause = "ended before it had saved its work; it goes on from its last checkpoint"
             return self._repeat(task, cause, finish, now)
-        hint = _HINTS_AFTER_DEATH[task.submission.work]
+        hint = HINTS_AFTER_DEATH[task.submission.work]
         fault = TaskFault("attempt_died", f"the process of attempt {task.attempts} died: {event.cause}", hint)
         return self._retry_or_fail(task, fault, finish, now)
 
@@ -372,29 +371,6 @@ def _view(lease: Lease) -> LeaseView:
     first = lease.portions[0]
     device_id = ",".join(portion.device_id for portion in lease.portions)
     return LeaseView(lease.lease_id, lease.token, device_id, first.units, first.memory_bytes, lease.granted_at)
-
-
-def _smaller_batch(task: Task, fault: TaskFault | None) -> int:
-    """Half the batch of a task that ran out of GPU memory and wants to go on with less; 0 where it ends instead."""
-    request = task.request
-    wants = fault is not None and fault.code == OUT_OF_MEMORY and request.get("on_oom") == REDUCE_BATCH
-    return int(request["batch_size"]) // 2 if wants and task.ending is None else 0
-
-
-def _final_state(outcome: str, ending: EndMode | None) -> TaskState:
-    """The end of a task whose attempt ended; what a user cancelled never becomes completed."""
-    if ending is not None or outcome == "stopped":
-        return TaskState.CANCELLED
-    return _OUTCOMES[outcome]
-
-
-_SMALLER_WORK = "see the task's log; if it was killed for memory, use a smaller batch_size or image_size"
-_HINTS_AFTER_DEATH: Mapping[WorkKind, str] = {
-    WorkKind.TRAINING: _SMALLER_WORK,
-    WorkKind.INFERENCE: _SMALLER_WORK,
-    WorkKind.PREPROCESSING: "see the task's log; the files that it finished stay, and the same request goes on behind them",
-}
-_OUTCOMES: Mapping[str, TaskState] = {"completed": TaskState.COMPLETED, "failed": TaskState.FAILED}
 
 
 def _progress_at(state: TaskState, progress: Progress, cause: str) -> Progress:

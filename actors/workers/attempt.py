@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ray.exceptions import RayError
 
+from actors.attempt_order import AttemptOrder, AttemptResult
 from actors.core.errors import ActorSystemError, LeaseExpiredError
 from actors.core.model import WorkKind
 from actors.core.tasks import EVALUATE, TaskFault
@@ -21,7 +22,6 @@ from actors.fence import FencedFolder
 from actors.files.errors import WorkError
 from actors.learning.errors import RANK_LOST
 from actors.lease_client import LeaseKeeper
-from actors.messages import AttemptOrder, AttemptResult
 from actors.paths import build_data_roots, build_model_roots, check_still_inside
 from actors.presence import own_presence
 from actors.process_group import kill_members, lead_own_group

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from actors.attempt_order import AttemptResult
 from actors.fence import hold_folder
 from actors.files.data_roots import DataRoots, OutsideRootsError
 from actors.files.errors import WorkError
@@ -12,7 +13,6 @@ from actors.learning.evaluation_files import Evaluation
 from actors.learning.evaluation_plan import EvaluationOutcome, EvaluationPlan, EvaluationRecord, asked_ratios
 from actors.learning.model_card import CARD_FILE, sha256_of, store_metrics_by_snr
 from actors.learning.plan import Stage
-from actors.messages import AttemptResult
 from actors.workers.tools import Tools
 
 _NOT_STORED: Final = "the figures are not stored with the model"

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+from actors.attempt_order import AttemptResult
 from actors.learning.batch_inference import run_inference
 from actors.learning.inference_plan import InferencePlan, InferenceRecord
-from actors.messages import AttemptResult
 from actors.workers.tools import Tools
 
 

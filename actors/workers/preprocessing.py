@@ -8,8 +8,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from actors.attempt_order import AttemptResult
 from actors.core.tasks import PreprocessingType
-from actors.messages import AttemptResult
 from actors.paths import build_data_roots
 from actors.preprocessing.plan import (
     AugmentPlan,

@@ -7,8 +7,8 @@ from typing import Final
 
 from ray import _raylet
 
+from actors.attempt_order import AttemptOrder
 from actors.core.tasks import Progress
-from actors.messages import AttemptOrder
 
 #: Ray's own titles begin so, and by it an attempt is told from other processes.
 _PREFIX: Final = "ray::AttemptActor"

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import ray
 
+from actors.attempt_order import AttemptOrder
 from actors.core.tasks import REGISTERED_MODEL
 from actors.fence import FencedFolder
 from actors.files.data_roots import DataRoots
-from actors.messages import AttemptOrder
 from actors.paths import build_data_roots, build_model_roots
 from actors.workers.gpu_memory import GpuMemory
 from actors.workers.process import torch_device

@@ -3,12 +3,12 @@
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from actors.attempt_order import AttemptResult
 from actors.core.tasks import Progress
 from actors.learning.checkpoint_list import find_checkpoint
 from actors.learning.memory_need import Peak, Workload, training_workload
 from actors.learning.plan import RESUME_STATE, RecordingChoices, Stage, TrainingOutcome, TrainingPlan, TrainingRecord
 from actors.learning.training import train
-from actors.messages import AttemptResult
 from actors.paths import build_data_roots
 from actors.workers.tools import Tools
 

@@ -8,10 +8,10 @@ import psutil
 import pytest
 import ray
 
+from actors.attempt_order import AttemptOrder
 from actors.attempts import actor_options, resource_options
 from actors.core.model import HolderKind, LeaseRequest, WorkKind
 from actors.devices import find_group
-from actors.messages import AttemptOrder
 from actors.workers.attempt import AttemptActor
 from tests.actors.holder import Family
 from tests.actors.waiting import wait_for

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from actors.attempt_order import AttemptOrder, AttemptResult
 from actors.core import task_events as te
 from actors.core.model import GIB, Device, DeviceKind, Lease, Portion, WorkKind
 from actors.core.task_flow import TaskFlow
@@ -13,7 +14,7 @@ from actors.fence import FencedFolder
 from actors.learning.errors import GpuOutOfMemoryError
 from actors.learning.learner import Learner
 from actors.learning.memory_need import Peak, Workload
-from actors.messages import AttemptOrder, AttemptResult, GrantedLease, LeasePlace
+from actors.messages import GrantedLease, LeasePlace
 from actors.workers import gpu_memory
 from actors.workers.attempt import _explain, _with_peak
 from actors.workers.gpu_memory import GpuMemory, GpuPeak

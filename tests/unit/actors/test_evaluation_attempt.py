@@ -10,12 +10,13 @@ import torch
 import yaml
 from PIL import Image
 
+from actors.attempt_order import AttemptOrder
 from actors.core.model import GIB, Device, DeviceKind, Lease, LeaseRequest, Portion, WorkKind
 from actors.core.tasks import EVALUATE, Progress
 from actors.fence import FencedFolder
 from actors.learning.model_card import ModelCard, read_model_card, sha256_of, write_model_card
 from actors.learning.zoo import build_model
-from actors.messages import AttemptOrder, GrantedLease, LeasePlace
+from actors.messages import GrantedLease, LeasePlace
 from actors.workers.evaluation import run_evaluation_job
 from actors.workers.gpu_memory import GpuMemory
 from actors.workers.tools import Tools

@@ -5,11 +5,12 @@ import threading
 import pytest
 from PIL import Image
 
+from actors.attempt_order import AttemptOrder
 from actors.core.model import GIB, Device, DeviceKind, Lease, LeaseRequest, Portion, WorkKind
 from actors.core.tasks import PreprocessingType, Progress
 from actors.fence import FencedFolder
 from actors.files.errors import WorkError
-from actors.messages import AttemptOrder, GrantedLease, LeasePlace
+from actors.messages import GrantedLease, LeasePlace
 from actors.signals.recipe_file import read_recipe_file
 from actors.workers.gpu_memory import GpuMemory
 from actors.workers.preprocessing import run_preprocessing

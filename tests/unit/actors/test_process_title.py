@@ -2,9 +2,10 @@
 
 import pytest
 
+from actors.attempt_order import AttemptOrder
 from actors.core.model import Device, DeviceKind, Lease, LeaseRequest, Portion, WorkKind
 from actors.core.tasks import Progress
-from actors.messages import AttemptOrder, GrantedLease, LeasePlace
+from actors.messages import GrantedLease, LeasePlace
 from actors.workers.title import describe_attempt, describe_progress
 
 

@@ -5,11 +5,12 @@ from unittest.mock import create_autospec
 import pytest
 
 from actors.admission import Admission
+from actors.attempt_order import AttemptOrder
 from actors.core.model import GIB, Device, DeviceKind, Lease, LeaseRequest, Portion, WorkKind
 from actors.core.tasks import Progress, Submission
 from actors.fence import FencedFolder
 from actors.learning.model_card import read_model_card
-from actors.messages import AttemptOrder, GrantedLease, LeasePlace
+from actors.messages import GrantedLease, LeasePlace
 from actors.signals.recipe import Recipe
 from actors.workers.gpu_memory import GpuMemory
 from actors.workers.reporter import Reporter

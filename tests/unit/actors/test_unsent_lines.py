@@ -2,10 +2,11 @@
 
 import asyncio
 
+from actors.attempt_order import AttemptResult
 from actors.core import task_events as te
 from actors.core.model import WorkKind
 from actors.core.tasks import Submission, TaskState
-from actors.messages import AttemptResult, LogDraft
+from actors.messages import LogDraft
 from actors.supervisor import TaskSupervisor
 from actors.task_log import SaidLines
 from actors.workers.reporter import Reporter
