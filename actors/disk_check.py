@@ -25,6 +25,8 @@ _STATE_BYTES: Final = 12
 #: The last checkpoint, the one before it, and the next one while it is written.
 _STATES: Final = 3
 _COLOUR_BYTES: Final = 3
+#: The large files of every training that the next one in the same folder writes anew.
+_REPLACED: Final = frozenset({"best_model.pth", RESUME_STATE, PREVIOUS_STATE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def check_training_room(request: Mapping[str, Any], output: Path, pictures_bytes
     if fitting >= 1:
         remedies.insert(0, f"set keep_checkpoints to {fitting} or less")
     told = f"{request['model']} for {request['num_epochs']} epochs"
-    return _compare(training_need(request), room, "save_path", told, remedies)
+    return _compare(training_need(request), room, ("save_path", output), told, remedies)
 
 
 def training_need(request: Mapping[str, Any]) -> DiskNeed:
@@ -89,20 +91,23 @@ def check_copies_room(need: DiskNeed, output: Path) -> str:
     Raises:
         SubmissionError: It cannot come to its end here.
     """
-    if _files_in(output):
+    if _sizes_in(output):
         return ""
-    return _compare(need, _room_at(output), "output_path", "the copies", ["free some space there", "choose another output_path"])
+    remedies = ["free some space there", "choose another output_path"]
+    return _compare(need, _room_at(output), ("output_path", output), "the copies", remedies)
 
 
-def _compare(need: DiskNeed, room: int, field: str, told: str, remedies: list[str]) -> str:
-    """Refuse what cannot fit, and warn of what takes more than half of the room or may not fit."""
+def _compare(need: DiskNeed, room: int, place: tuple[str, Path], told: str, remedies: list[str]) -> str:
+    """Refuse what cannot fit, and warn of what takes more than half of the room or may not fit; ``place`` is a field and its value."""
     hint = ", or ".join([", ".join(remedies[:-1]), remedies[-1]])
     if need.least_bytes > room:
-        problem = f"{told} need about {in_gib(need.least_bytes)} of disk, {in_gib(max(0, room))} are free"
-        raise SubmissionError("disk_need_exceeds_room", field, problem, hint)
+        problem = (
+            f"{told} would take about {in_gib(need.least_bytes)}, and {in_gib(max(0, room))} are free at {place[0]} {place[1]}"
+        )
+        raise SubmissionError("disk_need_exceeds_room", place[0], problem, hint)
     if need.most_bytes <= room // 2:
         return ""
-    return f"{told} may take about {in_gib(need.most_bytes)} of disk at {field}, where {in_gib(room)} are free; {hint}"
+    return f"{told} may take about {in_gib(need.most_bytes)}, and {in_gib(room)} are free at {place[0]} {place[1]}; {hint}"
 
 
 def _weights_bytes(request: Mapping[str, Any]) -> int:
@@ -119,19 +124,19 @@ def _room_at(folder: Path) -> int:
     return shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.exists())).free
 
 
-def _files_in(folder: Path) -> list[Path]:
-    """What a folder holds; nothing where it is missing, or where it cannot be listed: the attempt will say why."""
+def _sizes_in(folder: Path) -> dict[str, int]:
+    """The bytes of what a folder holds, by name; nothing where it is missing or cannot be listed: the attempt will say why."""
     with suppress(OSError):
-        return list(folder.iterdir())
-    return []
+        return {file.name: file.lstat().st_size for file in folder.iterdir()}
+    return {}
 
 
 def _replaced_bytes(request: Mapping[str, Any], output: Path) -> int:
     """What an earlier training left under the names of this one's files: it is replaced, one file at a time."""
     epoch_file = re.compile(rf"{MODELS[request['model']].class_name}_epoch_(\d+)\.pth")
     replaced = 0
-    for file in _files_in(output):
-        epoch = epoch_file.fullmatch(file.name)
-        is_ours = int(epoch[1]) <= request["num_epochs"] if epoch else file.name in {"best_model.pth", RESUME_STATE, PREVIOUS_STATE}
-        replaced += file.lstat().st_size if is_ours else 0
+    for name, size in _sizes_in(output).items():
+        epoch = epoch_file.fullmatch(name)
+        is_ours = int(epoch[1]) <= request["num_epochs"] if epoch else name in _REPLACED
+        replaced += size if is_ours else 0
     return replaced

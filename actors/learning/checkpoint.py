@@ -6,6 +6,7 @@ never executes anything. It knows neither what the training does with the state 
 
 import hashlib
 import pickle
+import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -28,6 +29,19 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 1
+#: What torch's reader was seen to raise on files with some bytes changed.
+_UNREADABLE: Final = (
+    pickle.UnpicklingError,
+    struct.error,
+    OSError,
+    EOFError,
+    RuntimeError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 _HINT: Final = "Start the training anew, or resume from another task."
 
 
@@ -156,7 +170,7 @@ def read_listed_state(path: Path, listed: Collection[str] | None, *, roots: Data
             content = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no checkpoint at {path}", _HINT) from error
-    except (pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         raise CheckpointError(f"{path} is no readable checkpoint: {error}", _HINT) from error
     return _state_of(content, path), digest
 

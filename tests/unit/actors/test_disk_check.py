@@ -59,7 +59,7 @@ def test_what_cannot_fit_is_refused_with_the_number_of_checkpoints_that_would(fr
         check_training_room(request(), tmp_path / "to/be/made")
     error = caught.value
     assert (error.code, error.field) == ("disk_need_exceeds_room", "save_path")
-    assert "resnet18 for 10 epochs need about 0.83 GiB of disk, 0.71 GiB are free" in error.message
+    assert "resnet18 for 10 epochs would take about 0.83 GiB, and 0.71 GiB are free at save_path /" in error.message
     assert error.hint.startswith("set keep_checkpoints to 7 or less, free some space there, or choose another save_path")
     assert check_training_room(request(keep_checkpoints=7), tmp_path)
 
@@ -75,7 +75,7 @@ def test_what_takes_over_half_of_the_room_is_warned_of(free, tmp_path):
     free(2 * (FIXED + 10 * WEIGHTS))
     assert check_training_room(request(), tmp_path) == ""
     free(2 * (FIXED + 10 * WEIGHTS) - 2)
-    assert "may take about 0.83 GiB of disk at save_path" in check_training_room(request(), tmp_path)
+    assert "may take about 0.83 GiB, and 1.67 GiB are free at save_path" in check_training_room(request(), tmp_path)
 
 
 def test_what_may_end_early_is_warned_of_and_not_refused(free, tmp_path):
@@ -126,7 +126,7 @@ class TestAdmission:
         free(GIB)
         assert "may take about 0.83 GiB" in Admission([root]).check(self.training()).resolved["disk_note"]
         free(1000)
-        with pytest.raises(SubmissionError, match="save_path: resnet18 for 10 epochs need"):
+        with pytest.raises(SubmissionError, match="save_path: resnet18 for 10 epochs would take"):
             Admission([root]).check(self.training())
 
     def test_decoded_pictures_that_memory_does_not_take_count(self, root, free):
@@ -141,7 +141,7 @@ class TestAdmission:
         size = (root / "train/a/1.png").stat().st_size
         split = {"input_path": "train"}
         free(2 * size - 1)
-        with pytest.raises(SubmissionError, match="output_path: the copies need"):
+        with pytest.raises(SubmissionError, match="output_path: the copies would take"):
             Admission([root]).check(self.preprocessing("dataset_split", **split))
         assert Admission([root]).check(self.preprocessing("dataset_split", **split, files="link"))
         free(4 * size)

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import random
 import resource
 import signal
 import threading
@@ -142,6 +143,21 @@ def test_a_damaged_checkpoint_is_refused(damage: bytes, tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_bytes(damage)
     with pytest.raises(CheckpointError, match="no readable checkpoint"):
         read_resume_state(tmp_path / "last.ckpt")
+
+
+def test_a_checkpoint_with_changed_bytes_is_read_or_refused_whatever_they_are(tmp_path: Path) -> None:
+    path, chance = tmp_path / "last.ckpt", random.Random(1)
+    write_resume_state(path, make_state())
+    sound, refused = path.read_bytes(), 0
+    for _ in range(400):
+        content = bytearray(sound)
+        content[chance.randrange(2500)] = chance.randrange(256)  # the pickle and the headers before the tensors
+        path.write_bytes(content)
+        try:
+            read_resume_state(path)
+        except CheckpointError:
+            refused += 1
+    assert refused > 50
 
 
 def test_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -31,27 +31,9 @@ from tests.unit.learning.training_runs import (
     COLOURS,
     SIDE,
     assert_same_weights,
-    make_plan,
     run,
     weights_in,
-    write_trees,
 )
-
-
-@pytest.fixture(scope="module")
-def trees(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_trees(tmp_path_factory.mktemp("pictures"))
-
-
-@pytest.fixture
-def plan(trees: Path, tmp_path: Path) -> TrainingPlan:
-    return make_plan(trees, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(trees: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingOutcome, Path]:
-    plan = make_plan(trees, tmp_path_factory.mktemp("uninterrupted"))
-    return run(plan)[0], plan.output_dir
 
 
 def test_a_training_learns_colours_and_writes_every_file_of_the_contract(plan: TrainingPlan) -> None:

@@ -19,27 +19,9 @@ from tests.unit.learning.training_runs import (
     after,
     assert_same_weights,
     elsewhere,
-    make_plan,
     noting_positions,
     run,
-    write_trees,
 )
-
-
-@pytest.fixture(scope="module")
-def trees(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_trees(tmp_path_factory.mktemp("pictures"))
-
-
-@pytest.fixture
-def plan(trees: Path, tmp_path: Path) -> TrainingPlan:
-    return make_plan(trees, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(trees: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingOutcome, Path]:
-    plan = make_plan(trees, tmp_path_factory.mktemp("uninterrupted"))
-    return run(plan)[0], plan.output_dir
 
 
 @pytest.mark.parametrize("batches", [0, 3, 6, 9, 15])
