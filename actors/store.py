@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 from sqlalchemy import (
@@ -48,6 +48,9 @@ from actors.registry import tables as registry_tables
 
 #: Grows with every change of the tables; ``Store`` migrates older ones and refuses newer ones.
 SCHEMA_VERSION = 4
+#: A note that stands for a task's record while it is tried whether there is room for one.
+_PROOF: Final = "proof_of_room"
+_PROOF_CHARACTERS: Final = 16_384
 
 _metadata = MetaData()
 _meta = Table("meta", _metadata, Column("name", String(255), primary_key=True), Column("value", Text, nullable=False))
@@ -139,6 +142,13 @@ class Store:
         """Read one row."""
         with self._transaction() as connection:
             connection.execute(select(_meta.c.value).where(_meta.c.name == "schema_version")).scalar_one()
+
+    def prove_room(self) -> None:
+        """Write as much as a task's record and take it away again: what a full disk refuses although it can still be read."""
+        with self._transaction() as connection:
+            _put(connection, _meta, {"name": _PROOF}, {"value": "-" * _PROOF_CHARACTERS})
+        with self._transaction() as connection:
+            connection.execute(delete(_meta).where(_meta.c.name == _PROOF))
 
     def close(self) -> None:
         """Give the connections back."""

@@ -10,20 +10,19 @@ import heapq
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import ray
-from ray.actor import ActorHandle
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError
 
 from actors.access import GateQuestion
+from actors.actor_calls import ANSWER_S, PAUSE_S, ActorCalls
 from actors.admission import Admission, check_room
 from actors.attempts import AttemptRunner
 from actors.clock import Clock, SystemClock
 from actors.core import task_events as te
 from actors.core.errors import (
     ActorSystemError,
-    DuplicateRequestError,
     LeaseError,
     RequestError,
     StoreUnavailableError,
@@ -35,15 +34,17 @@ from actors.core.task_flow import TaskFlow
 from actors.core.tasks import EndMode, Progress, Submission, Task, TaskState
 from actors.duties import Duties
 from actors.gatekeeper import Gatekeeper
+from actors.housekeeping import Hands, Housekeeper
 from actors.learning.memory_need import NeedEstimator, Peak
-from actors.messages import AttemptOrder, EncodedPage, GrantedLease, Queued, TaskCounters, TaskQuery
-from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
+from actors.messages import AttemptOrder, AttemptResult, EncodedPage, GrantedLease, Queued, TaskCounters, TaskQuery
+from actors.names import ACCOUNTANT, LOG_HUB, SUPERVISOR
 from actors.paths import build_data_roots, build_model_roots
 from actors.presence import announce
 from actors.record_keeper import RecordKeeper
 from actors.registry.records import RegistryQuestion
 from actors.registry.registry import ModelRegistry
-from actors.start import Start, begun_anew, is_reborn
+from actors.retention import Bounds
+from actors.start import Start, is_reborn
 from actors.store import Store
 from actors.store_writer import StoreWriter
 from actors.task_counters import TaskTally
@@ -54,8 +55,6 @@ from actors.task_watch import TaskWatch
 from configs.settings import Settings
 
 _POLL_S = 30.0
-_PAUSE_S = 0.5
-_ANSWER_S = 20.0
 #: A supervisor that begins tells the newest tasks' steps again: its predecessor may have ended before it had told them.
 _RETOLD = 1_000
 #: A wish is on disk before it is answered for; on a full one it is carried out all the same, and written when there is room.
@@ -68,7 +67,6 @@ class TaskSupervisor:
     Invariant: the flow is changed only in ``_apply``; nobody is told "accepted" before the record is on disk.
     """
 
-    @begun_anew
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         announce(settings.state_dir, SUPERVISOR)
         self._settings = settings
@@ -78,8 +76,9 @@ class TaskSupervisor:
         self._records = RecordKeeper(self._writer)
         self._gatekeeper = Gatekeeper(settings, self._clock)
         self._needs = NeedEstimator()
-        self._admission = Admission(build_data_roots(settings), self._needs, model_roots=build_model_roots(settings))
-        self._runner = AttemptRunner(settings, self._learn_peak)
+        roots = build_data_roots(settings)
+        self._admission = Admission(roots, self._needs, model_roots=build_model_roots(settings))
+        self._runner = AttemptRunner(settings, self._take_result)
         self._flow = TaskFlow()
         self._registry = ModelRegistry(settings, self._clock, self._flow.get)
         self._tally = TaskTally()
@@ -88,8 +87,10 @@ class TaskSupervisor:
         self._logs = TaskLogWriter(self._clock, self._records.written)
         self._accepting: dict[str, asyncio.Future[None]] = {}
         self._granted: dict[str, GrantedLease] = {}
-        self._handles: dict[str, ActorHandle] = {}
+        self._calls = ActorCalls()
         self._duties = Duties()
+        hands = Hands(self._drop, partial(self._calls.insist, LOG_HUB))
+        self._housekeeper = Housekeeper(Bounds.of(settings), self._flow, hands=hands, roots=roots, clock=self._clock)
         self._start = Start(self._begin)
 
     # --- messages ---
@@ -104,10 +105,14 @@ class TaskSupervisor:
         return self._settings
 
     async def store_ping(self) -> float:
-        """How long the store takes to answer, in milliseconds. Raises StoreUnavailableError."""
+        """How long the store takes to answer, in milliseconds; one that took nothing the last time must take something now.
+
+        Raises:
+            StoreUnavailableError: it cannot be read, or written.
+        """
         loop = asyncio.get_running_loop()
         begin = loop.time()
-        await asyncio.to_thread(self._store.ping)
+        await asyncio.to_thread(self._store.prove_room if self._writer.trouble else self._store.ping)
         return (loop.time() - begin) * 1000
 
     async def submit(self, submission: Submission) -> Task:
@@ -152,7 +157,7 @@ class TaskSupervisor:
     async def delete(self, task_id: str) -> None:
         """Forget an ended task and its log. Raises TaskNotFoundError, TaskNotEndedError."""
         await self._start.finished()
-        self._carry_out(self._apply(te.TaskDeleted(task_id)))
+        self._drop(task_id)
 
     async def set_priority(self, task_id: str, priority: int) -> Task:
         """Give a waiting task another place in the line. Raises TaskNotFoundError, TaskNotWaitingError."""
@@ -169,7 +174,7 @@ class TaskSupervisor:
         """
         await self._start.finished()
         checked = self._admission.check_memory(await asyncio.to_thread(self._admission.check, submission))
-        explanation: Explanation = await self._ask(ACCOUNTANT, "explain_draft", self._draft_request(checked))
+        explanation: Explanation = await self._calls.ask(ACCOUNTANT, "explain_draft", self._draft_request(checked))
         return explanation
 
     async def report_progress(self, attempt_id: str, progress: Progress) -> None:
@@ -180,7 +185,7 @@ class TaskSupervisor:
     async def counters(self) -> TaskCounters:
         """What was counted since this process began, and the tasks by state."""
         await self._start.finished()
-        return self._tally.read(self._flow.tasks.values())
+        return replace(self._tally.read(self._flow.tasks.values()), removed=self._housekeeper.removed)
 
     async def gatekeep(self, question: GateQuestion) -> Any:
         """Pass a question on to the gatekeeper, who lives in this process."""
@@ -196,7 +201,7 @@ class TaskSupervisor:
     async def _admit(self, submission: Submission) -> Submission:
         """Check what can be known now; returns the submission with its paths resolved."""
         check_room(submission, self._flow.waiting(), self._settings.task_queue_size)
-        asked = asyncio.create_task(self._ask(ACCOUNTANT, "check", self._draft_request(submission)))
+        asked = asyncio.create_task(self._calls.ask(ACCOUNTANT, "check", self._draft_request(submission)))
         try:
             checked = await asyncio.to_thread(self._admission.check, submission)
         except ActorSystemError:
@@ -227,6 +232,7 @@ class TaskSupervisor:
             await durable
         except ActorSystemError:
             self._flow.discard(task_id)
+            self._writer.forget(task_id)  # a version of it may wait for room, where somebody ended it meanwhile
             raise
         finally:
             del self._accepting[task_id]
@@ -269,15 +275,18 @@ class TaskSupervisor:
 
     def _change_line(self, command: te.WithdrawRequest | te.RerankRequest) -> None:
         if isinstance(command, te.WithdrawRequest):
-            self._duties.begin(self._insist(ACCOUNTANT, "withdraw", command.attempt_id))
+            self._duties.begin(self._calls.insist(ACCOUNTANT, "withdraw", command.attempt_id))
         else:
-            self._duties.begin(self._insist(ACCOUNTANT, "rerank", command.attempt_id, command.priority))
+            self._duties.begin(self._calls.insist(ACCOUNTANT, "rerank", command.attempt_id, command.priority))
+
+    def _drop(self, task_id: str) -> None:
+        self._carry_out(self._apply(te.TaskDeleted(task_id)))
 
     def _forget(self, task_id: str) -> None:
         self._index.remove(task_id)
         self._watch.forget(task_id)
         self._records.forget(task_id)
-        self._duties.begin(self._insist(LOG_HUB, "forget", task_id))
+        self._duties.begin(self._calls.insist(LOG_HUB, "forget", task_id))
 
     def _stop_attempt(self, attempt_id: str, *, at_once: bool) -> None:
         self._duties.begin(self._runner.kill(attempt_id) if at_once else self._runner.stop(attempt_id))
@@ -285,13 +294,13 @@ class TaskSupervisor:
     async def _finish(self, over: te.FinishAttempt) -> None:
         """End the process of an attempt that is over and give its lease back."""
         self._granted.pop(over.attempt_id, None)
-        release = self._insist(ACCOUNTANT, "release", over.lease_id, over.token, over.is_complete)
+        release = self._calls.insist(ACCOUNTANT, "release", over.lease_id, over.token, over.is_complete)
         await asyncio.gather(self._runner.kill(over.attempt_id), release)
 
     async def _request_lease(self, request: LeaseRequest) -> None:
         """Ask the accountant until it answers, and let the flow take in the answer."""
         try:
-            answer = await self._insist(ACCOUNTANT, "acquire", request)
+            answer = await self._calls.insist(ACCOUNTANT, "acquire", request)
         except RequestError as error:
             self._carry_out(self._apply(te.LeaseRejected(request.request_id, error)))
             return
@@ -321,16 +330,16 @@ class TaskSupervisor:
     async def _renew(self, lease: Lease) -> None:
         """Keep the lease of an attempt whose process is still coming up."""
         with suppress(LeaseError, RayError, TimeoutError, ValueError):
-            await self._ask(ACCOUNTANT, "renew", lease.lease_id, lease.token)
+            await self._calls.ask(ACCOUNTANT, "renew", lease.lease_id, lease.token)
 
     async def _follow_decisions(self) -> None:
         """Take in grants as the accountant makes them; after its restart, ask again for everything that waits."""
         incarnation, seq = "", 0
         while True:
             try:
-                news = await self._ask(ACCOUNTANT, "next_decisions", incarnation, seq, _POLL_S, deadline_s=_POLL_S + _ANSWER_S)
+                news = await self._calls.ask(ACCOUNTANT, "next_decisions", incarnation, seq, _POLL_S, deadline_s=_POLL_S + ANSWER_S)
             except (RayError, TimeoutError, ValueError):
-                await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(PAUSE_S)
                 continue
             if news.incarnation != incarnation and incarnation:
                 self._ask_again()
@@ -363,12 +372,13 @@ class TaskSupervisor:
         self._ask_again()
         self._duties.begin(self._follow_decisions())
         self._duties.begin(self._speak())
+        self._duties.begin(self._housekeeper.keep())
 
     async def _speak(self) -> None:
         """Send the supervisor's own log lines, one after the other."""
         while True:
             said = await self._logs.next_line()
-            await self._insist(LOG_HUB, "append", said.task_id, said.source, said.drafts)
+            await self._calls.insist(LOG_HUB, "append", said.task_id, said.source, said.drafts)
 
     async def _adopt(self, task: Task, *, is_same_service: bool) -> None:
         """See an attempt of an earlier supervisor to its end; one that ended with the whole service is repeated, and costs no retry."""
@@ -377,35 +387,15 @@ class TaskSupervisor:
             over = await self._runner.adopt(task.attempt_id, task.submission.device_count)
         self._carry_out(self._apply(over))
 
-    def _learn_peak(self, peak: Peak) -> None:
-        """Take in what a training needed on a real GPU, and keep it."""
-        self._needs.learn(peak)
-        self._duties.begin(self._keep_peak(peak))
+    def _take_result(self, attempt_id: str, result: AttemptResult) -> None:
+        """Take in what an attempt says beside its outcome: what a training needed on a real GPU, and lines that it could not send."""
+        if result.peak is not None:
+            self._needs.learn(result.peak)
+            self._duties.begin(self._keep_peak(result.peak))
+        task = self._flow.current(attempt_id)
+        if result.unsent and task is not None:
+            self._logs.forward(task.task_id, attempt_id, result.unsent)
 
     async def _keep_peak(self, peak: Peak) -> None:
         with suppress(StoreUnavailableError):  # the next such training measures it again
             await asyncio.to_thread(self._store.write_peak, peak)
-
-    async def _ask(self, name: str, method: str, *args: Any, deadline_s: float = _ANSWER_S) -> Any:
-        """Send one message to another actor and wait for the answer; its domain errors come out as they are."""
-        if name not in self._handles:
-            self._handles[name] = await asyncio.to_thread(ray.get_actor, name, NAMESPACE)
-        try:
-            return await asyncio.wait_for(getattr(self._handles[name], method).remote(*args), deadline_s)
-        except RayTaskError as error:
-            if isinstance(error.cause, ActorSystemError):
-                raise error.cause from None
-            raise
-        except RayActorError:
-            self._handles.pop(name, None)
-            raise
-
-    async def _insist(self, name: str, method: str, *args: Any) -> Any:
-        """Send a message until it is answered. Only for messages that may be repeated."""
-        while True:
-            try:
-                return await self._ask(name, method, *args)
-            except (DuplicateRequestError, UnsatisfiableRequestError, LeaseError):
-                raise
-            except (StoreUnavailableError, RayError, TimeoutError, ValueError):
-                await asyncio.sleep(_PAUSE_S)

@@ -39,7 +39,7 @@ def build_supervisor(settings: Settings) -> ActorHandle:
 
 def build_log_hub(settings: Settings) -> ActorHandle:
     """Find or create the log hub."""
-    return _build(LOG_HUB, LogHub, settings.state_dir)
+    return _build(LOG_HUB, LogHub, settings.state_dir, settings.max_log_mb << 20)
 
 
 class StartingActors:

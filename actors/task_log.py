@@ -6,7 +6,7 @@ come before or after the first time, adds nothing to the log that has it. Remark
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from actors.clock import Clock
@@ -56,6 +56,10 @@ class TaskLogWriter:
         steps = enumerate(task.history, start=1)
         drafts = tuple(_draft(tell_step(task, number), number, change.at) for number, change in steps)
         self._lines.put_nowait(SaidLines(task.task_id, STEPS, drafts))
+
+    def forward(self, task_id: str, attempt_id: str, drafts: Sequence[LogDraft]) -> None:
+        """Take over lines that an attempt could not send, to be sent before whatever is announced from now on."""
+        self._lines.put_nowait(SaidLines(task_id, attempt_id, tuple(drafts)))
 
     async def next_line(self) -> SaidLines:
         """The next lines to send, once it is sure that what they tell will be known after a crash."""

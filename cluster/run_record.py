@@ -33,7 +33,7 @@ class ServiceRecord:
     Attributes:
         url: the page, with a slash at the end.
         started_at: seconds since the epoch.
-        keeper: the process that answers for the service: ``rfuav up`` itself, or the watchdog once ``up`` has detached.
+        keeper: the process that answers for the service: ``rfuav up`` itself, or the watchdog's keeper once ``up`` has detached.
         head: the control store of our own Ray, whose end is the end of the service; None when the Ray was adopted.
         ray_address: host:port of Ray's head.
         dashboard_url: where `ray job submit` goes, "" without one.

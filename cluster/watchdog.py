@@ -2,20 +2,20 @@
 
 Ray restarts what dies but never notices what merely hangs. This small process of its own asks the ingress and the three actors again
 and again, and kills by pid what has been silent for too long; replicas of the predictor speak to the accountant, which tells. It also
-lets the predictor's ceiling follow the devices. It ends when its Ray does. Never imports torch.
+lets the predictor's ceiling follow the devices. What it ends, and why, it notes down for those who ask how the service is. It ends when
+its Ray does; its keeper starts it anew when it ends before. Never imports torch.
 """
 
 import functools
 import logging
 import math
-import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -24,13 +24,12 @@ import psutil
 
 from actors import presence
 from actors.messages import ReplicaStanding
-from actors.names import ACCOUNTANT, INGRESS, LOG_HUB, NAMESPACE, PREDICTOR, SUPERVISOR
-from actors.presence import Presence
-from cluster.bring_down import WATCHDOG
+from actors.names import ACCOUNTANT, INGRESS, LOG_HUB, NAMESPACE, PREDICTOR, SUPERVISOR, WATCHDOG
+from actors.part_life import note_end
 from cluster.ceiling import Ceiling, read_deployed
 from cluster.haproxy import PROGRAM, end_orphans
 from cluster.http_probe import get_json
-from cluster.processes import MARK, instance_mark, presence_of
+from cluster.processes import instance_mark
 from cluster.run_record import ServiceRecord, read_record
 
 _SILENCE_S: Final = 10.0
@@ -40,6 +39,8 @@ _SOONER_S: Final[Mapping[str, float]] = MappingProxyType({INGRESS: 5.0})
 _START_S: Final = 30.0
 _PAUSE_S: Final = 1.0
 _PING_S: Final = 5.0
+#: The watchdog's log begins anew at this size; the one before is kept.
+_LOG_BYTES: Final = 1_000_000
 
 _log = logging.getLogger("rfuav.watchdog")
 
@@ -125,21 +126,6 @@ class ReplicaWatch:
                 _end(f"replica {name}", process)
 
 
-def start_watchdog(state_dir: Path) -> Presence:
-    """Start the watchdog of a service whose record is written, in a session of its own."""
-    with (state_dir / "logs" / "watchdog.log").open("ab") as log:
-        process = subprocess.Popen(
-            # -P: the working folder is often a data root, and what was uploaded there must not be imported.
-            [sys.executable, "-P", "-m", __name__, str(state_dir)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {MARK: instance_mark(state_dir)},
-            start_new_session=True,
-        )
-    return presence_of(psutil.Process(process.pid))
-
-
 def watch_service(state_dir: Path, record: ServiceRecord, pings: Mapping[str, Ping]) -> None:
     """Ask and judge until the service's Ray has ended."""
     watch = Watch(pings, silence_s=_SILENCE_S, start_s=_START_S, now=time.time(), sooner_s=_SOONER_S)
@@ -153,7 +139,8 @@ def watch_service(state_dir: Path, record: ServiceRecord, pings: Mapping[str, Pi
             pause.wait(_PAUSE_S)
             for part in [part for part, answer in asked.items() if answer.done()]:
                 _take_answer(watch, part, asked.pop(part))
-            _end_silent(watch, state_dir, pings)
+            _end_silent(watch, state_dir, pings, now=time.time())
+            presence.show_life(state_dir, WATCHDOG)
 
 
 def _take_answer(watch: Watch, part: str, answer: Future[object]) -> None:
@@ -166,10 +153,13 @@ def _take_answer(watch: Watch, part: str, answer: Future[object]) -> None:
         )
 
 
-def _end_silent(watch: Watch, state_dir: Path, parts: Iterable[str]) -> None:
+def _end_silent(watch: Watch, state_dir: Path, parts: Iterable[str], *, now: float) -> None:
     processes = {part: process for part in parts if (process := _process_of(state_dir, part)) is not None}
     started_at = {part: process.create_time() for part, process in processes.items()}
-    for part in watch.look(started_at, now=time.time()):
+    for part in watch.look(started_at, now=now):
+        reason = f"ended by the watchdog: silent for {watch.silence_of(part):.0f} s"
+        # Before its end: what follows on it asks for the reason at once.
+        note_end(state_dir, part, pid=processes[part].pid, at=now, reason=reason)
         _end(part, processes[part], watch.silence_of(part))
 
 
@@ -218,7 +208,9 @@ def main() -> None:
     import ray  # noqa: PLC0415 (see above)
 
     state_dir = Path(sys.argv[1])
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    # A service may be up for years.
+    log = RotatingFileHandler(state_dir / "logs" / "watchdog.log", maxBytes=_LOG_BYTES, backupCount=1)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, handlers=[log])
     presence.announce(state_dir, WATCHDOG)
     record = read_record(state_dir)
     if record is None:

@@ -125,7 +125,8 @@ class Striker:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self._two.url}/api/v1/info", timeout=2, trust_env=False).is_success
+            headers = {"X-API-Key": self._two.key}
+            return httpx.get(f"{self._two.url}/api/v1/info", headers=headers, timeout=2, trust_env=False).is_success
         except httpx.HTTPError:
             return False
 

@@ -1,5 +1,6 @@
 """Which silent part the watchdog ends, on a clock that the test owns."""
 
+import json
 import subprocess
 import sys
 
@@ -8,8 +9,9 @@ import pytest
 
 from actors.core.model import DeviceKind
 from actors.messages import ReplicaReport, ReplicaStanding
+from actors.part_life import read_life
 from actors.presence import Presence
-from cluster.watchdog import ReplicaWatch, Watch
+from cluster.watchdog import ReplicaWatch, Watch, _end_silent
 
 BORN = 0.0
 
@@ -105,3 +107,16 @@ def test_while_the_accountant_does_not_answer_no_replica_is_judged(sleeper):
     watch.look([standing(sleeper, heard_at=100)], now=100)
     watch.look([standing(sleeper, heard_at=100)], now=130)
     assert sleeper.poll() is None
+
+
+def test_why_a_part_was_ended_is_noted_for_those_who_ask(sleeper, tmp_path):
+    born = psutil.Process(sleeper.pid).create_time()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/hub.json").write_text(json.dumps({"pid": sleeper.pid, "created": born}))
+    watch = Watch(["hub"], silence_s=10, start_s=30, now=born)
+    watch.heard("hub", now=born + 1)
+    for later_s in (4, 8, 12):
+        _end_silent(watch, tmp_path, ["hub"], now=born + later_s)
+    assert sleeper.wait(10) == -9
+    (end,) = read_life(tmp_path, "hub").ends
+    assert (end.pid, end.reason) == (sleeper.pid, "ended by the watchdog: silent for 10 s")
