@@ -32,7 +32,8 @@ class StoreWriter:
 
     Invariant: for each task the versions are committed in the order they were handed over; one that a newer version has overtaken may
     be skipped, and its future is cancelled where the newer one waits for room, too. What could not be committed is tried again every
-    second, except acceptances, whose caller is told instead. ``trouble`` is why the last commit failed, "" when it did not.
+    second, except acceptances, whose caller is told instead. ``trouble`` is why a commit failed last; it stays until somebody who has seen
+    that there is room again takes it away: on a disk that is nearly full one record may find a place and the next one none.
     """
 
     def __init__(self, store: Store) -> None:
@@ -76,7 +77,6 @@ class StoreWriter:
                 self.trouble = error.reason
                 waiting = _keep_after(error, waiting, is_open=is_open)
             else:
-                self.trouble = ""
                 _settle(waiting, lambda done: done.set_result(None))
                 waiting = []
 

@@ -112,7 +112,10 @@ class TaskSupervisor:
         """
         loop = asyncio.get_running_loop()
         begin = loop.time()
-        await asyncio.to_thread(self._store.prove_room if self._writer.trouble else self._store.ping)
+        if self._writer.trouble:
+            await asyncio.to_thread(self._store.prove_room)
+            self._writer.trouble = ""
+        await asyncio.to_thread(self._store.ping)
         return (loop.time() - begin) * 1000
 
     async def submit(self, submission: Submission) -> Task:

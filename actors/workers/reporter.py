@@ -76,7 +76,8 @@ class Reporter:
         while True:
             self._wake.wait()
             self._wake.clear()
-            is_sent = self._send_lines() and self._send_progress()
+            # Each by itself: while the log hub cannot write, people still see how far the work is.
+            is_sent = all([self._send_lines(), self._send_progress()])
             if self._closing.is_set() and is_sent and not self._lines:
                 return
             # Lines come in bursts: a short wait makes one message of many. After a failure it is the pause before the next try.

@@ -1,6 +1,7 @@
 """Lines that an attempt could not send before its process had to end: the supervisor sends them on, before its own last word."""
 
 import asyncio
+import threading
 
 from actors.core import task_events as te
 from actors.core.model import WorkKind
@@ -25,6 +26,22 @@ def test_a_reporter_hands_back_what_the_hub_did_not_take(monkeypatch):
     unsent = reporter.close(deadline_s=0.5)
     assert [(line.index, line.message) for line in unsent] == [(1, "one"), (2, "two")]
     assert sent
+
+
+def test_progress_is_told_although_the_hub_takes_no_lines(monkeypatch):
+    told = threading.Event()
+
+    def ask(_self, _name, method, *_args):
+        if method == "report_progress":
+            told.set()
+        return method == "report_progress"
+
+    monkeypatch.setattr(Reporter, "_ask", ask)
+    reporter = Reporter("t", "t.1")
+    reporter.line("INFO", "one")
+    reporter.advance(50, "half")
+    assert told.wait(10)
+    assert len(reporter.close(deadline_s=0.1)) == 1
 
 
 def test_the_supervisor_sends_them_as_the_attempts_own_before_what_it_says_itself(tmp_path):
