@@ -50,7 +50,7 @@ from actors.policy import build_policy
 from actors.presence import Presence, announce
 from actors.replicas import Replicas
 from actors.resource_view import Surroundings, build_view
-from actors.start import Start, begun_anew
+from actors.start import Start
 from configs.settings import Settings
 
 _TICK_S = 1.0
@@ -65,7 +65,6 @@ class GpuAccountant:
     only when the process that bound the lease is gone.
     """
 
-    @begun_anew
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         announce(settings.state_dir, ACCOUNTANT)
         self._settings = settings

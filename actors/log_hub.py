@@ -20,7 +20,6 @@ from actors.log_file import TaskLog, replace_content
 from actors.messages import EndedLog, LogDraft, LogSlice
 from actors.names import LOG_HUB
 from actors.presence import announce
-from actors.start import begun_anew
 
 #: So many logs are kept open; others are read again from disk when somebody asks.
 _MOST_OPEN: Final = 512
@@ -55,7 +54,6 @@ class _OpenLog:
 class LogHub:
     """The only writer of task logs. Every method is one message; none blocks for longer than a small write to disk."""
 
-    @begun_anew
     def __init__(self, state_dir: Path, most_log_bytes: int = 0) -> None:
         announce(state_dir, LOG_HUB)
         self._clock = SystemClock()

@@ -5,17 +5,11 @@ calls a start method. So every message of the accountant and the supervisor firs
 """
 
 import asyncio
-import functools
 import os
-import threading
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Concatenate, ParamSpec, TypeVar
 
 import ray
-
-_Actor = TypeVar("_Actor")
-_Given = ParamSpec("_Given")
 
 #: How long those who wait have to hear the reason before the process ends.
 _LAST_WORDS_S = 1.0
@@ -53,26 +47,3 @@ class Start:
 def is_reborn() -> bool:
     """Whether Ray has restarted the actor that this process is, rather than made it for the first time. Asks Ray's head."""
     return ray.is_initialized() and bool(ray.get_runtime_context().was_current_actor_reconstructed)
-
-
-def begun_anew(
-    construct: Callable[Concatenate[_Actor, _Given], None], *, end: Callable[[int], object] = os._exit
-) -> Callable[Concatenate[_Actor, _Given], None]:
-    """Let an actor's constructor that fails after a restart be tried again, by the end of its process.
-
-    Ray restarts an actor whose process has ended, but gives it up for ever where the constructor raises: a disk that is full for a
-    minute would cost the service a part of it. The first time, when somebody waits for the reason, it is raised as it is.
-    """
-
-    @functools.wraps(construct)
-    def construct_or_end(self: _Actor, /, *args: _Given.args, **kwargs: _Given.kwargs) -> None:
-        try:
-            construct(self, *args, **kwargs)
-        except Exception:
-            if not is_reborn():
-                raise
-            traceback.print_exc()
-            threading.Event().wait(_LAST_WORDS_S)  # else it would fail many times a second
-            end(1)
-
-    return construct_or_end

@@ -46,7 +46,7 @@ from actors.record_keeper import RecordKeeper
 from actors.registry.records import RegistryQuestion
 from actors.registry.registry import ModelRegistry
 from actors.retention import Bounds
-from actors.start import Start, begun_anew, is_reborn
+from actors.start import Start, is_reborn
 from actors.store import Store
 from actors.store_writer import StoreWriter
 from actors.task_counters import TaskTally
@@ -69,7 +69,6 @@ class TaskSupervisor:
     Invariant: the flow is changed only in ``_apply``; nobody is told "accepted" before the record is on disk.
     """
 
-    @begun_anew
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         announce(settings.state_dir, SUPERVISOR)
         self._settings = settings

@@ -13,9 +13,9 @@ from actors import presence
 from actors.names import INGRESS, PREDICTOR
 from cluster.processes import find_processes, instance_mark
 from tests.chaos.fault_plan import SINGLE_PARTS, Fault
-from tests.chaos.small_disk import fill
 from tests.service.driving import is_alive, is_attempt
 from tests.service.two_nodes import TwoNodes, join, kill_node, raylets, wait_until
+from tests.small_disk import fill_up
 
 #: How long a part may take to be there again before the next fault can strike it.
 _THERE_S = 90.0
@@ -100,7 +100,7 @@ class Striker:
     def _fill_disk(self, fault: Fault) -> Struck:
         assert self._disk is not None
         at = time.monotonic()
-        ballast = fill(self._disk)
+        ballast = fill_up(self._disk)
         try:
             if fault.victim:
                 self._choose(fault.victim, fault.choice).kill()
@@ -125,7 +125,8 @@ class Striker:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self._two.url}/api/v1/info", timeout=2, trust_env=False).is_success
+            headers = {"X-API-Key": self._two.key}
+            return httpx.get(f"{self._two.url}/api/v1/info", headers=headers, timeout=2, trust_env=False).is_success
         except httpx.HTTPError:
             return False
 

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ import pytest
 from cluster.haproxy import HaproxyMissingError, require_haproxy
 from cluster.processes import find_processes, instance_mark
 from tests.chaos.fault_plan import draw_faults
-from tests.chaos.small_disk import small_disk
 from tests.chaos.strikes import Striker
 from tests.chaos.verdict import (
     judge_log,
@@ -29,6 +29,7 @@ from tests.service.http_client import Http
 from tests.service.pictures import write_coloured
 from tests.service.prediction_load import Load
 from tests.service.two_nodes import TwoNodes, bring_down, bring_up, prepare, register_model, wait_until
+from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.service
 
@@ -60,7 +61,11 @@ def _haproxy() -> None:
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
     """A small disk for the store; None where this user may not mount one."""
-    with small_disk(tmp_path_factory.mktemp("disk") / "small", STORE_MB) as made:
+    with ExitStack() as mounted:
+        try:
+            made = mounted.enter_context(small_disk(tmp_path_factory.mktemp("disk") / "small", megabytes=STORE_MB))
+        except pytest.skip.Exception:
+            made = None
         yield made
 
 
@@ -75,6 +80,8 @@ def two(tmp_path_factory: pytest.TempPathFactory, disk: Path | None) -> Iterator
         known = find_processes(instance_mark(two.head)) + find_processes(instance_mark(two.other))
     finally:
         ended = bring_down(two)
+        if disk:
+            keep_store(disk / "store.sqlite", two.folder / "store.sqlite")
     assert [each.returncode for each in ended] == [0, 0], ended
     assert what_is_left(two.head, two.port, known) + what_is_left(two.other, two.port, known) == []
 
@@ -109,6 +116,12 @@ def test_nothing_that_was_accepted_is_lost(two: TwoNodes, http: Http, model: Pat
     wrong = run.judge()
     print(run.describe())
     assert wrong == [], "\n".join(wrong)
+
+
+def keep_store(store: Path, target: Path) -> None:
+    """Copy a store to where it outlives its disk, and where the histories in all stores are looked at after the tests."""
+    with closing(sqlite3.connect(store)) as source, closing(sqlite3.connect(target)) as copy:
+        source.backup(copy)
 
 
 class Chaos:
@@ -186,5 +199,5 @@ class Chaos:
 
     def _stored_leases(self) -> list[tuple]:
         path = (self._disk or self._two.head) / "store.sqlite"
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as store:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
             return store.execute("SELECT lease_id, record FROM leases").fetchall()

@@ -22,6 +22,8 @@ SILENT_S = 20.0
 #: What may be answered, or break, while a part is away: asked again, it must come right.
 AWAY = (503, 429)
 PAUSE_S = 0.3
+#: On a machine that has other things to do, trainings get little of it.
+UNDISTURBED_S = 400.0
 #: More than any plan has faults.
 MANY_RETRIES = 100
 
@@ -248,7 +250,7 @@ class Reference:
                 name = f"{wish.folder.parent.name}-undisturbed-{wish.kind}"
                 tasks[name] = wish
                 http.post(wish.path, {**wish.body, "name": name, "task_id": name})
-        ended = {name: http.wait(name) for name in tasks}
+        ended = {name: http.wait(name, deadline_s=UNDISTURBED_S) for name in tasks}
         assert {task["status"] for task in ended.values()} == {"completed"}, ended
         return cls({wish.kind: result_of(Accepted(name, wish)) for name, wish in tasks.items()})
 
