@@ -6,7 +6,6 @@ the store: after a restart it adopts the attempts that live and asks again for t
 """
 
 import asyncio
-import heapq
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -57,8 +56,6 @@ from actors.task_watch import TaskWatch
 from configs.settings import Settings
 
 _POLL_S = 30.0
-#: A supervisor that begins tells the newest tasks' steps again: its predecessor may have ended before it had told them.
-_RETOLD = 1_000
 #: A wish is on disk before it is answered for; on a full one it is carried out all the same, and written when there is room.
 _WRITTEN_S = 2.0
 
@@ -368,8 +365,7 @@ class TaskSupervisor:
         is_same_service = await asyncio.to_thread(is_reborn)
         for task in self._flow.running():
             self._duties.begin(self._adopt(task, is_same_service=is_same_service))
-        for task in heapq.nlargest(_RETOLD, self._flow.tasks.values(), key=lambda task: task.updated_at):
-            self._logs.retell(task)
+        self._logs.retell_newest(self._flow.tasks.values())
         self._ask_again()
         self._duties.begin(self._follow_decisions())
         self._duties.begin(self._speak())

@@ -5,9 +5,11 @@ come before or after the first time, adds nothing to the log that has it. Remark
 """
 
 import asyncio
+import heapq
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from actors.clock import Clock
 from actors.core.task_events import Announce, tell_step
@@ -16,6 +18,9 @@ from actors.messages import LogDraft
 
 #: The source of the lines that tell a task's steps, whichever supervisor sends them.
 STEPS = "supervisor"
+
+#: So many tasks, the newest, are told of again by a supervisor that begins.
+_RETOLD: Final = 1_000
 
 #: Waits until what is known of a task is on disk.
 Written = Callable[[str], Awaitable[None]]
@@ -50,6 +55,11 @@ class TaskLogWriter:
         if said.is_last:
             self._indexes.pop(said.task_id, None)
         self._lines.put_nowait(SaidLines(said.task_id, source, (_draft(said, index, self._clock.now()),)))
+
+    def retell_newest(self, tasks: Iterable[Task]) -> None:
+        """Tell the steps of the newest tasks again: an earlier supervisor may have ended before it had told them."""
+        for task in heapq.nlargest(_RETOLD, tasks, key=lambda task: task.updated_at):
+            self.retell(task)
 
     def retell(self, task: Task) -> None:
         """Tell every step of a task again; the log takes those that it lacks."""
