@@ -1,10 +1,11 @@
 """The two newest checkpoints of a training: which one to continue from, and how a new one takes its place.
 
 Owns the rule that makes a crash harmless. A new checkpoint is published in three steps: the list that names it and the present
-``last.ckpt``, then ``last.ckpt`` becomes ``previous.ckpt``, then the new one becomes ``last.ckpt``. Whatever comes between two of them,
-one of the two files is whole and listed, and it is never older than the last but one. How files are published is not known here.
+``last.ckpt``, then that one gets the name ``previous.ckpt`` too, then the new one becomes ``last.ckpt``. Whatever comes between two of
+them, one of the two files is whole and listed, and it is never older than the last but one. How files are published is not known here.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -116,8 +117,22 @@ class CheckpointHistory:
         last = self._folder / RESUME_STATE
         if self._held_by != RESUME_STATE or not last.is_file():
             return [new_list, new_state]
-        return [new_list, (last, PREVIOUS_STATE), new_state]
+        return [new_list, (_second_name(last, staged_state.with_name(PREVIOUS_STATE)), PREVIOUS_STATE), new_state]
 
     def published(self, listed: CheckpointList) -> None:
         """Take note that the list of ``add`` and its newest checkpoint are in place."""
         self._newest, self._held_by = listed.checkpoints[0], RESUME_STATE
+
+
+def _second_name(last: Path, name: Path) -> Path:
+    """Give ``last.ckpt`` a second name, and tell which of the two to publish.
+
+    To rename the file itself would leave a moment without a ``last.ckpt``, and not a short one: the file system frees the blocks of the
+    checkpoint that is replaced. Only where it knows no second names is that so.
+    """
+    name.unlink(missing_ok=True)
+    try:
+        os.link(last, name, follow_symlinks=False)
+    except OSError:
+        return last
+    return name

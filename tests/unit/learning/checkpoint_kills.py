@@ -157,13 +157,12 @@ def measure(writers: Writers) -> float:
 def kill_at_every_step(folder: Path, loaded: Loaded) -> dict[str, Any]:
     """Kill writers at every step of a checkpoint, in folders with and without earlier ones, damaged ones and another task's."""
     told = {}
-    for earlier in range(4):
+    for earlier in range(3):
         told[f"{earlier}"] = kill_in_copies_of(prepared(folder / f"{earlier}", loaded, earlier), loaded, earlier)
-    for earlier in (2, 3):
-        begin = prepared(folder / f"{earlier}-damaged", loaded, earlier)
-        with (begin / RESUME_STATE).open("r+b") as file:
-            file.write(b"damage")
-        told[begin.name] = kill_in_copies_of(begin, loaded, earlier - 1)
+    begin = prepared(folder / "damaged", loaded, 2)
+    with (begin / RESUME_STATE).open("r+b") as file:
+        file.write(b"damage")
+    told["damaged"] = kill_in_copies_of(begin, loaded, 1)
     told["foreign"] = kill_in_copies_of(prepared(folder / "foreign", loaded, 2, task="t-0"), loaded, 0)
     return told
 
@@ -205,7 +204,7 @@ def die_at(step: int) -> None:
 
         return call
 
-    for name in ("os.fsync", "os.open", "pathlib.Path.replace", "pathlib.Path.unlink"):
+    for name in ("os.fsync", "os.open", "os.link", "pathlib.Path.replace", "pathlib.Path.unlink"):
         owner, _, attribute = name.rpartition(".")
         change = getattr(Path, attribute) if owner != "os" else getattr(os, attribute)
         patch(name, deadly(change)).start()

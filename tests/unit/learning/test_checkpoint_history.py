@@ -64,6 +64,27 @@ def test_the_two_newest_are_kept_and_listed(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {"last.ckpt", "previous.ckpt", "checkpoints.json", ".attempt-1"}
 
 
+def test_a_file_system_without_second_names_keeps_two_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    write(outputs_in(tmp_path / "out"), 1, 2, 3)
+    found = [read_resume_state(tmp_path / "out" / name).progress["epoch"] for name in ("last.ckpt", "previous.ckpt")]
+    assert found == [3, 2]
+
+
+def test_an_attempt_that_ended_with_one_file_under_both_names_is_gone_on_from(folder: Path) -> None:
+    # As a crash leaves it just before the new one becomes the last.
+    (folder / "previous.ckpt").unlink()
+    (folder / "previous.ckpt").hardlink_to(folder / "last.ckpt")
+    outputs = resumed(folder)
+    for epoch in (4, 5):
+        write(outputs, epoch)
+        found = [read_resume_state(folder / name).progress["epoch"] for name in ("last.ckpt", "previous.ckpt")]
+        assert found == [epoch, epoch - 1]
+
+
 def test_the_newest_is_read_without_a_word(folder: Path) -> None:
     found = read_newest_state(folder / "last.ckpt")
     assert (found.state.progress["epoch"], found.path.name, found.warnings) == (3, "last.ckpt", ())
