@@ -6,6 +6,8 @@ interfaces and asks nobody for a key there; Serve offers no setting for that.
 """
 
 import contextlib
+import json
+import shlex
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +29,20 @@ _INGRESS_PORTS: Final = 8
 #: that HAProxy gives to a new one until it is ready.
 _LONGEST_SOCKET: Final = 107
 _BELOW_FOLDER: Final = len(f"/{'0' * 56}/a.4194304.tmp")
+
+#: What Serve starts as HAProxy, and what HAProxy answers where no ingress does: Serve lets it answer 500, which tells callers that it
+#: is of no use to ask again, and offers no setting. The answer is put in the place of Serve's whenever HAProxy reads its configuration.
+_START: Final = "haproxy"
+_AWAY: Final = "away.http"
+_AWAY_MESSAGE: Final = "the part that answers HTTP is starting again; try again in a moment"
+_SCRIPT: Final = """#!/bin/sh
+option=
+for each in "$@"; do
+    if [ "$option" = -f ]; then cp -f {away} "$(dirname "$each")/500.http"; fi
+    option=$each
+done
+exec {program} "$@"
+"""
 
 #: What Ray's processes of every node must agree on.
 COMMON: Final[Mapping[str, str]] = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_HA_PROXY": "1"}
@@ -64,13 +80,14 @@ def haproxy_environment(settings: Settings, temp_dir: Path) -> dict[str, str]:
         HaproxyMissingError: there is no HAProxy.
         SettingsError: the folder's name is too long for sockets.
     """
+    require_haproxy()
     folder = temp_dir / _FOLDER
     if len(str(folder)) + _BELOW_FOLDER > _LONGEST_SOCKET:
         raise SettingsError(f"TMPDIR: {temp_dir.parent} is too long for HAProxy's sockets; set it to a shorter folder, as /tmp")
     figures, fallback, ingress = _three_pairs(settings.port)
     return {
         **COMMON,
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(require_haproxy()),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(folder / _START),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "a"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
@@ -94,6 +111,22 @@ def haproxy_environment(settings: Settings, temp_dir: Path) -> dict[str, str]:
         # A machine that is lost is missed after 5 s instead of 15; one that is merely slow has 10 s for each of five answers, as ever.
         "RAY_health_check_period_ms": "1000",
     }
+
+
+def write_start(temp_dir: Path) -> None:
+    """Write the program that Serve starts as HAProxy into Ray's temporary folder.
+
+    Raises:
+        HaproxyMissingError: there is no HAProxy.
+    """
+    program, folder = require_haproxy(), temp_dir / _FOLDER
+    folder.mkdir(exist_ok=True)
+    away, start = folder / _AWAY, folder / _START
+    body = json.dumps({"status": "error", "code": "not_ready", "message": _AWAY_MESSAGE, "detail": _AWAY_MESSAGE})
+    head = ["HTTP/1.1 503 Service Unavailable", "Content-Type: application/json", f"Content-Length: {len(body)}", "Retry-After: 1"]
+    away.write_bytes("\r\n".join([*head, "Cache-Control: no-store", "", body]).encode())
+    start.write_text(_SCRIPT.format(away=shlex.quote(str(away)), program=shlex.quote(str(program))), encoding="utf-8")
+    start.chmod(0o700)
 
 
 def end_orphans(mark: str) -> list[int]:

@@ -20,7 +20,7 @@ from typing import Any, Final
 import psutil
 
 from actors.presence import Presence
-from cluster.haproxy import haproxy_environment
+from cluster.haproxy import haproxy_environment, write_start
 from cluster.private_files import write_private
 from cluster.processes import MARK, find_processes, instance_mark, is_named, presence_of
 from configs.settings import Settings
@@ -98,6 +98,8 @@ class HeadStart:
     def __init__(self, settings: Settings) -> None:
         environ = head_environment(os.environ, settings)
         self._temp_dir = make_temp_dir(settings.state_dir)
+        if settings.nodes == "several":
+            write_start(self._temp_dir)
         self._start = RayStart(settings.state_dir, head_command(settings, self._temp_dir), environ)
 
     def wait(self) -> RayHead:

@@ -155,7 +155,8 @@ def _take_answer(watch: Watch, part: str, answer: Future[object]) -> None:
 
 def _end_silent(watch: Watch, state_dir: Path, parts: Iterable[str], *, now: float) -> None:
     processes = {part: process for part in parts if (process := _process_of(state_dir, part)) is not None}
-    started_at = {part: process.create_time() for part, process in processes.items()}
+    # Ray keeps processes ready for actors to come: what counts is when one began to be this part.
+    started_at = {part: presence.shown_at(state_dir, part) or process.create_time() for part, process in processes.items()}
     for part in watch.look(started_at, now=now):
         silence_s = watch.silence_of(part)
         # Before its end: what follows on it asks for the reason at once.

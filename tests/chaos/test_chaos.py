@@ -133,7 +133,7 @@ class Chaos:
         self._disk = disk
         picture = (http.data / "valid" / "red" / "0.png").read_bytes()
         self._users = Users(http, wanted, at_once=4)
-        self._load = Load(two.url, "known", picture, callers=2, key=two.key, pause_s=0.1)
+        self._load = Load(two.url, "known", picture, callers=2, key=two.key, pause_s=0.2)
         self._striker = Striker(two, disk, self._users.try_once)
 
     def compare_with(self, reference: Reference) -> None:

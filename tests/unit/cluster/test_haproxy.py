@@ -1,5 +1,6 @@
 """How Ray is told to put HAProxy in front: no file and no port that two services would share."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster.haproxy import PROGRAM, HaproxyMissingError, end_orphans, haproxy_environment, require_haproxy
+from cluster.haproxy import PROGRAM, HaproxyMissingError, end_orphans, haproxy_environment, require_haproxy, write_start
 from cluster.processes import MARK
 from cluster.ray_head import head_environment, temp_dir_of
 from configs.settings import Settings, SettingsError
@@ -33,7 +34,28 @@ def test_every_file_of_haproxy_lies_in_rays_folder(program, settings):
     environ = haproxy_environment(settings, Path("/tmp/rfuav-0123456789ab"))
     places = [value for name, value in environ.items() if name.endswith(("_LOC", "_PATH", "_BASE", "_FILE", "_TARGET"))]
     assert len(places) == 7
-    assert [value for value in places if not value.startswith("/tmp/rfuav-0123456789ab/")] == [str(program)]
+    assert [value for value in places if not value.startswith("/tmp/rfuav-0123456789ab/")] == []
+
+
+def test_where_no_ingress_lives_haproxy_answers_that_it_is_worth_while_to_ask_again(program, settings, tmp_path):
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    node = tmp_path / "ha" / "node"
+    write_start(tmp_path)
+    node.mkdir()
+    (node / "500.http").write_text("HTTP/1.1 500 Internal Server Error\r\n\r\n")
+    command = [str(tmp_path / "ha" / "haproxy"), "-db", "-f", str(node / "haproxy.cfg"), "-sf", "7"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert told == command[1:]
+    head, _, body = (node / "500.http").read_bytes().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert f"Content-Length: {len(body)}".encode() in head.split(b"\r\n")
+    assert json.loads(body)["code"] == "not_ready"
+
+
+def test_haproxy_is_looked_for_before_anything_is_started(settings, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_SERVE_HAPROXY_BINARY_PATH", str(tmp_path / "none"))
+    with pytest.raises(HaproxyMissingError):
+        haproxy_environment(settings, Path("/tmp/x"))
 
 
 def test_every_port_differs_and_the_services_own_is_left_to_haproxy(program, settings):

@@ -1,6 +1,7 @@
 """Which silent part the watchdog ends, on a clock that the test owns."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -107,6 +108,21 @@ def test_while_the_accountant_does_not_answer_no_replica_is_judged(sleeper):
     watch.look([standing(sleeper, heard_at=100)], now=100)
     watch.look([standing(sleeper, heard_at=100)], now=130)
     assert sleeper.poll() is None
+
+
+def test_a_process_that_was_kept_ready_has_the_time_of_a_start_from_when_it_became_the_part(sleeper, tmp_path):
+    born = psutil.Process(sleeper.pid).create_time()
+    (tmp_path / "run").mkdir()
+    note = tmp_path / "run/hub.json"
+    note.write_text(json.dumps({"pid": sleeper.pid, "created": born}))
+    os.utime(note, (born + 6, born + 6))
+    watch = Watch(["hub"], silence_s=10, start_s=30, now=born)
+    watch.heard("hub", now=born + 5)  # the process before it
+    for later_s in range(8, 36, 4):
+        _end_silent(watch, tmp_path, ["hub"], now=born + later_s)
+    assert sleeper.poll() is None
+    _end_silent(watch, tmp_path, ["hub"], now=born + 37)
+    assert sleeper.wait(10) == -9
 
 
 def test_why_a_part_was_ended_is_noted_for_those_who_ask(sleeper, tmp_path):
