@@ -18,7 +18,7 @@ from actors.core.task_flow import TaskFlow
 from actors.core.tasks import Task
 from actors.files.data_roots import DataRoots
 from actors.files.errors import WorkError
-from actors.learning.plan import RESUME_STATE
+from actors.learning.plan import CHECKPOINT_LIST, PREVIOUS_STATE, RESUME_STATE
 from actors.messages import EndedLog
 from actors.retention import Bounds, Kept, checkpoint_folders, choose_kept, choose_tasks, ended_at, ended_tasks
 
@@ -27,7 +27,7 @@ _EVERY_S: Final = 600.0
 _AT_ONCE: Final = 200
 _TURN_S: Final = 0.05
 #: The files that a training can be continued from. Its weights have other names.
-CHECKPOINT_FILES: Final = (RESUME_STATE, "previous.ckpt", "checkpoints.json")
+CHECKPOINT_FILES: Final = (RESUME_STATE, PREVIOUS_STATE, CHECKPOINT_LIST)
 #: What metrics call the things that are removed.
 TASKS, LOGS, CHECKPOINTS = KINDS = ("tasks", "logs", "checkpoints")
 
