@@ -6,7 +6,7 @@ LOCK := configs/requirements.lock
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-long check format bench clean
+.PHONY: help setup demo run test test-long chaos check format bench clean
 
 help:                ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -30,7 +30,10 @@ test: setup          ## all tests but the long ones
 	$(PYTEST) -m "not long"
 
 test-long: setup     ## the big sizes
-	$(PYTEST) -m long
+	$(PYTEST) -m "long and not chaos"
+
+chaos: setup         ## a service under 60 faults, about 10 minutes (CHAOS_SEED=N draws others)
+	$(PYTEST) -m chaos -s tests/chaos
 
 check: setup         ## format, lint, types, architecture
 	$(BIN)/ruff format --check .

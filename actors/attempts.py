@@ -20,7 +20,6 @@ from actors.core.task_events import AttemptDied, AttemptEnded
 from actors.core.units import fraction_from_units
 from actors.devices import find_group
 from actors.learning.errors import RANK_LOST
-from actors.learning.memory_need import Peak
 from actors.messages import AttemptOrder, AttemptResult, GrantedLease
 from actors.names import NAMESPACE
 from actors.redaction import hide_paths
@@ -63,12 +62,12 @@ def resource_options(granted: GrantedLease) -> dict[str, float]:
 class AttemptRunner:
     """The processes of all attempts: one each, or one for each rank of a gang.
 
-    Knows nothing of tasks: orders go in, events come out, measured peaks to ``on_peak``.
+    Knows nothing of tasks: orders go in, events come out, and each attempt's own last word goes to ``on_result`` before its event.
     """
 
-    def __init__(self, settings: Settings, on_peak: Callable[[Peak], None]) -> None:
+    def __init__(self, settings: Settings, on_result: Callable[[str, AttemptResult], None]) -> None:
         self._settings = settings
-        self._on_peak = on_peak
+        self._on_result = on_result
         self._widths: dict[str, int] = {}  # the number of processes of each attempt
 
     async def run(self, order: AttemptOrder, renew: Callable[[Lease], Awaitable[None]]) -> AttemptEnded | AttemptDied:
@@ -145,8 +144,7 @@ class AttemptRunner:
             if len(handles) > 1:
                 await self.kill(attempt_id)
             self._widths.pop(attempt_id, None)
-        if result.peak is not None:
-            self._on_peak(result.peak)
+        self._on_result(attempt_id, result)
         return AttemptEnded(attempt_id, result.outcome, result.message, result.fault, result.is_retryable, result.progress)
 
 

@@ -62,6 +62,15 @@ class LogDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedLog:
+    """The log of an ended task, with what its one line shall say once the log is removed."""
+
+    task_id: str
+    state: TaskState
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class LogSlice(Compact):
     """Lines of one task's log from a position on; ``is_complete`` when the task has ended and no line will follow these."""
 
@@ -227,11 +236,12 @@ class WaitCounts:
 
 @dataclass(frozen=True, slots=True)
 class TaskCounters:
-    """What the supervisor has counted since it began: attempts by outcome, waits by work; and its tasks by state now."""
+    """What the supervisor has counted since it began: attempts by outcome, waits by work, what was removed; and its tasks by state now."""
 
     attempts: Mapping[str, int]
     tasks: Mapping[TaskState, int]
     waits: Mapping[WorkKind, WaitCounts]
+    removed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,12 +264,23 @@ class BooksReport:
 
 @dataclass(frozen=True, slots=True)
 class ComponentHealth:
-    """Whether one component answers. ``state``: healthy, unhealthy, starting or not_deployed; ``since``: in it from when on."""
+    """Whether one component answers.
+
+    Attributes:
+        state: healthy; restarting: it answers, but had to begin anew again and again; starting; unhealthy; or not_deployed.
+        latency_ms: how long its answer took.
+        since: in this state from when on.
+        detail: what else is worth knowing, in words for people.
+        restarts: how often it began anew within the last ten minutes.
+        last_started_at: when its present process took its place; None where that is not known.
+    """
 
     state: str
     latency_ms: float
     since: float
     detail: str = ""
+    restarts: int = 0
+    last_started_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +389,7 @@ class AttemptResult:
         progress: the last state of it.
         peak_bytes: the most that its process held of a GPU at once; 0 without one.
         peak: what a training of at least one whole epoch teaches about the memory that such trainings need.
+        unsent: lines that the log hub did not take while the process could wait (a full disk, say); the supervisor sends them on.
     """
 
     outcome: str
@@ -377,3 +399,4 @@ class AttemptResult:
     progress: Progress = field(default_factory=Progress)
     peak_bytes: int = 0
     peak: Peak | None = None
+    unsent: tuple[LogDraft, ...] = ()

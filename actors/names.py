@@ -9,6 +9,8 @@ SUPERVISOR: Final = "supervisor"
 LOG_HUB: Final = "log_hub"
 #: The Serve application that answers HTTP, and its one deployment.
 INGRESS: Final = "ingress"
+#: The process that ends what lives but does not answer; it is no actor.
+WATCHDOG: Final = "watchdog"
 #: The Serve application of online prediction, and its one deployment.
 PREDICTOR: Final = "predictor"
 

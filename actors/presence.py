@@ -4,12 +4,16 @@ A part writes ``STATE/run/<name>.json`` with its pid and that process's start ti
 if it is silent, ended) without its cooperation. The start time tells a process from a later one with the same pid.
 """
 
-import json
+import contextlib
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
+
+from actors.clock import SystemClock
+from actors.notes import read_note, write_note
+from actors.part_life import note_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +51,34 @@ def own_presence() -> Presence:
 
 
 def announce(state_dir: Path, name: str) -> Presence:
-    """Write down that the calling process is the part ``name``."""
-    folder = state_dir / "run"
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write down that the calling process is the part ``name``, and that it has begun just now."""
     presence = own_presence()
-    draft = folder / f".{name}.{presence.pid}"
-    draft.write_text(json.dumps(asdict(presence)), encoding="utf-8")
-    draft.replace(folder / f"{name}.json")
+    write_note(_path(state_dir, name), asdict(presence))
+    note_start(state_dir, name, pid=presence.pid, at=SystemClock().now())
     return presence
+
+
+def show_life(state_dir: Path, name: str) -> None:
+    """Say that the part ``name`` still does its work; for one that nobody can ask."""
+    with contextlib.suppress(OSError):
+        os.utime(_path(state_dir, name))
+
+
+def shown_at(state_dir: Path, name: str) -> float | None:
+    """When the part ``name`` announced itself or showed its life last; None if it never did."""
+    try:
+        return _path(state_dir, name).stat().st_mtime
+    except OSError:
+        return None
 
 
 def find(state_dir: Path, name: str) -> Presence | None:
     """Who announced itself last as ``name``; None if nobody did, or the note cannot be read."""
     try:
-        return Presence(**json.loads((state_dir / "run" / f"{name}.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return Presence(**read_note(_path(state_dir, name)))
+    except TypeError:
         return None
+
+
+def _path(state_dir: Path, name: str) -> Path:
+    return state_dir / "run" / f"{name}.json"

@@ -9,6 +9,8 @@ import os
 import traceback
 from collections.abc import Awaitable, Callable
 
+import ray
+
 #: How long those who wait have to hear the reason before the process ends.
 _LAST_WORDS_S = 1.0
 
@@ -40,3 +42,8 @@ class Start:
             asyncio.get_running_loop().call_later(_LAST_WORDS_S, os._exit, 1)
             raise
         self._is_finished = True
+
+
+def is_reborn() -> bool:
+    """Whether Ray has restarted the actor that this process is, rather than made it for the first time. Asks Ray's head."""
+    return ray.is_initialized() and bool(ray.get_runtime_context().was_current_actor_reconstructed)

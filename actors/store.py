@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, inspect, make_url, select
@@ -29,6 +29,9 @@ from actors.tables import put_row
 
 #: Grows with every change of the tables; ``Store`` migrates older ones and refuses newer ones.
 SCHEMA_VERSION = 5
+#: A note that stands for a task's record while it is tried whether there is room for one.
+_PROOF: Final = "proof_of_room"
+_PROOF_CHARACTERS: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,13 @@ class Store:
         """Read one row."""
         with self._transaction() as connection:
             connection.execute(select(tables.meta.c.value).where(tables.meta.c.name == "schema_version")).scalar_one()
+
+    def prove_room(self) -> None:
+        """Write as much as a task's record and take it away again: what a full disk refuses although it can still be read."""
+        with self._transaction() as connection:
+            put_row(connection, tables.meta, {"name": _PROOF}, {"value": "-" * _PROOF_CHARACTERS})
+        with self._transaction() as connection:
+            connection.execute(delete(tables.meta).where(tables.meta.c.name == _PROOF))
 
     def close(self) -> None:
         """Give the connections back."""
@@ -153,6 +163,7 @@ class Store:
         """Make the tables that are missing, and bring an older store up to date."""
         while True:
             present = self._present()
+            _refuse_newer(present[1])  # before any table is made: SQLite takes none back that a refused start made
             try:
                 with self._transaction() as connection:
                     tables.metadata.create_all(connection)
@@ -208,7 +219,7 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _settle_version(connection: Connection) -> None:
-    """Note the version in a new store, raise it in an older one, refuse a newer one.
+    """Note the version in a new store, and raise it in an older one.
 
     Version 2 added the table of measured peaks, version 3 those of keys and the audit log, version 4 those of the model
     registry, version 5 that of the leases' history. They are made like every missing table: nothing else is to be moved.
@@ -216,12 +227,16 @@ def _settle_version(connection: Connection) -> None:
     found = _read_version(connection)
     if found is None:
         connection.execute(insert(tables.meta).values(name="schema_version", value=str(SCHEMA_VERSION)))
-    elif int(found) > SCHEMA_VERSION:
+    elif int(found) < SCHEMA_VERSION:
+        put_row(connection, tables.meta, {"name": "schema_version"}, {"value": str(SCHEMA_VERSION)})
+
+
+def _refuse_newer(found: str | None) -> None:
+    """Leave a store alone that has another shape. Raises StoreUnavailableError."""
+    if found is not None and int(found) > SCHEMA_VERSION:
         raise StoreUnavailableError(
             f"it was written by a newer version (schema {found}, this one knows {SCHEMA_VERSION}); update the service"
         )
-    elif int(found) < SCHEMA_VERSION:
-        put_row(connection, tables.meta, {"name": "schema_version"}, {"value": str(SCHEMA_VERSION)})
 
 
 def _read_version(connection: Connection) -> str | None:

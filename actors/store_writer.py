@@ -31,11 +31,14 @@ class StoreWriter:
     """The one writer of task records.
 
     Invariant: for each task the versions are committed in the order they were handed over; one that a newer version has overtaken may
-    be skipped. What could not be committed is tried again every second, except acceptances, whose caller is told instead.
+    be skipped, and its future is cancelled where the newer one waits for room, too. What could not be committed is tried again every
+    second, except acceptances, whose caller is told instead. ``trouble`` is why a commit failed last; it stays until somebody who has seen
+    that there is room again takes it away: on a disk that is nearly full one record may find a place and the next one none.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.trouble = ""
         self._inbox: SimpleQueue[_Write | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -71,6 +74,7 @@ class StoreWriter:
             try:
                 self._commit(waiting)
             except StoreUnavailableError as error:
+                self.trouble = error.reason
                 waiting = _keep_after(error, waiting, is_open=is_open)
             else:
                 _settle(waiting, lambda done: done.set_result(None))
@@ -97,9 +101,17 @@ class StoreWriter:
 
 
 def _keep_after(error: StoreUnavailableError, waiting: list[_Write], *, is_open: bool) -> list[_Write]:
-    """Tell those who do not wait for another try; return the others."""
-    kept = [write for write in waiting if not write.is_final_try and is_open]
-    _settle([write for write in waiting if write not in kept], lambda done: done.set_exception(error))
+    """Tell those who do not wait for another try; return the newest version of each task of the others.
+
+    A disk may stay full for days, in which a running task has many versions: only the last one is worth its place.
+    """
+    newest = {write.task_id: write for write in waiting if not write.is_final_try and is_open}
+    kept = list(newest.values())
+    for write in waiting:
+        if write.is_final_try or not is_open:
+            _settle([write], lambda done: done.set_exception(error))
+        elif newest[write.task_id] is not write:
+            write.done.cancel()
     return kept
 
 

@@ -6,27 +6,25 @@ the store: after a restart it adopts the attempts that live and asks again for t
 """
 
 import asyncio
+import heapq
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import ray
-from ray.actor import ActorHandle
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError
 
 from actors.access import GateQuestion
+from actors.actor_calls import ANSWER_S, PAUSE_S, ActorCalls
 from actors.admission import Admission, check_room
-from actors.asking_again import ask_again
+from actors.asking_again import ask_again, event_of
 from actors.attempts import AttemptRunner
 from actors.clock import Clock, SystemClock
 from actors.core import task_events as te
 from actors.core.errors import (
     ActorSystemError,
-    DuplicateRequestError,
     LeaseError,
-    RequestError,
     StoreUnavailableError,
     UnsatisfiableRequestError,
 )
@@ -36,14 +34,17 @@ from actors.core.task_flow import TaskFlow
 from actors.core.tasks import EndMode, Progress, Submission, Task, TaskState
 from actors.duties import Duties
 from actors.gatekeeper import Gatekeeper
+from actors.housekeeping import Hands, Housekeeper
 from actors.learning.memory_need import NeedEstimator, Peak
-from actors.messages import AttemptOrder, EncodedPage, GrantedLease, LeaseAnswer, Queued, TaskCounters, TaskQuery
-from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
+from actors.messages import AttemptOrder, AttemptResult, EncodedPage, GrantedLease, LeaseAnswer, TaskCounters, TaskQuery
+from actors.names import ACCOUNTANT, LOG_HUB, SUPERVISOR
 from actors.paths import build_data_roots, build_model_roots
 from actors.presence import announce
+from actors.record_keeper import RecordKeeper
 from actors.registry.records import RegistryQuestion
 from actors.registry.registry import ModelRegistry
-from actors.start import Start
+from actors.retention import Bounds
+from actors.start import Start, is_reborn
 from actors.store import Store
 from actors.store_writer import StoreWriter
 from actors.task_counters import TaskTally
@@ -54,8 +55,10 @@ from actors.task_watch import TaskWatch
 from configs.settings import Settings
 
 _POLL_S = 30.0
-_PAUSE_S = 0.5
-_ANSWER_S = 20.0
+#: A supervisor that begins tells the newest tasks' steps again: its predecessor may have ended before it had told them.
+_RETOLD = 1_000
+#: A wish is on disk before it is answered for; on a full one it is carried out all the same, and written when there is room.
+_WRITTEN_S = 2.0
 
 
 class TaskSupervisor:
@@ -70,20 +73,24 @@ class TaskSupervisor:
         self._clock = clock or SystemClock()
         self._store = Store(settings.database_url)
         self._writer = StoreWriter(self._store)
+        self._records = RecordKeeper(self._writer)
         self._gatekeeper = Gatekeeper(settings, self._clock)
         self._needs = NeedEstimator()
-        self._admission = Admission(build_data_roots(settings), self._needs, model_roots=build_model_roots(settings))
-        self._runner = AttemptRunner(settings, self._learn_peak)
+        roots = build_data_roots(settings)
+        self._admission = Admission(roots, self._needs, model_roots=build_model_roots(settings))
+        self._runner = AttemptRunner(settings, self._take_result)
         self._flow = TaskFlow()
         self._registry = ModelRegistry(settings, self._clock, self._flow.get)
         self._tally = TaskTally()
         self._index = TaskIndex()
         self._watch = TaskWatch(self._flow, self._index)
-        self._logs = TaskLogWriter(self._clock)
+        self._logs = TaskLogWriter(self._clock, self._records.written)
         self._accepting: dict[str, asyncio.Future[None]] = {}
         self._granted: dict[str, GrantedLease] = {}
-        self._handles: dict[str, ActorHandle] = {}
+        self._calls = ActorCalls()
         self._duties = Duties()
+        hands = Hands(self._drop, partial(self._calls.insist, LOG_HUB))
+        self._housekeeper = Housekeeper(Bounds.of(settings), self._flow, hands=hands, roots=roots, clock=self._clock)
         self._start = Start(self._begin)
 
     # --- messages ---
@@ -98,9 +105,16 @@ class TaskSupervisor:
         return self._settings
 
     async def store_ping(self) -> float:
-        """How long the store takes to answer, in milliseconds. Raises StoreUnavailableError."""
+        """How long the store takes to answer, in milliseconds; one that took nothing the last time must take something now.
+
+        Raises:
+            StoreUnavailableError: it cannot be read, or written.
+        """
         loop = asyncio.get_running_loop()
         begin = loop.time()
+        if self._writer.trouble:
+            await asyncio.to_thread(self._store.prove_room)
+            self._writer.trouble = ""
         await asyncio.to_thread(self._store.ping)
         return (loop.time() - begin) * 1000
 
@@ -140,17 +154,19 @@ class TaskSupervisor:
         """Ask for the end of a task. Raises TaskNotFoundError, TaskEndedError."""
         await self._start.finished()
         self._carry_out(self._apply(te.EndRequested(task_id, mode)))
+        await self._records.written(task_id, most_s=_WRITTEN_S)
         return self._watch.view(self._flow.get(task_id))
 
     async def delete(self, task_id: str) -> None:
         """Forget an ended task and its log. Raises TaskNotFoundError, TaskNotEndedError."""
         await self._start.finished()
-        self._carry_out(self._apply(te.TaskDeleted(task_id)))
+        self._drop(task_id)
 
     async def set_priority(self, task_id: str, priority: int) -> Task:
         """Give a waiting task another place in the line. Raises TaskNotFoundError, TaskNotWaitingError."""
         await self._start.finished()
         self._carry_out(self._apply(te.PriorityChanged(task_id, priority)))
+        await self._records.written(task_id, most_s=_WRITTEN_S)
         return self._watch.view(self._flow.get(task_id))
 
     async def explain(self, submission: Submission) -> Explanation:
@@ -161,7 +177,7 @@ class TaskSupervisor:
         """
         await self._start.finished()
         checked = self._admission.check_memory(await asyncio.to_thread(self._admission.check, submission))
-        explanation: Explanation = await self._ask(ACCOUNTANT, "explain_draft", self._draft_request(checked))
+        explanation: Explanation = await self._calls.ask(ACCOUNTANT, "explain_draft", self._draft_request(checked))
         return explanation
 
     async def report_progress(self, attempt_id: str, progress: Progress) -> None:
@@ -172,7 +188,7 @@ class TaskSupervisor:
     async def counters(self) -> TaskCounters:
         """What was counted since this process began, and the tasks by state."""
         await self._start.finished()
-        return self._tally.read(self._flow.tasks.values())
+        return replace(self._tally.read(self._flow.tasks.values()), removed=self._housekeeper.removed)
 
     async def gatekeep(self, question: GateQuestion) -> Any:
         """Pass a question on to the gatekeeper, who lives in this process."""
@@ -189,7 +205,7 @@ class TaskSupervisor:
         """Check what can be known now; returns the submission with its paths resolved."""
         if self._flow.unfinished_count >= self._settings.task_queue_size:  # else there is room, whoever of them waits
             check_room(submission, self._flow.waiting(), self._settings.task_queue_size)
-        asked = asyncio.create_task(self._ask(ACCOUNTANT, "check", self._draft_request(submission)))
+        asked = asyncio.create_task(self._calls.ask(ACCOUNTANT, "check", self._draft_request(submission)))
         try:
             checked = await asyncio.to_thread(self._admission.check, submission)
         except ActorSystemError:
@@ -220,6 +236,7 @@ class TaskSupervisor:
             await durable
         except ActorSystemError:
             self._flow.discard(task_id)
+            self._writer.forget(task_id)  # a version of it may wait for room, where somebody ended it meanwhile
             raise
         finally:
             del self._accepting[task_id]
@@ -238,11 +255,13 @@ class TaskSupervisor:
         return commands
 
     def _carry_out(self, commands: Iterable[te.TaskCommand]) -> None:
+        saved = ""
         for command in commands:
             match command:
                 case te.SaveTask(task):
-                    self._writer.save(task)
-                    self._watch.note(task.task_id)
+                    saved = task.task_id
+                    self._records.save(task)
+                    self._watch.note(saved)
                 case te.ForgetTask(task_id):
                     self._forget(task_id)
                 case te.RequestLease(request):
@@ -250,25 +269,28 @@ class TaskSupervisor:
                 case te.WithdrawRequest() | te.RerankRequest():
                     self._change_line(command)
                 case te.StartAttempt(task, lease, resume):
-                    self._duties.begin(self._run_attempt(task, lease, resume=resume))
+                    self._duties.begin(self._records.then(task.task_id, self._run_attempt(task, lease, resume=resume)))
                 case te.StopAttempt(attempt_id, at_once):
                     self._stop_attempt(attempt_id, at_once=at_once)
                 case te.FinishAttempt():
-                    self._duties.begin(self._finish(command))
+                    self._duties.begin(self._records.then(saved, self._finish(command)))
                 case te.Announce():
                     self._logs.put(command)
 
     def _change_line(self, command: te.WithdrawRequest | te.RerankRequest) -> None:
         if isinstance(command, te.WithdrawRequest):
-            self._duties.begin(self._insist(ACCOUNTANT, "withdraw", command.attempt_id))
+            self._duties.begin(self._calls.insist(ACCOUNTANT, "withdraw", command.attempt_id))
         else:
-            self._duties.begin(self._insist(ACCOUNTANT, "rerank", command.attempt_id, command.priority))
+            self._duties.begin(self._calls.insist(ACCOUNTANT, "rerank", command.attempt_id, command.priority))
+
+    def _drop(self, task_id: str) -> None:
+        self._carry_out(self._apply(te.TaskDeleted(task_id)))
 
     def _forget(self, task_id: str) -> None:
         self._index.remove(task_id)
         self._watch.forget(task_id)
-        self._writer.forget(task_id)
-        self._duties.begin(self._insist(LOG_HUB, "forget", task_id))
+        self._records.forget(task_id)
+        self._duties.begin(self._calls.insist(LOG_HUB, "forget", task_id))
 
     def _stop_attempt(self, attempt_id: str, *, at_once: bool) -> None:
         self._duties.begin(self._runner.kill(attempt_id) if at_once else self._runner.stop(attempt_id))
@@ -276,29 +298,18 @@ class TaskSupervisor:
     async def _finish(self, over: te.FinishAttempt) -> None:
         """End the process of an attempt that is over and give its lease back."""
         self._granted.pop(over.attempt_id, None)
-        release = self._insist(ACCOUNTANT, "release", over.lease_id, over.token, over.is_complete)
+        release = self._calls.insist(ACCOUNTANT, "release", over.lease_id, over.token, over.is_complete)
         await asyncio.gather(self._runner.kill(over.attempt_id), release)
 
     async def _request_lease(self, request: LeaseRequest) -> None:
         """Ask the accountant until it answers, and let the flow take in the answer."""
-        try:
-            answer: LeaseAnswer = await self._insist(ACCOUNTANT, "acquire", request)
-        except RequestError as error:
-            answer = error
+        (answer,) = await self._calls.insist(ACCOUNTANT, "acquire_all", [request])
         self._take_answer(request, answer)
 
     def _take_answer(self, request: LeaseRequest, answer: LeaseAnswer) -> None:
-        match answer:
-            case RequestError():
-                self._carry_out(self._apply(te.LeaseRejected(request.request_id, answer)))
-            case Queued():
-                self._carry_out(self._apply(te.LeaseQueued(answer.request_id, answer.reason)))
-            case GrantedLease():
-                self._take_grant(answer)
-
-    def _take_grant(self, granted: GrantedLease) -> None:
-        self._granted[granted.lease.request.request_id] = granted
-        self._carry_out(self._apply(te.LeaseGranted(granted.lease)))
+        if isinstance(answer, GrantedLease):
+            self._granted[request.request_id] = answer
+        self._carry_out(self._apply(event_of(request, answer)))
 
     async def _run_attempt(self, task: Task, lease: Lease, *, resume: bool) -> None:
         submission = task.submission
@@ -317,28 +328,28 @@ class TaskSupervisor:
     async def _renew(self, lease: Lease) -> None:
         """Keep the lease of an attempt whose process is still coming up."""
         with suppress(LeaseError, RayError, TimeoutError, ValueError):
-            await self._ask(ACCOUNTANT, "renew", lease.lease_id, lease.token)
+            await self._calls.ask(ACCOUNTANT, "renew", lease.lease_id, lease.token)
 
     async def _follow_decisions(self) -> None:
         """Take in grants as the accountant makes them; after its restart, ask again for everything that waits."""
         incarnation, seq = "", 0
         while True:
             try:
-                news = await self._ask(ACCOUNTANT, "next_decisions", incarnation, seq, _POLL_S, deadline_s=_POLL_S + _ANSWER_S)
+                news = await self._calls.ask(ACCOUNTANT, "next_decisions", incarnation, seq, _POLL_S, deadline_s=_POLL_S + ANSWER_S)
             except (RayError, TimeoutError, ValueError):
-                await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(PAUSE_S)
                 continue
             if news.incarnation != incarnation and incarnation:
                 self._ask_again()
             incarnation, seq = news.incarnation, news.seq
             self._watch.take_line(news.order)
             for granted in news.grants:
-                self._take_grant(granted)
+                self._take_answer(granted.lease.request, granted)
             for attempt_id in news.revocations:
                 self._carry_out(self._apply(te.LeaseRevoked(attempt_id)))
 
     def _ask_again(self) -> None:
-        ask = partial(self._insist, ACCOUNTANT, "acquire_all")
+        ask = partial(self._calls.insist, ACCOUNTANT, "acquire_all")
         self._duties.begin(ask_again(self._flow, self._settings.patience_s, ask, self._take_answer))
 
     # --- life ---
@@ -350,50 +361,38 @@ class TaskSupervisor:
         for task in await asyncio.to_thread(self._store.read_tasks):
             self._flow.restore(task)
             self._index.add(task)
+        is_same_service = await asyncio.to_thread(is_reborn)
         for task in self._flow.running():
-            self._duties.begin(self._adopt(task))
+            self._duties.begin(self._adopt(task, is_same_service=is_same_service))
+        for task in heapq.nlargest(_RETOLD, self._flow.tasks.values(), key=lambda task: task.updated_at):
+            self._logs.retell(task)
         self._ask_again()
         self._duties.begin(self._follow_decisions())
         self._duties.begin(self._speak())
+        self._duties.begin(self._housekeeper.keep())
 
     async def _speak(self) -> None:
         """Send the supervisor's own log lines, one after the other."""
         while True:
             said = await self._logs.next_line()
-            await self._insist(LOG_HUB, "append", *said)
+            await self._calls.insist(LOG_HUB, "append", said.task_id, said.source, said.drafts)
 
-    async def _adopt(self, task: Task) -> None:
-        self._carry_out(self._apply(await self._runner.adopt(task.attempt_id, task.submission.device_count)))
+    async def _adopt(self, task: Task, *, is_same_service: bool) -> None:
+        """See an attempt of an earlier supervisor to its end; one that ended with the whole service is repeated, and costs no retry."""
+        over: te.AttemptEnded | te.AttemptDied = te.AttemptDied(task.attempt_id, "the service ended while it ran", is_counted=False)
+        if is_same_service:
+            over = await self._runner.adopt(task.attempt_id, task.submission.device_count)
+        self._carry_out(self._apply(over))
 
-    def _learn_peak(self, peak: Peak) -> None:
-        """Take in what a training needed on a real GPU, and keep it."""
-        self._needs.learn(peak)
-        self._duties.begin(self._keep_peak(peak))
+    def _take_result(self, attempt_id: str, result: AttemptResult) -> None:
+        """Take in what an attempt says beside its outcome: what a training needed on a real GPU, and lines that it could not send."""
+        if result.peak is not None:
+            self._needs.learn(result.peak)
+            self._duties.begin(self._keep_peak(result.peak))
+        task = self._flow.current(attempt_id)
+        if result.unsent and task is not None:
+            self._logs.forward(task.task_id, attempt_id, result.unsent)
 
     async def _keep_peak(self, peak: Peak) -> None:
         with suppress(StoreUnavailableError):  # the next such training measures it again
             await asyncio.to_thread(self._store.write_peak, peak)
-
-    async def _ask(self, name: str, method: str, *args: Any, deadline_s: float = _ANSWER_S) -> Any:
-        """Send one message to another actor and wait for the answer; its domain errors come out as they are."""
-        if name not in self._handles:
-            self._handles[name] = await asyncio.to_thread(ray.get_actor, name, NAMESPACE)
-        try:
-            return await asyncio.wait_for(getattr(self._handles[name], method).remote(*args), deadline_s)
-        except RayTaskError as error:
-            if isinstance(error.cause, ActorSystemError):
-                raise error.cause from None
-            raise
-        except RayActorError:
-            self._handles.pop(name, None)
-            raise
-
-    async def _insist(self, name: str, method: str, *args: Any) -> Any:
-        """Send a message until it is answered. Only for messages that may be repeated."""
-        while True:
-            try:
-                return await self._ask(name, method, *args)
-            except (DuplicateRequestError, UnsatisfiableRequestError, LeaseError):
-                raise
-            except (StoreUnavailableError, RayError, TimeoutError, ValueError):
-                await asyncio.sleep(_PAUSE_S)

@@ -4,7 +4,7 @@ Each is named, detached, restarted by Ray without limit and pinned to the head n
 """
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import ray
 from ray.actor import ActorHandle
@@ -15,12 +15,17 @@ from actors.accountant import GpuAccountant
 from actors.devices import remove_groups
 from actors.log_hub import LogHub
 from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, SUPERVISOR
+from actors.rebirth import tried_again
 from actors.supervisor import TaskSupervisor
 from configs.settings import Settings
 
 _START_S = 90.0
 #: Long polls of hundreds of viewers and the supervisor stay open at the same time.
 _CONCURRENCY = 10_000
+
+
+#: Where our own errors are from; their texts are for people.
+_OWN_ERRORS: Final = "actors.core.errors."
 
 
 class ActorStartError(RuntimeError):
@@ -39,7 +44,7 @@ def build_supervisor(settings: Settings) -> ActorHandle:
 
 def build_log_hub(settings: Settings) -> ActorHandle:
     """Find or create the log hub."""
-    return _build(LOG_HUB, LogHub, settings.state_dir)
+    return _build(LOG_HUB, LogHub, settings.state_dir, settings.max_log_mb << 20)
 
 
 class StartingActors:
@@ -59,7 +64,7 @@ class StartingActors:
             try:
                 ray.get(self._pings[name], timeout=_START_S)
             except (RayError, TimeoutError) as error:
-                raise ActorStartError(f"the {name} did not start: {error}") from error
+                raise ActorStartError(f"the {name} did not start: {explain_death(error)}") from error
 
 
 def start_actors(settings: Settings) -> None:
@@ -78,6 +83,13 @@ def stop_actors() -> None:
     remove_groups()
 
 
+def explain_death(error: BaseException) -> str:
+    """The reason at the end of a traceback of Ray's, where an actor's constructor raised one of our own errors; else all that Ray says."""
+    last = str(error).strip().rpartition("\n")[2].strip()
+    kind, separator, reason = last.partition(": ")
+    return reason if separator and kind.startswith(_OWN_ERRORS) else str(error)
+
+
 def _build(name: str, part: type, *args: Any) -> ActorHandle:
     head = ray.get_runtime_context().get_node_id()
     options: dict[str, Any] = {
@@ -91,4 +103,4 @@ def _build(name: str, part: type, *args: Any) -> ActorHandle:
         "num_cpus": 0,
         "scheduling_strategy": NodeAffinitySchedulingStrategy(head, soft=False),
     }
-    return ray.remote(part).options(**options).remote(*args)
+    return ray.remote(tried_again(part)).options(**options).remote(*args)

@@ -11,14 +11,14 @@ from typing import Final
 import psutil
 
 from actors import presence
-from actors.names import SUPERVISOR
+from actors.names import SUPERVISOR, WATCHDOG
 from cluster.processes import end_instance, end_processes, instance_mark
 from cluster.ray_head import remove_temp_dir
 from cluster.run_record import ServiceRecord, read_record, remove_record
 
 #: The parts that announce themselves beside the actors.
 UP: Final = "up"
-WATCHDOG: Final = "watchdog"
+WATCHDOG_KEEPER: Final = "watchdog_keeper"
 
 #: How long the processes may take to end by themselves. Nothing of theirs is lost when they are killed: the store, the logs and the
 #: checkpoints are whole at every moment. Serve's processes never end when asked.
@@ -47,6 +47,7 @@ def bring_down(state_dir: Path, *, take_apart: bool = True) -> None:
         BringDownError: something could not be ended.
     """
     record = read_record(state_dir)
+    _end_part(state_dir, WATCHDOG_KEEPER, grace_s=2.0)  # It would start the other anew.
     _end_part(state_dir, WATCHDOG, grace_s=2.0)  # It would end and so revive parts that are merely on their way down.
     if record is not None and record.is_adopted:
         if take_apart:

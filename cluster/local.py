@@ -16,6 +16,7 @@ from typing import Final
 from actors import presence
 from actors.core.errors import ActorSystemError
 from actors.names import ACCOUNTANT
+from actors.part_life import forget_lives
 from actors.presence import Presence
 from cluster import signals
 from cluster.bring_down import UP, bring_down
@@ -35,7 +36,7 @@ from cluster.ports import can_listen
 from cluster.processes import end_processes, find_presences, find_processes, instance_mark
 from cluster.ray_head import HeadStart, ensure_token, temp_dir_of, token_path, use_token
 from cluster.run_record import ServiceRecord, locked, read_record, write_record
-from cluster.watchdog import start_watchdog
+from cluster.watchdog_keeper import start_watchdog
 from configs.settings import Settings, SettingsError
 
 _READY_DEADLINE_S: Final = 120.0
@@ -93,6 +94,7 @@ def up(settings: Settings, *, address: str | None, detach: bool, say: Say) -> No
         _refuse_second(settings.state_dir)
         with announced(settings.state_dir), nothing_left_behind(settings.state_dir, say):
             bring_down(settings.state_dir, take_apart=False)
+            forget_lives(settings.state_dir)
             if settings.host in _REACHED_AT and not settings.host_names:
                 say(
                     "clients may use loopback names only; RFUAV_HOST_NAMES lists the names and addresses of this machine that they use"
@@ -233,12 +235,12 @@ def _wait_until_healthy(url: str) -> None:
 
 
 def _note_down(state_dir: Path, record: ServiceRecord, *, is_detached: bool) -> None:
-    watchdog = start_watchdog(state_dir)
+    keeper = start_watchdog(state_dir)
     write_record(
         state_dir,
         replace(
             record,
-            keeper=watchdog if is_detached else presence.own_presence(),
+            keeper=keeper if is_detached else presence.own_presence(),
             processes=find_presences(instance_mark(state_dir)),
         ),
     )

@@ -33,7 +33,7 @@ class ServiceRecord:
     Attributes:
         url: the page, with a slash at the end.
         started_at: seconds since the epoch.
-        keeper: the process that answers for the service: ``rfuav up`` itself, or the watchdog once ``up`` has detached.
+        keeper: the process that answers for the service: ``rfuav up`` itself, or the watchdog's keeper once ``up`` has detached.
         head: the control store of our own Ray, whose end is the end of the service; None when the Ray was adopted.
         ray_address: host:port of Ray's head.
         dashboard_url: where `ray job submit` goes, "" without one.
@@ -68,8 +68,8 @@ class ServiceRecord:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the process that answers for the service lives."""
-        return self.keeper.process() is not None
+        """Whether the process that answers for the service lives, and its Ray: one that outlives its Ray has yet to notice."""
+        return self.keeper.process() is not None and (self.head is None or self.head.process() is not None)
 
 
 def write_record(state_dir: Path, record: ServiceRecord) -> None:

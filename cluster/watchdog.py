@@ -2,40 +2,45 @@
 
 Ray restarts what dies but never notices what merely hangs. This small process of its own asks the ingress and the three actors again
 and again, and kills by pid what has been silent for too long; replicas of the predictor speak to the accountant, which tells. It also
-lets the predictor's ceiling follow the devices. It ends when its Ray does. Never imports torch.
+lets the predictor's ceiling follow the devices. What it ends, and why, it notes down for those who ask how the service is. It ends when
+its Ray does; its keeper starts it anew when it ends before. Never imports torch.
 """
 
 import functools
 import logging
-import os
+import math
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import psutil
 
 from actors import presence
 from actors.messages import ReplicaStanding
-from actors.names import ACCOUNTANT, INGRESS, LOG_HUB, NAMESPACE, PREDICTOR, SUPERVISOR
-from actors.presence import Presence
-from cluster.bring_down import WATCHDOG
+from actors.names import ACCOUNTANT, INGRESS, LOG_HUB, NAMESPACE, PREDICTOR, SUPERVISOR, WATCHDOG
+from actors.part_life import note_end
 from cluster.ceiling import Ceiling, read_deployed
 from cluster.haproxy import PROGRAM, end_orphans
 from cluster.http_probe import get_json
-from cluster.processes import MARK, instance_mark, presence_of
+from cluster.processes import instance_mark
 from cluster.run_record import ServiceRecord, read_record
 
 _SILENCE_S: Final = 10.0
+#: Everybody waits on the ingress: with the time for its new start, a caller that met a hanging one has an answer within 15 s.
+_SOONER_S: Final[Mapping[str, float]] = MappingProxyType({INGRESS: 5.0})
 #: A new process may take so long until it answers for the first time.
 _START_S: Final = 30.0
-_PAUSE_S: Final = 2.0
+_PAUSE_S: Final = 1.0
 _PING_S: Final = 5.0
+#: The watchdog's log begins anew at this size; the one before is kept.
+_LOG_BYTES: Final = 1_000_000
 
 _log = logging.getLogger("rfuav.watchdog")
 
@@ -49,8 +54,12 @@ class Watch:
     the watch itself did not look for a while (the machine slept, or was overloaded), nobody is judged by that time.
     """
 
-    def __init__(self, parts: Iterable[str], *, silence_s: float, start_s: float, now: float) -> None:
+    def __init__(
+        self, parts: Iterable[str], *, silence_s: float, start_s: float, now: float, sooner_s: Mapping[str, float] | None = None
+    ) -> None:
+        """Begin to watch. ``sooner_s`` names parts that may be silent for another, shorter time."""
         self._silence_s = silence_s
+        self._sooner_s = dict(sooner_s or {})
         self._start_s = start_s
         self._looked_at = now
         self._heard_at = dict.fromkeys(parts, now)
@@ -73,19 +82,23 @@ class Watch:
         Returns:
             The silent parts; each is given the time of a start before it is named again.
         """
-        if now - self._looked_at > self._silence_s / 2:
+        if now - self._looked_at > min(self._silence_s, *self._sooner_s.values(), math.inf) / 2:
             self._heard_at = dict.fromkeys(self._heard_at, now)
         self._looked_at = now
         silent = [part for part, at in started_at.items() if self._is_silent(part, at, now)]
         for part in silent:
-            self._heard_at[part] = now + self._start_s - self._silence_s
+            self._heard_at[part] = now + self._start_s - self.silence_of(part)
         return silent
 
     def _is_silent(self, part: str, started_at: float, now: float) -> bool:
         heard_at = self._heard_at[part]
         if started_at > heard_at:
             return now - started_at > self._start_s
-        return now - heard_at > self._silence_s
+        return now - heard_at > self.silence_of(part)
+
+    def silence_of(self, part: str) -> float:
+        """How long a part may be silent, in seconds."""
+        return self._sooner_s.get(part, self._silence_s)
 
 
 class ReplicaWatch:
@@ -113,24 +126,9 @@ class ReplicaWatch:
                 _end(f"replica {name}", process)
 
 
-def start_watchdog(state_dir: Path) -> Presence:
-    """Start the watchdog of a service whose record is written, in a session of its own."""
-    with (state_dir / "logs" / "watchdog.log").open("ab") as log:
-        process = subprocess.Popen(
-            # -P: the working folder is often a data root, and what was uploaded there must not be imported.
-            [sys.executable, "-P", "-m", __name__, str(state_dir)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {MARK: instance_mark(state_dir)},
-            start_new_session=True,
-        )
-    return presence_of(psutil.Process(process.pid))
-
-
 def watch_service(state_dir: Path, record: ServiceRecord, pings: Mapping[str, Ping]) -> None:
     """Ask and judge until the service's Ray has ended."""
-    watch = Watch(pings, silence_s=_SILENCE_S, start_s=_START_S, now=time.time())
+    watch = Watch(pings, silence_s=_SILENCE_S, start_s=_START_S, now=time.time(), sooner_s=_SOONER_S)
     asked: dict[str, Future[object]] = {}
     pause = threading.Event()
     with ThreadPoolExecutor(len(pings)) as pool:
@@ -141,7 +139,8 @@ def watch_service(state_dir: Path, record: ServiceRecord, pings: Mapping[str, Pi
             pause.wait(_PAUSE_S)
             for part in [part for part, answer in asked.items() if answer.done()]:
                 _take_answer(watch, part, asked.pop(part))
-            _end_silent(watch, state_dir, pings)
+            _end_silent(watch, state_dir, pings, now=time.time())
+            presence.show_life(state_dir, WATCHDOG)
 
 
 def _take_answer(watch: Watch, part: str, answer: Future[object]) -> None:
@@ -154,15 +153,18 @@ def _take_answer(watch: Watch, part: str, answer: Future[object]) -> None:
         )
 
 
-def _end_silent(watch: Watch, state_dir: Path, parts: Iterable[str]) -> None:
+def _end_silent(watch: Watch, state_dir: Path, parts: Iterable[str], *, now: float) -> None:
     processes = {part: process for part in parts if (process := _process_of(state_dir, part)) is not None}
     started_at = {part: process.create_time() for part, process in processes.items()}
-    for part in watch.look(started_at, now=time.time()):
-        _end(part, processes[part])
+    for part in watch.look(started_at, now=now):
+        reason = f"ended by the watchdog: silent for {watch.silence_of(part):.0f} s"
+        # Before its end: what follows on it asks for the reason at once.
+        note_end(state_dir, part, pid=processes[part].pid, at=now, reason=reason)
+        _end(part, processes[part], watch.silence_of(part))
 
 
-def _end(part: str, process: psutil.Process) -> None:
-    _log.error("%s has been silent for %.0f s; ending its process %d", part, _SILENCE_S, process.pid)
+def _end(part: str, process: psutil.Process, silence_s: float = _SILENCE_S) -> None:
+    _log.error("%s has been silent for %.0f s; ending its process %d", part, silence_s, process.pid)
     try:
         process.kill()
     except psutil.Error as error:
@@ -206,7 +208,9 @@ def main() -> None:
     import ray  # noqa: PLC0415 (see above)
 
     state_dir = Path(sys.argv[1])
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    # A service may be up for years.
+    log = RotatingFileHandler(state_dir / "logs" / "watchdog.log", maxBytes=_LOG_BYTES, backupCount=1)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, handlers=[log])
     presence.announce(state_dir, WATCHDOG)
     record = read_record(state_dir)
     if record is None:

@@ -43,11 +43,19 @@ ENVIRONMENT_NAMES: Mapping[str, str] = {
     "RFUAV_PATIENCE_S": "patience_s",
     "RFUAV_STORE_URL": "store_url",
     "RFUAV_TORCH_THREADS": "torch_threads",
+    "RFUAV_CHECKPOINT_EVERY_S": "checkpoint_every_s",
     "RFUAV_STOP_GRACE_S": "stop_grace_s",
     "RFUAV_LEASE_TTL_S": "lease_ttl_s",
     "RFUAV_HEARTBEAT_S": "heartbeat_s",
     "RFUAV_HOST_NAMES": "host_names",
     "RFUAV_AUDIT_ENTRIES": "audit_entries",
+    "RFUAV_KEEP_TASKS": "keep_tasks",
+    "RFUAV_KEEP_TASKS_DAYS": "keep_tasks_days",
+    "RFUAV_KEEP_LOGS_MB": "keep_logs_mb",
+    "RFUAV_KEEP_LOGS_DAYS": "keep_logs_days",
+    "RFUAV_MAX_LOG_MB": "max_log_mb",
+    "RFUAV_KEEP_CHECKPOINTS_GB": "keep_checkpoints_gb",
+    "RFUAV_KEEP_CHECKPOINTS_DAYS": "keep_checkpoints_days",
     "RFUAV_PICTURE_CACHE_MB": "picture_cache_mb",
     "RFUAV_MAX_UPLOAD_MB": "max_upload_mb",
     "RFUAV_MAX_LOG_STREAMS": "max_log_streams",
@@ -109,9 +117,25 @@ class Settings(BaseModel):
     patience_s: float = Field(600.0, gt=0, description="waiting time that one step of priority is worth; inf: strict priority")
     lease_ttl_s: float = Field(30.0, ge=1, description="a lease that is not renewed for so long is taken back")
     heartbeat_s: float = Field(5.0, gt=0, description="how often a worker renews its lease")
+    checkpoint_every_s: float = Field(
+        180.0, gt=0, description="how often a training writes a checkpoint within an epoch; at the end of each it always does"
+    )
     stop_grace_s: float = Field(30.0, ge=0, description="how long a cancelled attempt may take to stop before it is killed")
     start_deadline_s: float = Field(120.0, gt=0, description="how long an attempt's process may take to start")
     torch_threads: int = Field(0, ge=0, le=1024, description="CPU threads of one attempt; 0: the cores of its device")
+    keep_tasks: int = Field(50_000, ge=0, description="most ended tasks in the records; the oldest go; 0: all stay")
+    keep_tasks_days: float = Field(0.0, ge=0, description="days after its end in which a task stays in the records; 0: always")
+    keep_logs_mb: int = Field(4096, ge=0, description="megabytes of all logs; those of the oldest ended tasks go; 0: all stay")
+    keep_logs_days: float = Field(0.0, ge=0, description="days after a task's end in which its log stays; 0: as long as the task")
+    max_log_mb: int = Field(
+        256, ge=0, description="megabytes of one log; beyond, only its warnings and errors are kept; 0: everything is"
+    )
+    keep_checkpoints_gb: float = Field(
+        0.0, ge=0, description="gigabytes of the checkpoints of ended trainings; the oldest go, weights never; 0: all stay"
+    )
+    keep_checkpoints_days: float = Field(
+        0.0, ge=0, description="days after a training's end in which its checkpoints stay; 0: always"
+    )
     picture_cache_mb: int = Field(
         2048, ge=1, description="memory in MB for decoded pictures of one training; beyond, a file is used"
     )

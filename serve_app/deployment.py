@@ -45,7 +45,7 @@ class Ingress:
         from serve_app.app import create_app  # noqa: PLC0415 (takes a second, which nobody else should spend)
         from serve_app.ray_ports import build_ray_ports  # noqa: PLC0415
 
-        app = create_app(build_ray_ports(), self._settings)
+        app = create_app(build_ray_ports(self._settings.state_dir), self._settings)
         app.openapi()  # kept by the application; made here, it delays no request
         return app
 

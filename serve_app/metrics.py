@@ -132,7 +132,10 @@ def _task_families(counters: TaskCounters) -> Iterator[Metric]:
     waits = HistogramMetricFamily("rfuav_task_wait_seconds", text, labels=["work"])
     for work, each in counters.waits.items():
         waits.add_metric([work.value], _cumulate(each.counts, each.bounds_s), each.sum_s)
-    yield from (tasks, attempts, waits)
+    removed = CounterMetricFamily("rfuav_removed", f"what went by the limits of retention, {_SINCE}", labels=["what"])
+    for what, count in counters.removed.items():
+        removed.add_metric([what], count)
+    yield from (tasks, attempts, waits, removed)
 
 
 def _request_families(requests: RequestTally) -> Iterator[Metric]:

@@ -125,7 +125,7 @@ class HealthPort(Protocol):
     """Whether the components answer."""
 
     async def components(self) -> Mapping[str, ComponentHealth]:
-        """accountant, supervisor, log_hub, predictor and store, each with state and latency; never raises."""
+        """accountant, supervisor, log_hub, predictor, store, ingress and watchdog (where there is one); never raises."""
 
 
 class ModelsPort(Protocol):

@@ -31,8 +31,8 @@ from actors.workers.process import (
     torch_device,
 )
 from configs.settings import Settings
+from serve_app.named_actor import NamedActor
 from serve_app.ports import NotReadyError
-from serve_app.ray_ports import NamedActor
 
 if TYPE_CHECKING:
     from actors.online.engine import OnlineEngine

@@ -1,20 +1,14 @@
-"""The ports over the named actors, and the only place where Ray's errors become the domain's.
+"""The ports over the named actors: which message each method is, how long its answer may take, and whether it may be sent twice.
 
-Owns time limits, the finding of actors and the repeats that hide an actor's restart (a second or two). No route ever sees a
-Ray exception: what an actor raised comes out as it was raised, a silent or dead actor as ``NotReadyError``.
+How an actor is found and what its silence means is ``named_actor``'s; how the parts feel is ``ray_health``'s.
 """
 
 import asyncio
 import pickle
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, cast
-
-import ray
-from ray.actor import ActorHandle
-from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from actors.access import (
     AddKey,
@@ -35,16 +29,14 @@ from actors.core.model import WorkKind
 from actors.core.tasks import EndMode, Submission, Task
 from actors.messages import (
     BooksReport,
-    ComponentHealth,
     EncodedPage,
     LogSlice,
-    ReplicaStanding,
     ResourceView,
     TaskCounters,
     TaskPage,
     TaskQuery,
 )
-from actors.names import ACCOUNTANT, LOG_HUB, NAMESPACE, PREDICTOR, SUPERVISOR
+from actors.names import ACCOUNTANT, LOG_HUB, SUPERVISOR
 from actors.registry.records import (
     DeleteVersion,
     ModelTable,
@@ -57,82 +49,16 @@ from actors.registry.records import (
 )
 from actors.task_feed import FeedPosition, TaskNews
 from serve_app.context import Ports
-from serve_app.ports import NotReadyError
+from serve_app.named_actor import ANSWER_S, PING_S, NamedActor
 from serve_app.predictor_port import RayPredictor
+from serve_app.ray_health import Asked, RayHealth
 
-#: An actor answers in milliseconds; beyond this it hangs.
-ANSWER_S = 10.0
 #: Checking a submission may read through large folders.
 SUBMIT_S = 60.0
-PING_S = 2.0
 #: Decoded tasks that are kept; the largest page holds 1,000.
 DECODED_TASKS = 2_048
 #: Tasks that are decoded between two looks at what else came in.
 DECODED_PER_TURN = 50
-#: An actor that was killed is back after a second or two: it is asked again this often, for so long.
-RESTART_PAUSE_S = 0.2
-RESTART_PATIENCE_S = 3.0
-#: A replica speaks to the accountant every two seconds; one that has been silent for so long does not answer.
-REPLICA_SILENCE_S = 10.0
-
-
-class NamedActor:
-    """An actor found by its name. The handle is kept until the actor dies for good; it may be found anew then."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._handle: ActorHandle | None = None
-
-    async def ask(self, method: str, *args: Any, timeout_s: float = ANSWER_S, is_repeatable: bool = True) -> Any:
-        """Call a method and wait for its answer.
-
-        Args:
-            method: of the actor.
-            args: of the method.
-            timeout_s: for one try.
-            is_repeatable: whether another call does no harm where one before may have been carried out.
-
-        Raises:
-            NotReadyError: the actor is not there, died or did not answer in time.
-            Exception: whatever the method raised.
-        """
-        last_try_at = time.monotonic() + (RESTART_PATIENCE_S if is_repeatable else 0.0)
-        while True:
-            try:
-                return await self._ask_once(method, args, timeout_s)
-            except NotReadyError as error:
-                if time.monotonic() >= last_try_at or isinstance(error.__cause__, TimeoutError):
-                    raise
-            await asyncio.sleep(RESTART_PAUSE_S)
-
-    async def _ask_once(self, method: str, args: tuple[Any, ...], timeout_s: float) -> Any:
-        try:
-            async with asyncio.timeout(timeout_s):
-                handle = await self._find()
-                return await getattr(handle, method).remote(*args)
-        except RayTaskError as error:
-            raise self._raised_inside(error) from None
-        except ActorDiedError as error:
-            self._handle = None
-            raise NotReadyError(self._name) from error
-        except (RayError, TimeoutError) as error:
-            raise NotReadyError(self._name) from error
-
-    async def _find(self) -> ActorHandle:
-        if self._handle is None:
-            try:
-                # In a thread: it is a blocking call to Ray's head.
-                self._handle = await asyncio.to_thread(ray.get_actor, self._name, NAMESPACE)
-            except ValueError as error:
-                raise NotReadyError(self._name) from error
-        return self._handle
-
-    def _raised_inside(self, error: RayTaskError) -> Exception:
-        """What the method raised; where it only passed on that another actor is away, that."""
-        cause = error.cause
-        if isinstance(cause, RayError | TimeoutError):
-            return NotReadyError(self._name)
-        return cast("Exception", cause)
 
 
 def _decode_task(encoded: bytes) -> Task:
@@ -287,73 +213,8 @@ class RayModels:
         return await self._supervisor.ask("ask_registry", question, **options)
 
 
-@dataclass(frozen=True, slots=True)
-class Pong:
-    """An answer to a ping: the milliseconds that it took, and what else is worth knowing."""
-
-    latency_ms: float
-    detail: str = ""
-
-
-class RayHealth:
-    """``HealthPort`` over pings. Remembers since when each component has been in its state."""
-
-    def __init__(self, accountant: NamedActor, supervisor: NamedActor, log_hub: NamedActor) -> None:
-        self._probes: dict[str, Callable[[], Awaitable[Pong]]] = {
-            "accountant": lambda: _ping(accountant),
-            "supervisor": lambda: _ping(supervisor),
-            "log_hub": lambda: _ping(log_hub),
-            "predictor": lambda: _predictor_ping(accountant),
-            "store": lambda: _store_ping(supervisor),
-        }
-        now = time.time()
-        self._last = {name: ComponentHealth("starting", 0.0, now) for name in self._probes}
-
-    async def components(self) -> Mapping[str, ComponentHealth]:
-        """See HealthPort."""
-        names = list(self._probes)
-        answers = await asyncio.gather(*(self._probes[name]() for name in names), return_exceptions=True)
-        self._last = {name: self._judge(name, answer) for name, answer in zip(names, answers, strict=True)}
-        return dict(self._last)
-
-    def _judge(self, name: str, answer: Pong | BaseException) -> ComponentHealth:
-        """The new state of a component; one that has never answered is starting."""
-        last = self._last[name]
-        if isinstance(answer, BaseException):
-            state, latency_ms, detail = "starting" if last.state == "starting" else "unhealthy", 0.0, str(answer)
-        else:
-            state, latency_ms, detail = "healthy", answer.latency_ms, answer.detail
-        since = last.since if state == last.state else time.time()
-        return ComponentHealth(state, latency_ms, since, detail)
-
-
-async def _ping(actor: NamedActor) -> Pong:
-    began = time.perf_counter()
-    await actor.ask("ping", timeout_s=PING_S, is_repeatable=False)
-    return Pong((time.perf_counter() - began) * 1000)
-
-
-async def _store_ping(supervisor: NamedActor) -> Pong:
-    """The milliseconds that the store took, as the supervisor measured them."""
-    return Pong(float(await supervisor.ask("store_ping", timeout_s=PING_S, is_repeatable=False)))
-
-
-async def _predictor_ping(accountant: NamedActor) -> Pong:
-    """How many replicas speak, as the accountant hears them: a request of our own would wait behind those of callers.
-
-    Raises:
-        NotReadyError: none does.
-    """
-    began = time.perf_counter()
-    standings: Sequence[ReplicaStanding] = await accountant.ask("list_replicas", timeout_s=PING_S, is_repeatable=False)
-    count = sum(time.time() - each.heard_at < REPLICA_SILENCE_S for each in standings if each.report.is_ready)
-    if not count:
-        raise NotReadyError(PREDICTOR)
-    return Pong((time.perf_counter() - began) * 1000, f"{count} replica{'s' if count > 1 else ''}")
-
-
-def build_ray_ports() -> Ports:
-    """The ports of a process that is connected to the service's Ray."""
+def build_ray_ports(state_dir: Path) -> Ports:
+    """The ports of a process that is connected to the service's Ray, and lives where its state folder is."""
     accountant, supervisor, log_hub = NamedActor(ACCOUNTANT), NamedActor(SUPERVISOR), NamedActor(LOG_HUB)
     return Ports(
         tasks=RayTasks(supervisor),
@@ -362,5 +223,5 @@ def build_ray_ports() -> Ports:
         access=RayAccess(supervisor),
         models=RayModels(supervisor),
         predictor=RayPredictor(),
-        health=RayHealth(accountant, supervisor, log_hub),
+        health=RayHealth(Asked(accountant, supervisor, log_hub), state_dir),
     )

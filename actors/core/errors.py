@@ -267,7 +267,8 @@ class StoreUnavailableError(ActorSystemError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"the store cannot be used now: {self.reason}"
+        remedy = "; free some space on the store's disk, then try again" if "disk is full" in self.reason else ""
+        return f"the store cannot be used now: {self.reason}{remedy}"
 
 
 class StaleTokenError(ActorSystemError):

@@ -71,10 +71,14 @@ class AttemptEnded:
 
 @dataclass(frozen=True, slots=True)
 class AttemptDied:
-    """The attempt's process is gone, or never came up, without a word of its own."""
+    """The attempt's process is gone, or never came up, without a word of its own.
+
+    ``is_counted``: it counts against the attempts that the task may have; not where the whole service ended, which is not its fault.
+    """
 
     attempt_id: str
     cause: str
+    is_counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,15 +187,28 @@ class FinishAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Write a line into the task's log; the last one of an ended task carries its state."""
+    """Write a line into the task's log; the last one of an ended task carries its state.
+
+    ``step`` is the place in the task's history, from 1, of what the line tells; 0 for a remark.
+    """
 
     task_id: str
     level: str
     message: str
     state: TaskState
     is_last: bool = False
+    step: int = 0
 
 
 TaskCommand = (
     SaveTask | ForgetTask | RequestLease | WithdrawRequest | RerankRequest | StartAttempt | StopAttempt | FinishAttempt | Announce
 )
+
+
+def tell_step(task: Task, number: int) -> Announce:
+    """What the log says of a step of a task's history, counted from 1; the same each time it is told."""
+    change = task.history[number - 1]
+    state = change.after
+    cause = change.cause if change.before is not None else f"{task.submission.task_type} task accepted"
+    level = "ERROR" if state is TaskState.FAILED else "INFO"
+    return Announce(task.task_id, level, cause, state, is_last=state.is_final, step=number)

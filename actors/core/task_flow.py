@@ -48,6 +48,7 @@ from actors.core.task_events import (
     TaskEvent,
     TaskSubmitted,
     WithdrawRequest,
+    tell_step,
 )
 from actors.core.tasks import (
     MEMORY_NOTE,
@@ -182,7 +183,7 @@ class TaskFlow:
         first = StateChange(now, None, TaskState.PENDING, "submitted")
         task = Task(submission, TaskState.PENDING, submitted_at=now, updated_at=now, history=(first,))
         task = self._begin_attempt(task)
-        said = [Announce(task.task_id, "INFO", f"{submission.task_type} task accepted", task.state)]
+        said = [tell_step(task, 1)]
         if MEMORY_NOTE in submission.resolved:
             said.append(Announce(task.task_id, "WARNING", submission.resolved[MEMORY_NOTE], task.state))
         if submission.ignored_fields:
@@ -263,6 +264,9 @@ class TaskFlow:
         finish = _finish(task.attempt_id, task.lease)
         if task.ending is not None:
             return [*self._move(task, TaskState.CANCELLED, f"ended by {task.ending}", now), finish]
+        if not event.is_counted:
+            task = replace(task, interruptions=task.interruptions + 1)
+            return self._repeat(task, f"{event.cause}; it goes on from its last checkpoint", finish, now)
         if task.is_pausing:
             cause = "ended before it had saved its work; it goes on from its last checkpoint"
             return self._repeat(task, cause, finish, now)
@@ -272,7 +276,7 @@ class TaskFlow:
 
     def _retry_or_fail(self, task: Task, fault: TaskFault, finish: FinishAttempt, now: float) -> list[TaskCommand]:
         most = task.submission.max_retries + 1
-        used = task.attempts - task.preemptions - task.batch_reductions
+        used = task.attempts - task.preemptions - task.batch_reductions - task.interruptions
         if used >= most:
             return [*self._move(replace(task, fault=fault), TaskState.FAILED, fault.message, now), finish]
         return self._repeat(task, f"{fault.message}; attempt {used + 1} of {most} follows", finish, now)
@@ -355,8 +359,7 @@ class TaskFlow:
         self.tasks[task.task_id] = task
         if is_final:
             del self._by_attempt[task.attempt_id]
-        level = "ERROR" if state is TaskState.FAILED else "INFO"
-        return [SaveTask(task), Announce(task.task_id, level, cause, state, is_last=is_final)]
+        return [SaveTask(task), tell_step(task, len(task.history))]
 
 
 def _finish(attempt_id: str, lease: LeaseView, *, is_complete: bool = False) -> FinishAttempt:

@@ -183,6 +183,7 @@ class Task(Compact):
         ending: set once a user has asked for the end; the state follows when the process is gone.
         is_pausing: the running attempt was asked to save its work and give way.
         preemptions: how many attempts gave way; they do not count as failed ones.
+        interruptions: how many attempts ended with the whole service; they do not count either.
         new_priority: set where the priority was changed while it waited.
         progress: of the current attempt.
         fault: why it failed.
@@ -213,6 +214,7 @@ class Task(Compact):
     history: tuple[StateChange, ...] = ()
     is_pausing: bool = False
     preemptions: int = 0
+    interruptions: int = 0
     new_priority: int | None = None
 
     @property

@@ -92,7 +92,7 @@ class AttemptActor:
             traceback.print_exc()
             self._result = _explain(error, self._reporter, self._settings.data_roots)
         self._result = _with_peak(self._result, self._memory, self._reporter)
-        self._reporter.close()
+        self._result = replace(self._result, unsent=self._reporter.close())
         self._keeper.end()
         self._ended.set()
 

@@ -25,7 +25,8 @@ Show = Callable[[Progress], None]
 class Reporter:
     """Sends in the background, in order, and again until it is answered; work never waits for it.
 
-    Invariant: a line that was accepted is sent until the hub has it or ``close`` gives up; the hub drops what it has already.
+    Invariant: a line that was accepted is sent until the hub has it, or ``close`` gives up and hands it back; the hub drops what it has
+    already.
     """
 
     def __init__(self, task_id: str, attempt_id: str, *, is_silent: bool = False, show: Show | None = None) -> None:
@@ -63,17 +64,20 @@ class Reporter:
             self._show(self.progress)
         self._wake.set()
 
-    def close(self, deadline_s: float = 30.0) -> None:
-        """Send what is left and end."""
+    def close(self, deadline_s: float = 30.0) -> tuple[LogDraft, ...]:
+        """Send what is left and end; returns the lines that the hub did not take in this time, for somebody who can wait longer."""
         self._closing.set()
         self._wake.set()
         self._thread.join(deadline_s)
+        with self._lock:
+            return tuple(self._lines)
 
     def _run(self) -> None:
         while True:
             self._wake.wait()
             self._wake.clear()
-            is_sent = self._send_lines() and self._send_progress()
+            # Each by itself: while the log hub cannot write, people still see how far the work is.
+            is_sent = all([self._send_lines(), self._send_progress()])
             if self._closing.is_set() and is_sent and not self._lines:
                 return
             # Lines come in bursts: a short wait makes one message of many. After a failure it is the pause before the next try.

@@ -11,7 +11,6 @@ from actors.messages import AttemptResult
 from actors.paths import build_data_roots
 from actors.workers.tools import Tools
 
-_CHECKPOINT_EVERY_S = 180.0
 #: Where the ranks of a gang meet: its lease's token gives them one staging folder, which no other attempt has.
 _RENDEZVOUS = ".rendezvous"
 
@@ -40,7 +39,7 @@ def run_training(tools: Tools) -> AttemptResult:
         report=report,
         should_stop=tools.should_stop,
         publish=tools.folder.publish,
-        checkpoint_every_s=_CHECKPOINT_EVERY_S,
+        checkpoint_every_s=tools.settings.checkpoint_every_s,
     )
     result = _conclude(tools, outcome)
     # Less than an epoch may not have come to its most hungry moment.

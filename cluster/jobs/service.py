@@ -16,8 +16,9 @@ from cluster.ray_head import JOB_STOP_S
 from configs.settings import Settings
 from serve_app.job_models import with_model_files
 from serve_app.model_table import FollowedModels
+from serve_app.named_actor import NamedActor
 from serve_app.ports import LogsPort, ModelsPort, NotReadyError, TasksPort
-from serve_app.ray_ports import NamedActor, RayLogs, RayModels, RayTasks
+from serve_app.ray_ports import RayLogs, RayModels, RayTasks
 
 #: How long a part of the service may be away before a job gives up.
 PATIENCE_S: Final = 300.0

@@ -98,9 +98,10 @@ async def get_info(service: ServiceDep) -> Response:
 
 
 def overall_status(components: Mapping[str, ComponentHealth]) -> Literal["healthy", "degraded", "unhealthy"]:
-    """One word for all components; what was never deployed is not missing."""
+    """One word for all components; what was never deployed is not missing, and what restarts again and again still answers."""
     ailing = {name for name, health in components.items() if health.state not in ("healthy", "not_deployed")}
-    if ailing & VITAL_COMPONENTS:
+    silent = {name for name in ailing if components[name].state != "restarting"}
+    if silent & VITAL_COMPONENTS:
         return "unhealthy"
     return "degraded" if ailing else "healthy"
 
@@ -132,6 +133,8 @@ def _component_body(health: ComponentHealth) -> ComponentBody:
         latency_ms=round(health.latency_ms, 3),
         since=timestamp(health.since),
         detail=health.detail,
+        restarts=health.restarts,
+        last_started_at=None if health.last_started_at is None else timestamp(health.last_started_at),
     )
 
 

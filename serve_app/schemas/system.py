@@ -5,20 +5,25 @@ from typing import Literal
 from serve_app.schemas.fields import ResponseModel, Timestamp
 from serve_app.schemas.resources import WorkCounts
 
+#: Restarting: it answers, but had to begin anew three times or more within ten minutes.
+ComponentWord = Literal["healthy", "restarting", "unhealthy", "starting", "not_deployed"]
+
 
 class ComponentBody(ResponseModel):
-    """Whether one part of the service answers."""
+    """Whether one part of the service answers; ``restarts`` counts those of the last ten minutes."""
 
-    state: Literal["healthy", "unhealthy", "starting", "not_deployed"]
+    state: ComponentWord
     latency_ms: float
     since: Timestamp
     detail: str
+    restarts: int
+    last_started_at: Timestamp | None
 
 
 class ComponentState(ResponseModel):
     """Whether one part of the service answers, without more."""
 
-    state: Literal["healthy", "unhealthy", "starting", "not_deployed"]
+    state: ComponentWord
 
 
 class ResourceStatus(ResponseModel):

@@ -97,7 +97,12 @@ ROWS = [
         inside={
             "resource_status": {"gpu_available": YES_NO, "gpu_count": WHOLE, "device_usage": BY_NAME, "limits": BY_NAME},
             "components": dict.fromkeys(("accountant", "supervisor", "log_hub", "predictor", "store"), BY_NAME),
-            "components.store": {"state": TEXT, "latency_ms": NUMBER, "since": TEXT, "detail": TEXT},
+            "components.store": {
+                **dict.fromkeys(("state", "since", "detail"), TEXT),
+                "latency_ms": NUMBER,
+                "restarts": WHOLE,
+                "last_started_at": TEXT + NONE,
+            },
         },
     ),
     Row(

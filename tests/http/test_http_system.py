@@ -190,6 +190,8 @@ class TestHealth:
             ("store", "unhealthy", "unhealthy"),
             ("log_hub", "unhealthy", "degraded"),
             ("predictor", "unhealthy", "degraded"),
+            ("supervisor", "restarting", "degraded"),
+            ("store", "not_deployed", "healthy"),
         ],
     )
     async def test_the_word_for_all_follows_what_is_missing(self, client, health, component, state, status):

@@ -2,18 +2,16 @@
 
 import asyncio
 import pickle
-import time
 
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 
 from actors.core.errors import TaskNotFoundError
-from actors.core.model import DeviceKind
-from actors.messages import EncodedPage, ReplicaReport, ReplicaStanding, TaskPage, TaskQuery
-from actors.presence import own_presence
-from serve_app import ray_ports
+from actors.messages import EncodedPage, TaskPage, TaskQuery
+from serve_app import named_actor
+from serve_app.named_actor import NamedActor
 from serve_app.ports import NotReadyError
-from serve_app.ray_ports import NamedActor, RayHealth, RayLogs, RayTasks
+from serve_app.ray_ports import RayLogs, RayTasks
 
 pytestmark = pytest.mark.anyio
 
@@ -58,8 +56,8 @@ def found(monkeypatch):
             raise ValueError("no such actor")
         return handles[0] if len(handles) == 1 else handles.pop(0)
 
-    monkeypatch.setattr(ray_ports.ray, "get_actor", find)
-    monkeypatch.setattr(ray_ports, "RESTART_PAUSE_S", 0)
+    monkeypatch.setattr(named_actor.ray, "get_actor", find)
+    monkeypatch.setattr(named_actor, "RESTART_PAUSE_S", 0)
     return handles
 
 
@@ -100,7 +98,7 @@ async def test_a_dead_actor_is_looked_up_again(found):
 
 
 async def test_an_actor_that_stays_away_is_not_asked_for_ever(found, monkeypatch):
-    monkeypatch.setattr(ray_ports, "RESTART_PATIENCE_S", 0)
+    monkeypatch.setattr(named_actor, "RESTART_PATIENCE_S", 0)
     found.append(handle := FakeHandle(UNAVAILABLE, "too late"))
     with pytest.raises(NotReadyError, match="the part does not answer"):
         await NamedActor("part").ask("get")
@@ -139,45 +137,3 @@ async def test_figures_are_asked_for_once_so_that_an_absence_is_told_at_once(fou
     with pytest.raises(NotReadyError):
         await RayTasks(NamedActor("part")).counters()
     assert handle.calls == [("counters",)]
-
-
-def standing(*, heard_s_ago=0.0, is_ready=True):
-    report = ReplicaReport("r1", "node", DeviceKind.GPU, 0, own_presence(), 0, 0, is_ready=is_ready)
-    return ReplicaStanding(report, "cuda:0", time.time() - heard_s_ago)
-
-
-class TestHealth:
-    async def test_components_start_then_are_healthy_then_may_fail(self, found):
-        found.append(FakeHandle())
-        health = RayHealth(*(NamedActor("part") for _ in range(3)))
-        states = []
-        some = [standing(), standing()]
-        for script in ([UNAVAILABLE] * 5, [1.0, 1.0, 1.0, some, 1.0], [1.0, UNAVAILABLE, 1.0, UNAVAILABLE, 1.0]):
-            found[0].script[:] = script
-            answer = await health.components()
-            states.append([answer[name].state for name in ("accountant", "supervisor", "log_hub", "predictor", "store")])
-        assert states == [["starting"] * 5, ["healthy"] * 5, ["healthy", "unhealthy", "healthy", "unhealthy", "healthy"]]
-
-    async def test_the_store_tells_its_own_latency(self, found):
-        found.append(FakeHandle(0.0, 0.0, 0.0, [], 3.5))
-        answer = await RayHealth(*(NamedActor("part") for _ in range(3))).components()
-        assert answer["store"].latency_ms == 3.5
-
-    async def test_a_state_keeps_its_beginning(self, found):
-        found.append(FakeHandle(*[1.0, 1.0, 1.0, [], 1.0] * 2))
-        health = RayHealth(*(NamedActor("part") for _ in range(3)))
-        assert (await health.components())["accountant"].since == (await health.components())["accountant"].since
-
-    @pytest.mark.parametrize(
-        ("replicas", "state", "detail"),
-        [
-            ([{}], "healthy", "1 replica"),
-            ([{}, {}, {"is_ready": False}], "healthy", "2 replicas"),
-            ([{"heard_s_ago": 11}], "starting", "the predictor does not answer; try again in 2 s"),
-            ([{"is_ready": False}], "starting", "the predictor does not answer; try again in 2 s"),
-        ],
-    )
-    async def test_the_predictor_is_as_healthy_as_its_replicas_speak(self, found, replicas, state, detail):
-        found.append(FakeHandle(1.0, 1.0, 1.0, [standing(**each) for each in replicas], 1.0))
-        predictor = (await RayHealth(*(NamedActor("part") for _ in range(3))).components())["predictor"]
-        assert (predictor.state, predictor.detail) == (state, detail)

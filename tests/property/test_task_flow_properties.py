@@ -102,7 +102,7 @@ class TaskFlowMachine(RuleBasedStateMachine):
         every = sorted({f"t{number}.{attempt}" for number in range(6) for attempt in (1, 2, 3)})
         attempt_id = data.draw(st.sampled_from(sorted(self.working) or every) | st.sampled_from(every))
         if outcome == "died":
-            self.send(te.AttemptDied(attempt_id, "killed"))
+            self.send(te.AttemptDied(attempt_id, "killed", is_counted=is_retryable))
         else:
             fault = TaskFault(code, "message") if outcome == "failed" else None
             self.send(te.AttemptEnded(attempt_id, outcome, outcome, fault, is_retryable and outcome == "failed"))

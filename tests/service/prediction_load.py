@@ -33,6 +33,7 @@ class Load:
         picture: the body.
         callers: how many ask at once.
         key: the API key that they send, "" for none.
+        pause_s: between an answer and the next request of the same caller.
         outcomes: of all requests so far.
     """
 
@@ -41,6 +42,7 @@ class Load:
     picture: bytes
     callers: int = 6
     key: str = ""
+    pause_s: float = 0.0
     outcomes: list[Outcome] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -70,3 +72,4 @@ class Load:
                 except httpx.HTTPError as error:
                     status, text = 0, repr(error)
                 self.outcomes.append(Outcome(status, sent_at, time.monotonic() - sent_at, "" if status == 200 else text))
+                self._stop.wait(self.pause_s)

@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
 from actors import presence
-from actors.names import LOG_HUB
+from actors.names import LOG_HUB, WATCHDOG
+from actors.store import Store
 from cluster.demo_data import write_demo_dataset
 from cluster.ports import find_free_port
 from cluster.processes import find_processes, instance_mark
@@ -122,7 +124,24 @@ def test_a_part_that_hangs_is_ended_by_the_watchdog_and_comes_back(service: Serv
     assert process is not None
     process.suspend()
     process.wait(60)
-    wait_until(lambda: presence.find(service.state_dir, LOG_HUB) != hanging and status_of(service.url) == "healthy")
+    wait_until(
+        lambda: presence.find(service.state_dir, LOG_HUB) != hanging and part_of(service.url, "log_hub")["state"] == "healthy"
+    )
+    assert part_of(service.url, "log_hub")["detail"].endswith("ended by the watchdog: silent for 10 s")
+
+
+def test_a_watchdog_that_dies_is_missed_and_replaced(service: Service):
+    before = presence.find(service.state_dir, WATCHDOG)
+    assert before is not None
+    process = before.process()
+    assert process is not None
+    assert part_of(service.url, "watchdog")["state"] == "healthy"
+    process.kill()
+    wait_until(lambda: part_of(service.url, "watchdog")["state"] == "unhealthy")
+    wait_until(lambda: part_of(service.url, "watchdog")["state"] == "healthy")
+    found = part_of(service.url, "watchdog")
+    assert presence.find(service.state_dir, WATCHDOG) != before
+    assert (found["restarts"], "restarted" in found["detail"]) == (1, True)
 
 
 @pytest.mark.long
@@ -133,6 +152,20 @@ def test_down_ends_a_service_that_is_in_the_foreground(own_folder: Path):
         assert run_cli("down", "--state-dir", state_dir, cwd=own_folder).returncode == 0
         assert up.wait(10) == 0
     assert what_is_left(state_dir, port, known) == []
+
+
+@pytest.mark.long
+def test_a_store_of_a_newer_version_is_refused_in_plain_words(own_folder: Path):
+    state_dir = own_folder / "state"
+    store = Store(f"sqlite:///{state_dir}/store.sqlite")
+    store.write_note("schema_version", "99")
+    store.close()
+    answer = run_cli("up", "--state-dir", state_dir, "--port", find_free_port(), "--detach", cwd=own_folder)
+    assert answer.returncode == 1
+    assert "it was written by a newer version (schema 99, this one knows" in answer.stderr
+    assert "update the service" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert find_processes(instance_mark(state_dir)) == []
 
 
 def test_down_says_so_when_nothing_is_up(tmp_path: Path):
@@ -159,6 +192,10 @@ def submit_training(url: str, folder: Path) -> str:
 
 def status_of(url: str) -> str:
     return httpx.get(f"{url}/api/v1/health", trust_env=False, timeout=30).json()["status"]
+
+
+def part_of(url: str, name: str) -> dict[str, Any]:
+    return httpx.get(f"{url}/api/v1/health", trust_env=False, timeout=30).json()["components"][name]
 
 
 def wait_until(is_so: Callable[[], bool], deadline_s: float = 60) -> None:

@@ -3,56 +3,29 @@
 import json
 import os
 import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-import torch
 
-from actors.learning.zoo import build_model
 from cluster.haproxy import HaproxyMissingError, require_haproxy
-from cluster.ports import find_free_port
 from cluster.processes import find_processes, instance_mark, is_named
 from tests.service.driving import clean_environment, is_alive, run_cli, what_is_left
 from tests.service.http_client import Http
 from tests.service.pictures import write_coloured
 from tests.service.prediction_load import Load
+from tests.service.two_nodes import TwoNodes, bring_down, bring_up, join, kill_node, prepare, register_model, wait_until
 
 pytestmark = pytest.mark.service
 
-CONFIG = "model: mobilenet_v3_small\nnum_classes: 2\nimage_size: 32\nclass_names: {blue: 0, red: 1}\n"
 SERVE_FILE = Path(__file__).parents[2] / "configs" / "serve.yaml"
 #: How long predictions may be refused after a node was lost.
 MOST_TROUBLE_S = 10.0
 #: Three replicas do not fit on one GPU, so that one is on the node that is lost.
 SETTINGS = {"RFUAV_SERVING_MIN_REPLICAS": "3", "RFUAV_TORCH_THREADS": "1", "RFUAV_SERVING_DOWN_DELAY_S": "600"}
-
-
-@dataclass(frozen=True)
-class TwoNodes:
-    """A running service: the head's state folder, the other node's, the service's port and an admin's key."""
-
-    folder: Path
-    port: int
-    key: str
-
-    @property
-    def head(self) -> Path:
-        return self.folder / "head"
-
-    @property
-    def other(self) -> Path:
-        return self.folder / "other"
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,26 +41,18 @@ def _haproxy():
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
     """Both nodes, each with a simulated GPU. At the end all but HAProxy is killed, and `down` must still leave nothing."""
-    folder = tmp_path_factory.mktemp("nodes")
-    (folder / "data").mkdir()
-    head, environ = folder / "head", clean_environment() | SETTINGS
-    key = run_cli("keys", "add", "--role", "admin", "--name", "test", "--state-dir", head, cwd=folder).stdout.strip()
-    two = TwoNodes(folder, find_free_port(), key)
+    two = prepare(tmp_path_factory.mktemp("nodes"), SETTINGS)
     known: list[psutil.Process] = []
     try:
-        up = ["up", "--detach", "--nodes", "several", "--port", two.port, "--simulate-gpus", 1, "--data-root", folder / "data"]
-        begun = run_cli(*up, "--state-dir", head, cwd=folder, environ=environ)
-        assert begun.returncode == 0, begun.stdout + begun.stderr
-        joined = join(two)
-        assert "with cuda:1, cpu:1" in joined.stdout, joined.stdout + joined.stderr
+        bring_up(two, SETTINGS)
         yield two
-        known = find_processes(instance_mark(head)) + find_processes(instance_mark(two.other))
+        known = find_processes(instance_mark(two.head)) + find_processes(instance_mark(two.other))
         orphans = leave_orphans(known)
     finally:
-        ended = [run_cli("down", "--state-dir", each, cwd=folder) for each in (two.other, head)]
+        ended = bring_down(two)
     assert [each.returncode for each in ended] == [0, 0], ended
     assert orphans, "HAProxy did not outlive its Ray, so nothing was tried"
-    assert what_is_left(head, two.port, known) + what_is_left(two.other, two.port, known) == []
+    assert what_is_left(two.head, two.port, known) + what_is_left(two.other, two.port, known) == []
 
 
 @pytest.fixture(scope="module")
@@ -142,12 +107,6 @@ def test_the_same_node_comes_back_with_the_same_devices(nodes: TwoNodes, http: H
     assert http.check() == []
 
 
-def join(two: TwoNodes) -> subprocess.CompletedProcess[str]:
-    address = json.loads(run_cli("status", "--state-dir", two.head, "--json", cwd=two.folder).stdout)["ray_address"]
-    options = ["--token-file", two.head / "ray_token", "--state-dir", two.other, "--simulate-gpus", 1]
-    return run_cli("join", address, "--detach", *options, cwd=two.folder)
-
-
 def leave_orphans(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Kill all but HAProxy, as an accident would; returns what outlives that."""
     haproxies = [process for process in processes if is_named(process, "haproxy")]
@@ -156,20 +115,6 @@ def leave_orphans(processes: list[psutil.Process]) -> list[psutil.Process]:
             with suppress(psutil.Error):
                 process.kill()
     return [process for process in haproxies if is_alive(process)]
-
-
-def kill_node(state_dir: Path) -> float:
-    """Kill what makes a node a part of its Ray; returns when."""
-    (raylet,) = [process for process in find_processes(instance_mark(state_dir)) if is_named(process, "raylet")]
-    raylet.kill()
-    return time.monotonic()
-
-
-def register_model(two: TwoNodes, http: Http) -> None:
-    data = two.folder / "data"
-    (data / "known.yaml").write_text(CONFIG)
-    torch.save(build_model("mobilenet_v3_small", 2).state_dict(), data / "known.pth")
-    http.post("/api/v2/models", {"name": "known", "cfg_path": "known.yaml", "weight_path": "known.pth", "alias": "production"})
 
 
 def device_of(http: Http, name: str) -> dict:
@@ -186,10 +131,3 @@ def replicas_on(http: Http, name: str) -> int:
 
 def status_of(http: Http) -> str:
     return http.client.get("/api/v1/health").json()["status"]
-
-
-def wait_until(is_so: Callable[[], bool], deadline_s: float = 90) -> None:
-    pause, deadline = threading.Event(), time.monotonic() + deadline_s
-    while not is_so():
-        assert time.monotonic() < deadline
-        pause.wait(0.2)

@@ -3,8 +3,10 @@ import os
 
 import pytest
 
-from actors.log_hub import LogHub, TaskLog
+from actors.log_file import TaskLog
+from actors.log_hub import LogHub
 from actors.messages import LogDraft
+from tests.small_disk import fill_up, small_disk
 
 
 def drafts(*indexes, message="line", **marks):
@@ -123,3 +125,90 @@ def test_a_full_disk_loses_no_written_line_and_accepts_the_rest_later(tmp_path, 
     assert seqs(log.read(0, 10)) == [1]
     assert log.append("a", drafts(2, 3)) == 3
     assert [line.message for line in log.read(0, 10).lines] == ["line 1", "line 2", "line 3"]
+
+
+@pytest.fixture
+def disk(tmp_path):
+    with small_disk(tmp_path / "disk", megabytes=1) as folder:
+        yield folder
+
+
+class TestFullDisk:
+    def test_what_it_does_not_take_is_taken_when_it_is_sent_again(self, disk):
+        hub = LogHub(disk)
+        ask(hub.append("t", "a", drafts(1)))
+        ballast = fill_up(disk)
+        many = drafts(*range(2, 102), message="x" * 100)
+        with pytest.raises(OSError, match="No space"):
+            ask(hub.append("t", "a", many))
+        assert seqs(ask(hub.read("t"))) == [1], "what was written stays, and nothing of the rest is shown"
+        ballast.unlink()
+        assert ask(hub.append("t", "a", many)) == 101
+        assert seqs(ask(LogHub(disk).read("t"))) == list(range(1, 102))
+
+    def test_a_hub_that_starts_on_it_reads_and_goes_on_later(self, disk):
+        ask(LogHub(disk).append("t", "a", drafts(1)))
+        ballast = fill_up(disk)
+        again = LogHub(disk)
+        assert seqs(ask(again.read("t"))) == [1]
+        assert ask(again.read("nobody wrote this")).lines == ()
+        with pytest.raises(OSError, match="No space"):
+            ask(again.append("t", "a", drafts(*range(2, 102))))
+        ballast.unlink()
+        assert ask(again.append("t", "a", drafts(2))) == 2
+
+    def test_the_hub_says_so_until_there_is_room(self, disk):
+        hub = LogHub(disk)
+        assert ask(hub.trouble()) == ""
+        ballast = fill_up(disk)
+        with pytest.raises(OSError, match="No space"):
+            ask(hub.append("t", "a", drafts(1)))
+        assert "No space left on device" in ask(hub.trouble())
+        ballast.unlink()
+        assert ask(hub.trouble()) == ""
+        assert sorted(path.name for path in (disk / "logs/tasks").iterdir()) in ([], [path_of(hub, "t").name])
+
+
+def path_of(hub, task_id):
+    return hub._place.of(task_id)
+
+
+class TestBound:
+    """What becomes of a log that reaches the size of one log."""
+
+    def test_beyond_it_only_what_matters_is_kept_behind_a_line_that_says_so(self, tmp_path):
+        hub = LogHub(tmp_path, most_log_bytes=300)
+        ask(hub.append("t", "a", drafts(*range(1, 11), message="word")))
+        ask(hub.append("t", "a", [LogDraft(11, 1.0, "ERROR", "bad"), LogDraft(12, 1.0, "INFO", "more")]))
+        ask(hub.append("t", "s", [LogDraft(1, 1.0, "INFO", "the end", status="completed", is_last=True)]))
+        answer = ask(hub.read("t"))
+        assert seqs(answer) == list(range(1, len(answer.lines) + 1))
+        messages = [line.message for line in answer.lines]
+        notice = messages.index(next(each for each in messages if "RFUAV_MAX_LOG_MB" in each))
+        assert all(each.startswith("word") for each in messages[:notice])
+        assert messages[notice + 1 :] == ["bad", "the end"]
+        assert answer.is_complete
+
+    def test_it_is_said_once_also_by_the_hubs_that_follow(self, tmp_path):
+        ask(LogHub(tmp_path, most_log_bytes=100).append("t", "a", drafts(1, 2, 3, 4)))
+        again = LogHub(tmp_path, most_log_bytes=100)
+        ask(again.append("t", "a", [*drafts(3, 4, 5), LogDraft(6, 1.0, "WARNING", "grave")]))
+        messages = [line.message for line in ask(again.read("t")).lines]
+        assert sum("RFUAV_MAX_LOG_MB" in each for each in messages) == 1
+        assert messages[-1] == "grave"
+
+    def test_without_a_bound_everything_is_kept(self, hub):
+        assert ask(hub.append("t", "a", drafts(*range(1, 501)))) == 500
+
+
+def test_a_line_that_is_not_the_next_one_is_cut_off(tmp_path):
+    log = TaskLog(tmp_path / "log")
+    log.append("a", drafts(1, 2))
+    content = (tmp_path / "log").read_bytes()
+    (tmp_path / "log").write_bytes(content + content)
+    assert seqs(TaskLog(tmp_path / "log").read(0, 10)) == [1, 2]
+
+
+def test_reading_a_log_that_nobody_wrote_makes_no_file(hub, tmp_path):
+    ask(hub.read("t"))
+    assert list((tmp_path / "logs/tasks").iterdir()) == []

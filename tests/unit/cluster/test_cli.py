@@ -126,7 +126,7 @@ def test_env_with_nothing_up_prints_nothing_to_evaluate():
 
 
 def test_a_live_service_of_the_folder_is_not_started_twice(tmp_path: Path):
-    write_record(tmp_path / "var", make_record())
+    write_record(tmp_path / "var", make_record(head=own_presence()))
     assert_refused(run("up", "--detach"), "http://127.0.0.1:8123/", "rfuav down")
 
 

@@ -49,9 +49,12 @@ def test_a_damaged_record_counts_as_none(tmp_path: Path, content):
     assert read_record(tmp_path) is None
 
 
-def test_a_service_is_kept_while_its_keeper_lives():
-    assert make_record().is_kept
-    assert not make_record(keeper=Presence(own_presence().pid, 0.0)).is_kept
+def test_a_service_is_kept_while_its_keeper_and_its_ray_live():
+    gone = Presence(own_presence().pid, 0.0)
+    assert make_record(head=own_presence()).is_kept
+    assert make_record(head=None).is_kept
+    assert not make_record(keeper=gone, head=own_presence()).is_kept
+    assert not make_record(head=gone).is_kept
 
 
 def test_a_record_without_a_head_is_of_an_adopted_ray():

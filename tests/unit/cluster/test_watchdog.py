@@ -1,5 +1,6 @@
 """Which silent part the watchdog ends, on a clock that the test owns."""
 
+import json
 import subprocess
 import sys
 
@@ -8,8 +9,9 @@ import pytest
 
 from actors.core.model import DeviceKind
 from actors.messages import ReplicaReport, ReplicaStanding
+from actors.part_life import read_life
 from actors.presence import Presence
-from cluster.watchdog import ReplicaWatch, Watch
+from cluster.watchdog import ReplicaWatch, Watch, _end_silent
 
 BORN = 0.0
 
@@ -36,6 +38,12 @@ def test_a_silent_part_is_named_after_its_time_and_the_other_is_not(watch):
         assert watch.look({"hub": BORN, "ingress": BORN}, now=now) == []
     watch.heard("ingress", now=111)
     assert watch.look({"hub": BORN, "ingress": BORN}, now=111) == ["hub"]
+
+
+def test_a_part_that_everybody_waits_on_is_named_sooner():
+    watch = Watch(["hub", "ingress"], silence_s=10, start_s=30, now=100, sooner_s={"ingress": 5})
+    assert look_each_second(watch, 100, 111, {"hub": BORN, "ingress": BORN}) == [(106, "ingress"), (111, "hub")]
+    assert look_each_second(watch, 111, 137, {"ingress": BORN}) == [(137, "ingress")]
 
 
 def test_a_part_without_a_process_is_not_judged(watch):
@@ -99,3 +107,16 @@ def test_while_the_accountant_does_not_answer_no_replica_is_judged(sleeper):
     watch.look([standing(sleeper, heard_at=100)], now=100)
     watch.look([standing(sleeper, heard_at=100)], now=130)
     assert sleeper.poll() is None
+
+
+def test_why_a_part_was_ended_is_noted_for_those_who_ask(sleeper, tmp_path):
+    born = psutil.Process(sleeper.pid).create_time()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/hub.json").write_text(json.dumps({"pid": sleeper.pid, "created": born}))
+    watch = Watch(["hub"], silence_s=10, start_s=30, now=born)
+    watch.heard("hub", now=born + 1)
+    for later_s in (4, 8, 12):
+        _end_silent(watch, tmp_path, ["hub"], now=born + later_s)
+    assert sleeper.wait(10) == -9
+    (end,) = read_life(tmp_path, "hub").ends
+    assert (end.pid, end.reason) == (sleeper.pid, "ended by the watchdog: silent for 10 s")

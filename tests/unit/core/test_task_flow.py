@@ -359,3 +359,34 @@ class TestPriority:
             running.handle(te.PriorityChanged("t", 1), now=6)
         with pytest.raises(TaskNotFoundError):
             running.handle(te.PriorityChanged("unknown", 1), now=6)
+
+
+class TestEndOfTheService:
+    def test_an_attempt_that_ended_with_the_whole_service_goes_on_and_uses_up_no_retry(self, flow):
+        flow.handle(te.TaskSubmitted(make_submission(max_retries=0)), now=1)
+        for number in (1, 2, 3):
+            flow.handle(te.LeaseGranted(lease_for(flow, token=number)), now=2)
+            commands = flow.handle(te.AttemptDied(f"t.{number}", "the service ended while it ran", is_counted=False), now=3)
+        assert (flow.get("t").state, flow.get("t").interruptions) == (TaskState.QUEUED, 3)
+        assert "the service ended while it ran; it goes on from its last checkpoint" in commands[1].message
+        flow.handle(te.LeaseGranted(lease_for(flow, token=4)), now=4)
+        flow.handle(te.AttemptDied("t.4", "killed"), now=5)
+        assert flow.get("t").state is TaskState.FAILED
+
+    def test_what_a_user_had_ended_before_does_not_go_on(self, running):
+        running.handle(te.EndRequested("t", EndMode.CANCEL), now=6)
+        running.handle(te.AttemptDied("t.1", "the service ended while it ran", is_counted=False), now=9)
+        assert running.get("t").state is TaskState.CANCELLED
+
+
+def test_each_step_is_told_under_its_number_and_a_remark_under_none(running):
+    steps = running.handle(te.AttemptEnded("t.1", "completed", "done"), now=9)[1]
+    assert (steps.step, steps.message, steps.is_last) == (4, "done", True)
+    assert [te.tell_step(running.get("t"), number).message for number in (1, 2, 3, 4)] == [
+        "training task accepted",
+        "waiting for a device (limit)",
+        "attempt 1 got cpu:0",
+        "done",
+    ]
+    remark = running.handle(te.TaskSubmitted(make_submission("u", resolved={"memory_note": "needs 9 GiB"})), now=10)[2]
+    assert remark.step == 0

@@ -19,7 +19,7 @@ const PREDICTIONS_MS = 5000;
 /** Durations on the page grow though nothing else changes. */
 const CLOCK_MS = 1000;
 const MOST_WAITING_SHOWN = 10;
-const TONES = { healthy: "good", degraded: "warn", unhealthy: "bad", starting: "warn", not_deployed: "" };
+const TONES = { healthy: "good", degraded: "warn", restarting: "warn", unhealthy: "bad", starting: "warn", not_deployed: "" };
 
 export async function open({ root, signal }) {
   const page = build(root);
@@ -144,7 +144,7 @@ function drawNoHealth(page, error) {
 
 function createComponent(row) {
   const parts = { state: h("span", { class: "badge" }), since: h("td"), latency: h("td", { class: "number" }), detail: h("td", { class: "break" }) };
-  const name = ["accountant", "supervisor", "log_hub", "predictor", "store"].includes(row.name) ? t(row.name) : row.name;
+  const name = ["accountant", "supervisor", "log_hub", "predictor", "store", "ingress", "watchdog"].includes(row.name) ? t(row.name) : row.name;
   const element = h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, parts.state), parts.since, parts.latency, parts.detail);
   element.parts = parts;
   return element;
