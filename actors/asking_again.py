@@ -1,4 +1,4 @@
-"""The waiting line, told again to an accountant that knows nothing of it: after its restart, or the supervisor's.
+"""The waiting line, told again to an accountant that knows nothing of it (after its restart, or the supervisor's), and what it answers.
 
 Best-ranked first, so that a device that is free goes to whom it would have gone to. Many requests go in one message: ten thousand
 messages would keep everybody else who asks the accountant waiting for seconds.
@@ -7,11 +7,13 @@ messages would keep everybody else who asks the accountant waiting for seconds.
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from actors.core import task_events as te
+from actors.core.errors import RequestError
 from actors.core.model import LeaseRequest
 from actors.core.task_flow import TaskFlow
 from actors.core.tasks import TaskState
 from actors.core.waiting_line import rank_of
-from actors.messages import LeaseAnswer
+from actors.messages import GrantedLease, LeaseAnswer, Queued
 
 #: Requests in one message: the accountant answers nobody else while it takes them in, which is some 20 ms.
 REQUESTS_PER_MESSAGE: Final = 1_000
@@ -36,6 +38,17 @@ async def ask_again(flow: TaskFlow, patience_s: float, ask: AskAll, take: TakeAn
         if due:
             for request, answer in zip(due, await ask(due), strict=True):
                 take(request, answer)
+
+
+def event_of(request: LeaseRequest, answer: LeaseAnswer) -> te.TaskEvent:
+    """What an answer of the accountant means for the task that asked."""
+    match answer:
+        case RequestError():
+            return te.LeaseRejected(request.request_id, answer)
+        case Queued():
+            return te.LeaseQueued(request.request_id, answer.reason)
+        case GrantedLease():
+            return te.LeaseGranted(answer.lease)
 
 
 def _still_waiting(flow: TaskFlow, attempts: Sequence[str]) -> list[LeaseRequest]:

@@ -163,6 +163,7 @@ class Store:
         """Make the tables that are missing, and bring an older store up to date."""
         while True:
             present = self._present()
+            _refuse_newer(present[1])  # before any table is made: SQLite takes none back that a refused start made
             try:
                 with self._transaction() as connection:
                     tables.metadata.create_all(connection)
@@ -218,7 +219,7 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _settle_version(connection: Connection) -> None:
-    """Note the version in a new store, raise it in an older one, refuse a newer one.
+    """Note the version in a new store, and raise it in an older one.
 
     Version 2 added the table of measured peaks, version 3 those of keys and the audit log, version 4 those of the model
     registry, version 5 that of the leases' history. They are made like every missing table: nothing else is to be moved.
@@ -226,12 +227,16 @@ def _settle_version(connection: Connection) -> None:
     found = _read_version(connection)
     if found is None:
         connection.execute(insert(tables.meta).values(name="schema_version", value=str(SCHEMA_VERSION)))
-    elif int(found) > SCHEMA_VERSION:
+    elif int(found) < SCHEMA_VERSION:
+        put_row(connection, tables.meta, {"name": "schema_version"}, {"value": str(SCHEMA_VERSION)})
+
+
+def _refuse_newer(found: str | None) -> None:
+    """Leave a store alone that has another shape. Raises StoreUnavailableError."""
+    if found is not None and int(found) > SCHEMA_VERSION:
         raise StoreUnavailableError(
             f"it was written by a newer version (schema {found}, this one knows {SCHEMA_VERSION}); update the service"
         )
-    elif int(found) < SCHEMA_VERSION:
-        put_row(connection, tables.meta, {"name": "schema_version"}, {"value": str(SCHEMA_VERSION)})
 
 
 def _read_version(connection: Connection) -> str | None:

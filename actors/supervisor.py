@@ -17,7 +17,7 @@ from ray.exceptions import RayError
 from actors.access import GateQuestion
 from actors.actor_calls import ANSWER_S, PAUSE_S, ActorCalls
 from actors.admission import Admission, check_room
-from actors.asking_again import ask_again
+from actors.asking_again import ask_again, event_of
 from actors.attempt_order import AttemptOrder, AttemptResult
 from actors.attempts import AttemptRunner
 from actors.clock import Clock, SystemClock
@@ -25,7 +25,6 @@ from actors.core import task_events as te
 from actors.core.errors import (
     ActorSystemError,
     LeaseError,
-    RequestError,
     StoreUnavailableError,
     UnsatisfiableRequestError,
 )
@@ -37,7 +36,7 @@ from actors.duties import Duties
 from actors.gatekeeper import Gatekeeper
 from actors.housekeeping import Hands, Housekeeper
 from actors.learning.memory_need import NeedEstimator, Peak
-from actors.messages import EncodedPage, GrantedLease, LeaseAnswer, Queued, TaskCounters, TaskQuery
+from actors.messages import EncodedPage, GrantedLease, LeaseAnswer, TaskCounters, TaskQuery
 from actors.names import ACCOUNTANT, LOG_HUB, SUPERVISOR
 from actors.paths import build_data_roots, build_model_roots
 from actors.presence import announce
@@ -303,24 +302,13 @@ class TaskSupervisor:
 
     async def _request_lease(self, request: LeaseRequest) -> None:
         """Ask the accountant until it answers, and let the flow take in the answer."""
-        try:
-            answer: LeaseAnswer = await self._calls.insist(ACCOUNTANT, "acquire", request)
-        except RequestError as error:
-            answer = error
+        (answer,) = await self._calls.insist(ACCOUNTANT, "acquire_all", [request])
         self._take_answer(request, answer)
 
     def _take_answer(self, request: LeaseRequest, answer: LeaseAnswer) -> None:
-        match answer:
-            case RequestError():
-                self._carry_out(self._apply(te.LeaseRejected(request.request_id, answer)))
-            case Queued():
-                self._carry_out(self._apply(te.LeaseQueued(answer.request_id, answer.reason)))
-            case GrantedLease():
-                self._take_grant(answer)
-
-    def _take_grant(self, granted: GrantedLease) -> None:
-        self._granted[granted.lease.request.request_id] = granted
-        self._carry_out(self._apply(te.LeaseGranted(granted.lease)))
+        if isinstance(answer, GrantedLease):
+            self._granted[request.request_id] = answer
+        self._carry_out(self._apply(event_of(request, answer)))
 
     async def _run_attempt(self, task: Task, lease: Lease, *, resume: bool) -> None:
         order = AttemptOrder.of(task, self._granted[lease.request.request_id], resume=resume)
@@ -345,7 +333,7 @@ class TaskSupervisor:
             incarnation, seq = news.incarnation, news.seq
             self._watch.take_line(news.order)
             for granted in news.grants:
-                self._take_grant(granted)
+                self._take_answer(granted.lease.request, granted)
             for attempt_id in news.revocations:
                 self._carry_out(self._apply(te.LeaseRevoked(attempt_id)))
 
