@@ -90,30 +90,32 @@ class Housekeeper:
 
     async def _tidy_logs(self) -> None:
         now, bounds = self._clock.now(), self._bounds
+        excess = await self._hands.ask_hub("total_bytes") - bounds.logs_bytes if bounds.logs_bytes else 0
+        if excess <= 0 and not bounds.logs_age_s:
+            return
         ended = await asyncio.to_thread(ended_tasks, list(self._flow.tasks.values()), now)
         tasks = [task for task in ended if ended_at(task) > self._logs_gone_until]
         if bounds.logs_age_s:
             old = [task for task in tasks if now - ended_at(task) > bounds.logs_age_s]
             tasks = tasks[len(old) :]
-            await self._remove_logs(old, "RFUAV_KEEP_LOGS_DAYS", None)
-        if bounds.logs_bytes:
-            excess = await self._hands.ask_hub("total_bytes") - bounds.logs_bytes
-            await self._remove_logs(tasks, "RFUAV_KEEP_LOGS_MB", excess)
+            excess -= await self._remove_logs(old, "RFUAV_KEEP_LOGS_DAYS", None)
+        await self._remove_logs(tasks, "RFUAV_KEEP_LOGS_MB", excess)
 
-    async def _remove_logs(self, tasks: Sequence[Task], setting: str, excess: int | None) -> None:
-        """Remove logs in the given order, all of them or as many as free ``excess`` bytes."""
+    async def _remove_logs(self, tasks: Sequence[Task], setting: str, excess: int | None) -> int:
+        """Remove logs in the given order, all of them or as many as free ``excess`` bytes; returns the bytes that were freed."""
         day = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(" ", "minutes")
+        total = 0
         for portion in _portions(tasks):
-            if excess is not None and excess <= 0:
-                return
+            left = None if excess is None else excess - total
+            if left is not None and left <= 0:
+                break
             logs = [EndedLog(task.task_id, task.state, f"this log was removed on {day}, as {setting} wants it") for task in portion]
-            freed: list[int] = await self._hands.ask_hub("remove", logs, excess)
+            freed: list[int] = await self._hands.ask_hub("remove", logs, left)
             self._removed[LOGS] += sum(size > 0 for size in freed)
-            if freed:
-                self._logs_gone_until = ended_at(portion[len(freed) - 1])
-            if excess is not None:
-                excess -= sum(freed)
+            self._logs_gone_until = ended_at(portion[len(freed) - 1])
+            total += sum(freed)
             await asyncio.sleep(_TURN_S)
+        return total
 
     async def _tidy_checkpoints(self) -> None:
         bounds = self._bounds

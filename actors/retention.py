@@ -76,13 +76,15 @@ def choose_tasks(tasks: Sequence[Task], bounds: Bounds, now: float) -> list[str]
         bounds: what is kept; the number counts ended tasks.
         now: the present instant.
     """
+    excess = sum(task.state.is_final for task in tasks) - bounds.tasks if bounds.tasks else 0
+    if excess <= 0 and not bounds.tasks_age_s:
+        return []
     may_go = {task.task_id for task in ended_tasks(tasks, now)}
     members: dict[str, list[Task]] = {}
     for task in tasks:
         members.setdefault(task.submission.batch_id or task.task_id, []).append(task)
     entries = [entry for entry in members.values() if all(task.task_id in may_go for task in entry)]
     entries.sort(key=lambda entry: (_newest_end(entry), entry[0].task_id))
-    excess = sum(task.state.is_final for task in tasks) - bounds.tasks if bounds.tasks else 0
     chosen: list[str] = []
     for entry in entries:
         is_old = bounds.tasks_age_s > 0 and now - _newest_end(entry) > bounds.tasks_age_s

@@ -267,7 +267,9 @@ class StoreUnavailableError(ActorSystemError):
         self.reason = reason
 
     def __str__(self) -> str:
-        remedy = "; free some space on the store's disk, then try again" if "disk is full" in self.reason else ""
+        # In the words of SQLite, and of the kernel that other databases pass on.
+        is_full = "disk is full" in self.reason or "No space left" in self.reason
+        remedy = "; free some space on the store's disk, then try again" if is_full else ""
         return f"the store cannot be used now: {self.reason}{remedy}"
 
 

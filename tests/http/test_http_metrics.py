@@ -1,6 +1,7 @@
 """What a collector of metrics reads."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -223,3 +224,10 @@ async def test_replicas_and_loaded_versions_are_told_by_device(read, resources):
     drones = {"model": "drones", "version": "2", "precision": "bfloat16"}
     assert value("rfuav_model_replicas", **CUDA, **drones) == 2
     assert value("rfuav_model_memory_bytes", **CUDA, **drones) == 2 * GIB
+
+
+async def test_what_went_by_the_limits_of_retention_is_counted(read, tasks, monkeypatch):
+    counted = await tasks.counters()
+    monkeypatch.setattr(tasks, "counters", lambda: asyncio.sleep(0, replace(counted, removed={"tasks": 3, "logs": 0})))
+    value = await read()
+    assert [value("rfuav_removed_total", what=what) for what in ("tasks", "logs", "checkpoints")] == [3, 0, None]

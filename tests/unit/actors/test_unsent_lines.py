@@ -3,6 +3,8 @@
 import asyncio
 import threading
 
+import pytest
+
 from actors.core import task_events as te
 from actors.core.model import WorkKind
 from actors.core.tasks import Submission, TaskState
@@ -12,36 +14,55 @@ from actors.workers.reporter import Reporter
 from configs.settings import Settings
 
 
-def test_a_reporter_hands_back_what_the_hub_did_not_take(monkeypatch):
-    sent = []
+class Hub:
+    """Takes no lines until the test lets it; progress is taken always."""
 
-    def ask(_self, _name, _method, _task_id, _attempt_id, lines):
-        sent.append([line.message for line in lines])
-        return False
+    def __init__(self):
+        self.has_room = False
+        self.offered = []
+        self.told = threading.Event()
 
-    monkeypatch.setattr(Reporter, "_ask", ask)
+    def ask(self, _name, method, *args):
+        if method == "report_progress":
+            self.told.set()
+            return True
+        self.offered.append([line.message for line in args[-1]])
+        return self.has_room
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    hub = Hub()
+    monkeypatch.setattr(Reporter, "_ask", hub.ask)
+    return hub
+
+
+@pytest.fixture
+def reporter(hub):
     reporter = Reporter("t", "t.1")
+    yield reporter
+    hub.has_room = True
+    reporter.close()
+
+
+def test_a_reporter_hands_back_what_the_hub_did_not_take(hub, reporter):
     reporter.line("INFO", "one")
     reporter.line("INFO", "two")
     unsent = reporter.close(deadline_s=0.5)
     assert [(line.index, line.message) for line in unsent] == [(1, "one"), (2, "two")]
-    assert sent
+    assert hub.offered
 
 
-def test_progress_is_told_although_the_hub_takes_no_lines(monkeypatch):
-    told = threading.Event()
+def test_what_the_hub_has_taken_is_not_handed_back(hub, reporter):
+    hub.has_room = True
+    reporter.line("INFO", "one")
+    assert reporter.close() == ()
 
-    def ask(_self, _name, method, *_args):
-        if method == "report_progress":
-            told.set()
-        return method == "report_progress"
 
-    monkeypatch.setattr(Reporter, "_ask", ask)
-    reporter = Reporter("t", "t.1")
+def test_progress_is_told_although_the_hub_takes_no_lines(hub, reporter):
     reporter.line("INFO", "one")
     reporter.advance(50, "half")
-    assert told.wait(10)
-    assert len(reporter.close(deadline_s=0.1)) == 1
+    assert hub.told.wait(10)
 
 
 def test_the_supervisor_sends_them_as_the_attempts_own_before_what_it_says_itself(tmp_path):

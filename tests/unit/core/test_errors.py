@@ -30,3 +30,9 @@ def test_every_error_crosses_a_process_boundary_unchanged(cls):
     assert str(copy) == str(error) != ""
     assert copy.code == error.code
     assert vars(copy) == vars(error)
+
+
+@pytest.mark.parametrize("reason", ["database or disk is full", "could not extend file: No space left on device"])
+def test_a_full_store_is_told_with_its_remedy(reason):
+    assert "free some space on the store's disk" in str(errors.StoreUnavailableError(reason))
+    assert "free some space" not in str(errors.StoreUnavailableError("database is locked"))
