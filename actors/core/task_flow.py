@@ -211,6 +211,10 @@ class TaskFlow:
         task = self.current(event.attempt_id)
         if task is None:
             return []
+        if isinstance(event.error, DuplicateRequestError):
+            # Its lease was granted, and over before anybody here heard of it: the accountant began anew between the two.
+            task = self._begin_attempt(replace(task, interruptions=task.interruptions + 1))
+            return [SaveTask(task), RequestLease(self.lease_request(task))]
         fault = TaskFault(event.error.code, str(event.error), "choose another device or another id")
         return self._move(replace(task, fault=fault), TaskState.FAILED, str(event.error), now)
 
@@ -379,16 +383,13 @@ def _final_state(outcome: str, ending: EndMode | None) -> TaskState:
     """The end of a task whose attempt ended; what a user cancelled never becomes completed."""
     if ending is not None or outcome == "stopped":
         return TaskState.CANCELLED
-    return _OUTCOMES[outcome]
+    return TaskState(outcome)
 
 
 _SMALLER_WORK = "see the task's log; if it was killed for memory, use a smaller batch_size or image_size"
-_HINTS_AFTER_DEATH: Mapping[WorkKind, str] = {
-    WorkKind.TRAINING: _SMALLER_WORK,
-    WorkKind.INFERENCE: _SMALLER_WORK,
+_HINTS_AFTER_DEATH: Mapping[WorkKind, str] = dict.fromkeys(WorkKind, _SMALLER_WORK) | {
     WorkKind.PREPROCESSING: "see the task's log; the files that it finished stay, and the same request goes on behind them",
 }
-_OUTCOMES: Mapping[str, TaskState] = {"completed": TaskState.COMPLETED, "failed": TaskState.FAILED}
 
 
 def _progress_at(state: TaskState, progress: Progress, cause: str) -> Progress:
