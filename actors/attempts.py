@@ -16,6 +16,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.attempt_order import AttemptOrder, AttemptResult
+from actors.core.errors import LeaseError
 from actors.core.model import DeviceKind, Lease
 from actors.core.task_events import AttemptDied, AttemptEnded
 from actors.core.units import fraction_from_units
@@ -76,7 +77,7 @@ class AttemptRunner:
 
         Args:
             order: what they are to do, on which lease.
-            renew: keeps the lease alive until the processes are up and do so themselves.
+            renew: keeps the lease alive until the processes are up and do so themselves; raises LeaseError where it is over.
         """
         ranks = order.granted.ranks()
         self._widths[order.attempt_id] = len(ranks)
@@ -86,6 +87,10 @@ class AttemptRunner:
         except TimeoutError:
             await self.kill(order.attempt_id)
             return AttemptDied(order.attempt_id, f"it did not start within {self._settings.start_deadline_s:.0f} s")
+        except LeaseError:
+            # The node may be lost: then the process waits for a place that never comes again.
+            await self.kill(order.attempt_id)
+            return AttemptDied(order.attempt_id, "its lease ended before it had begun", is_counted=False)
         except (RayError, ValueError) as error:
             await self.kill(order.attempt_id)
             return AttemptDied(order.attempt_id, _explain(error, self._settings.data_roots))
@@ -127,9 +132,12 @@ class AttemptRunner:
         """Wait until every process is up, renewing their lease meanwhile. Raises TimeoutError after the deadline."""
         ready = asyncio.gather(*(_answer(handle.ready.remote()) for handle in handles))
         async with asyncio.timeout(self._settings.start_deadline_s):
-            while not (await asyncio.wait({ready}, timeout=self._settings.heartbeat_s))[0]:
-                await renew(lease)
-            await ready
+            try:
+                while not (await asyncio.wait({ready}, timeout=self._settings.heartbeat_s))[0]:
+                    await renew(lease)
+                await ready
+            finally:
+                ready.cancel()
 
     async def _await_outcome(self, attempt_id: str, handles: list[ActorHandle]) -> AttemptEnded | AttemptDied:
         """Wait for the word of rank 0; a gang is over as soon as one of its processes fails or dies."""

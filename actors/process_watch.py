@@ -48,6 +48,12 @@ class ProcessWatch:
             await _on_node(_kill_there, node_id, presence)
 
 
+def begin_end(node_id: str, presence: Presence) -> None:
+    """Ask a node to end a process and all of its group at once, and do not wait; a process that is gone stays gone."""
+    strategy = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    ray.remote(_kill_there).options(num_cpus=0, max_retries=0, scheduling_strategy=strategy).remote(presence)
+
+
 async def _on_node(function: Any, node_id: str, presence: Presence) -> None:
     strategy = NodeAffinitySchedulingStrategy(node_id, soft=False)
     try:

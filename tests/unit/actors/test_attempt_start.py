@@ -1,0 +1,47 @@
+"""An attempt whose lease ends before its process is up: nobody waits for the process, and it costs no retry."""
+
+import asyncio
+from concurrent.futures import Future
+
+import pytest
+
+from actors import attempts
+from actors.attempts import AttemptRunner
+from actors.core.errors import LeaseExpiredError
+from actors.core.model import Device, DeviceKind, Lease, LeaseRequest, Portion, WorkKind
+from actors.core.task_events import AttemptDied
+from actors.messages import AttemptOrder, GrantedLease, LeasePlace
+from configs.settings import Settings
+
+
+class PendingHandle:
+    """A process that never gets a place."""
+
+    class _Never:
+        def remote(self):
+            return asyncio.wrap_future(Future())
+
+    ready = _Never()
+
+
+@pytest.fixture
+def order():
+    device = Device("cpu:1", DeviceKind.CPU, "lost", 0, 1 << 30, "CPU", cores=2)
+    request = LeaseRequest("t.1", "t", WorkKind.TRAINING, "cpu", 5, 0.0)
+    granted = GrantedLease(Lease("lease-1", 1, request, (Portion("cpu:1", 1200, 0),), 5.0), (LeasePlace(device, "group"),))
+    return AttemptOrder("t.1", "t", WorkKind.TRAINING, "training", {}, {}, granted)
+
+
+def test_the_wait_for_a_process_ends_with_its_lease_and_costs_no_retry(tmp_path, monkeypatch, order):
+    killed = []
+    settings = Settings(state_dir=tmp_path, data_roots=(tmp_path,), heartbeat_s=0.01, start_deadline_s=30)
+    runner = AttemptRunner(settings, lambda *_: None)
+    monkeypatch.setattr(runner, "_bring_up", lambda _order: PendingHandle())
+    monkeypatch.setattr(attempts, "find_attempt", killed.append)
+
+    async def renew(lease):
+        raise LeaseExpiredError(lease.lease_id)
+
+    over = asyncio.run(runner.run(order, renew))
+    assert over == AttemptDied("t.1", "its lease ended before it had begun", is_counted=False)
+    assert killed == ["t.1"]
