@@ -47,6 +47,7 @@ class Service:
             pretrained=False,
             image_size=32,
             num_epochs=10_000,
+            keep_checkpoints=1,
             **changes,
         )
         return self.ask(SUPERVISOR, "submit", training_submission(request, self.settings))

@@ -133,7 +133,9 @@ def measure_all(client: httpx.Client, state: Path, data: Path) -> None:
     )
     print(f"submitting                          p50  {submit_ms(client, data):8.1f} ms")
     ids = [
-        client.post("/api/v2/training/start", json=training_body(data, f"beside-{n}", num_epochs=1_000)).json()["task_id"]
+        client.post("/api/v2/training/start", json=training_body(data, f"beside-{n}", num_epochs=1_000, keep_checkpoints=1)).json()[
+            "task_id"
+        ]
         for n in (1, 2)
     ]
     while not all(client.get(f"/api/v2/tasks/{task_id}").json()["current_epoch"] for task_id in ids):

@@ -28,7 +28,13 @@ SECONDS = 30.0
 
 def training_body(data: Path) -> dict:
     body = {"model": "mobilenet_v3_small", "num_classes": 2, "train_path": str(data / "train"), "val_path": str(data / "valid")}
-    body |= {"save_path": str(data.parent / "out"), "batch_size": 16, "num_epochs": 1_000_000, "image_size": 64}
+    body |= {
+        "save_path": str(data.parent / "out"),
+        "batch_size": 16,
+        "num_epochs": 1_000_000,
+        "keep_checkpoints": 1,
+        "image_size": 64,
+    }
     return body | {"pretrained": False, "device": "cpu", "keep_checkpoints": 1}
 
 
