@@ -7,12 +7,8 @@ anybody is told. Waiting is data: ``acquire`` answers at once, and ``next_decisi
 
 import asyncio
 import os
-import sys
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 import ray
 
@@ -21,9 +17,10 @@ from actors.books_picture import Beliefs
 from actors.clock import Clock, SystemClock
 from actors.core import events as ev
 from actors.core.durations import Durations
-from actors.core.errors import LimitError, StoreUnavailableError, UnsatisfiableRequestError
+from actors.core.errors import LimitError, RequestError, StoreUnavailableError, UnsatisfiableRequestError
 from actors.core.events import EndCause
 from actors.core.explanation import Explanation
+from actors.core.lease_history import PastLease, read_leases
 from actors.core.model import Device, DeviceKind, HolderKind, Lease, LeaseRequest, WorkKind
 from actors.core.scheduler import Scheduler
 from actors.core.serving import ServingAllowance, choose_allowance
@@ -33,11 +30,14 @@ from actors.driver_line import DriverLine
 from actors.duties import Duties
 from actors.holders import Holders
 from actors.home import Home
+from actors.lease_store import LeaseChange, LeaseHolder, LeaseStore, StoredLease
+from actors.lease_writer import LeaseWriter
 from actors.memory_guard import DriverWatch, MemoryGuard
 from actors.messages import (
     BooksReport,
     Decisions,
     GrantedLease,
+    LeaseAnswer,
     LeasePlace,
     Queued,
     ReplicaReport,
@@ -51,13 +51,11 @@ from actors.presence import Presence, announce
 from actors.replicas import Replicas
 from actors.resource_view import Surroundings, build_view
 from actors.start import Start
-from actors.store import LeaseHolder, Store, StoredLease
 from configs.settings import Settings
 
 _TICK_S = 1.0
 _RELEASE_GRACE_S = 5.0
 _MOST_ORDER = 1_000
-_STORE_PAUSE_S = 0.5
 
 
 class GpuAccountant:
@@ -71,7 +69,7 @@ class GpuAccountant:
         announce(settings.state_dir, ACCOUNTANT)
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._store = Store(settings.database_url)
+        self._store = LeaseStore(settings.database_url)
         self._policy = build_policy(settings)
         self._scheduler = Scheduler(
             self._policy, next_token=self._store.read_last_token() + 1, durations=Durations(self._store.read_durations())
@@ -85,8 +83,7 @@ class GpuAccountant:
         self._groups: dict[str, str] = {}
         self._holders = Holders(self._session, self._guard, self._scheduler.ledger)
         self._replicas = Replicas(self._session, self._scheduler.ledger, self._clock)
-        self._store_pause = threading.Event()  # never set: it only waits
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lease-writer")
+        self._writer = LeaseWriter(self._store)
         self._feed = DecisionFeed(self._holders.is_good)
         self._drivers = DriverLine(settings.lease_ttl_s)
         self._duties = Duties()
@@ -125,12 +122,22 @@ class GpuAccountant:
         Raises:
             UnsatisfiableRequestError, DuplicateRequestError: it will never be granted.
         """
+        (answer,) = await self.acquire_all([request])
+        if isinstance(answer, RequestError):
+            raise answer
+        return answer
+
+    async def acquire_all(self, requests: Sequence[LeaseRequest]) -> tuple[LeaseAnswer, ...]:
+        """Ask for leases, one after the other in this order; a refusal is a value here."""
         await self._start.finished()
+        return tuple([await self._answer(request) for request in requests])
+
+    async def _answer(self, request: LeaseRequest) -> LeaseAnswer:
         self._drivers.note(request, self._clock.now())
         for command in await self._apply(ev.LeaseRequested(request)):
             match command:
                 case ev.Reject(request_id=request.request_id, error=error):
-                    raise error
+                    return error
                 case ev.Grant(lease) if lease.request.request_id == request.request_id:
                     return self._granted(lease)
                 case ev.Queue(request_id=request.request_id, reason=reason):
@@ -163,6 +170,11 @@ class GpuAccountant:
         await self._start.finished()
         return self._scheduler.explain_draft(request, now=self._clock.now())
 
+    async def past_leases(self, task_id: str) -> tuple[PastLease, ...]:
+        """Every lease that was granted for a task, oldest first, those that are open among them. Raises StoreUnavailableError."""
+        events = await asyncio.to_thread(self._store.read_lease_events, task_id)
+        return read_leases(event for event in events if event.holder is HolderKind.ATTEMPT)
+
     async def bind(self, lease_id: str, token: int, node_id: str, presence: Presence) -> float:
         """Name a process that uses a lease (each of a gang's does); returns when the lease would end without a renewal.
 
@@ -174,7 +186,7 @@ class GpuAccountant:
         stored = self._holders.bind(lease_id, holder)
         if stored is not None:
             self._duties.begin(self._holders.follow(lease_id, holder, self._holder_gone, self._set_quarantine))
-            await self._write([stored], [])
+            await self._writer.keep(LeaseChange(leases=(stored,)))
         return expires_at
 
     async def renew(self, lease_id: str, token: int) -> float:
@@ -217,7 +229,7 @@ class GpuAccountant:
             for device_id in self._expand(name):
                 expanded.setdefault(device_id, {}).update(by_work)
         await self._apply(ev.LimitsChanged(expanded))
-        await self._in_writer(self._store.write_limits, expanded)
+        await self._writer.call(self._store.write_limits, expanded)
         return await self.view()
 
     async def report_replica(self, report: ReplicaReport) -> Device | None:
@@ -257,45 +269,16 @@ class GpuAccountant:
 
     async def _apply(self, event: ev.Event) -> Sequence[ev.Command]:
         """Let the scheduler take in an event and carry out its commands."""
-        commands = self._scheduler.handle(event, now=self._clock.now())
-        changed: list[StoredLease] = []
-        closed: list[str] = []
-        for command in commands:
-            match command:
-                case ev.Grant(lease) if lease.lease_id not in self._holders.leases:
-                    changed.append(self._holders.enter(StoredLease(lease, self._session)))
-                case ev.Reclaim(lease):
-                    changed.append(self._holders.begin_end(lease.lease_id))
-                case ev.Close(lease):
-                    self._holders.leave(lease.lease_id)
-                    closed.append(lease.lease_id)
-        if changed or closed:
-            await self._write([each for each in changed if each.lease.lease_id not in closed], closed)
+        now = self._clock.now()
+        commands = self._scheduler.handle(event, now=now)
+        change = self._holders.take_in(event, commands, at=now)
+        if change.events:
+            await self._writer.keep(change)
         self._publish(commands)
         if any(isinstance(command, ev.Close) and command.is_complete for command in commands):
             with suppress(StoreUnavailableError):  # it is only for estimates, and the next one brings it all
-                await self._in_writer(self._store.write_durations, self._scheduler.durations.dump())
+                await self._writer.call(self._store.write_durations, self._scheduler.durations.dump())
         return commands
-
-    async def _write(self, leases: Sequence[StoredLease], closed: Sequence[str]) -> None:
-        await self._in_writer(self._keep_leases, leases, closed)
-
-    def _keep_leases(self, leases: Sequence[StoredLease], closed: Sequence[str]) -> None:
-        """Write until the store takes it, in the writer's thread, so that the order stays.
-
-        What the scheduler has decided cannot be taken back: were it given up here, its commands would never be carried out.
-        """
-        while True:
-            try:
-                self._store.write_leases(leases, closed)
-            except StoreUnavailableError as error:
-                print(f"leases are not written yet: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the actor's own log
-                self._store_pause.wait(_STORE_PAUSE_S)
-            else:
-                return
-
-    async def _in_writer(self, write: Callable[..., None], *args: Any) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._writer, write, *args)
 
     def _publish(self, commands: Sequence[ev.Command]) -> None:
         """Tell those who wait, now that the store knows."""

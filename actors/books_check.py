@@ -13,9 +13,9 @@ from ray.util import list_named_actors
 
 from actors.core.model import DeviceKind
 from actors.core.units import UNITS_PER_DEVICE
+from actors.lease_store import StoredLease
 from actors.messages import Difference
 from actors.names import PREDICTOR
-from actors.store import StoredLease
 
 _LOOKS = 8
 _BETWEEN_LOOKS_S = 0.4

@@ -5,15 +5,17 @@ nothing: what follows from an end is the accountant's.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from actors.core import events as ev
+from actors.core.lease_history import LeaseEvent, LeaseEventKind
 from actors.core.ledger import DeviceAccount, Ledger
 from actors.core.model import Lease
+from actors.lease_store import LeaseChange, LeaseHolder, StoredLease
 from actors.memory_guard import MemoryGuard
 from actors.process_watch import ProcessWatch
-from actors.store import LeaseHolder, StoredLease
 
 #: Called when every process of a lease is gone and its memory is back.
 OnGone = Callable[[str], Awaitable[None]]
@@ -24,7 +26,7 @@ OnQuarantine = Callable[[str, str], Awaitable[None]]
 class Holders:
     """All open leases with the processes that bound them.
 
-    Invariant: ``leases`` changes only by ``enter``, ``bind``, ``begin_end`` and ``leave``; each process that is bound is followed once.
+    Invariant: ``leases`` changes only by ``enter``, ``bind`` and ``take_in``; each process that is bound is followed once.
     """
 
     def __init__(self, node_id: str, guard: MemoryGuard, ledger: Ledger) -> None:
@@ -50,13 +52,39 @@ class Holders:
         self.leases[lease_id] = replace(stored, holders=(*stored.holders, holder))
         return self.leases[lease_id]
 
-    def begin_end(self, lease_id: str) -> StoredLease:
-        """Mark a lease as on its way out."""
+    def take_in(self, event: ev.Event, commands: Sequence[ev.Command], *, at: float) -> LeaseChange:
+        """Take in what the scheduler decided upon an event; returns what of it is to be written down.
+
+        Args:
+            event: what happened; an adoption is told of, too.
+            commands: what follows from it.
+            at: the time of the decision.
+        """
+        changed: dict[str, StoredLease] = {}
+        closed: list[str] = []
+        told: list[LeaseEvent] = []
+        if isinstance(event, ev.LeaseAdopted):
+            told.append(LeaseEvent.of(LeaseEventKind.ADOPTED, event.lease, at=at))
+        for command in commands:
+            match command:
+                case ev.Grant(lease) if lease.lease_id not in self.leases:
+                    changed[lease.lease_id] = self.enter(StoredLease(lease, self._node_id))
+                    told.append(LeaseEvent.of(LeaseEventKind.GRANTED, lease, at=at))
+                case ev.Reclaim(lease, cause):
+                    changed[lease.lease_id] = self._begin_end(lease.lease_id)
+                    told.append(LeaseEvent.of(LeaseEventKind.ENDED, lease, at=at, cause=cause))
+                case ev.Close(lease, cause):
+                    self._leave(lease.lease_id)
+                    changed.pop(lease.lease_id, None)
+                    closed.append(lease.lease_id)
+                    told.append(LeaseEvent.of(LeaseEventKind.CLOSED, lease, at=at, cause=cause))
+        return LeaseChange(tuple(changed.values()), tuple(closed), tuple(told))
+
+    def _begin_end(self, lease_id: str) -> StoredLease:
         self.leases[lease_id] = replace(self.leases[lease_id], is_ending=True)
         return self.leases[lease_id]
 
-    def leave(self, lease_id: str) -> None:
-        """Forget a lease that is over."""
+    def _leave(self, lease_id: str) -> None:
         self.leases.pop(lease_id, None)
         self._gone.pop(lease_id, None)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from actors.core.errors import RequestError
 from actors.core.model import Device, DeviceKind, Lease, Portion, WorkKind
 from actors.core.tasks import Compact, Progress, Task, TaskFault, TaskState
 from actors.learning.memory_need import Peak
@@ -327,6 +328,10 @@ class Queued:
 
     request_id: str
     reason: str
+
+
+#: What a request for a lease is answered with; a refusal is raised where only one is asked for.
+LeaseAnswer = GrantedLease | Queued | RequestError
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,12 @@ from ray.exceptions import RayError
 from actors.access import GateQuestion
 from actors.actor_calls import ANSWER_S, PAUSE_S, ActorCalls
 from actors.admission import Admission, check_room
+from actors.asking_again import ask_again, event_of
 from actors.attempts import AttemptRunner
 from actors.clock import Clock, SystemClock
 from actors.core import task_events as te
 from actors.core.errors import (
     ActorSystemError,
-    RequestError,
     StoreUnavailableError,
     UnsatisfiableRequestError,
 )
@@ -35,7 +35,7 @@ from actors.duties import Duties
 from actors.gatekeeper import Gatekeeper
 from actors.housekeeping import Hands, Housekeeper
 from actors.learning.memory_need import NeedEstimator, Peak
-from actors.messages import AttemptOrder, AttemptResult, EncodedPage, GrantedLease, Queued, TaskCounters, TaskQuery
+from actors.messages import AttemptOrder, AttemptResult, EncodedPage, GrantedLease, LeaseAnswer, TaskCounters, TaskQuery
 from actors.names import ACCOUNTANT, LOG_HUB, SUPERVISOR
 from actors.paths import build_data_roots, build_model_roots
 from actors.presence import announce
@@ -202,7 +202,8 @@ class TaskSupervisor:
 
     async def _admit(self, submission: Submission) -> Submission:
         """Check what can be known now; returns the submission with its paths resolved."""
-        check_room(submission, self._flow.waiting(), self._settings.task_queue_size)
+        if self._flow.unfinished_count >= self._settings.task_queue_size:  # else there is room, whoever of them waits
+            check_room(submission, self._flow.waiting(), self._settings.task_queue_size)
         asked = asyncio.create_task(self._calls.ask(ACCOUNTANT, "check", self._draft_request(submission)))
         try:
             checked = await asyncio.to_thread(self._admission.check, submission)
@@ -301,19 +302,13 @@ class TaskSupervisor:
 
     async def _request_lease(self, request: LeaseRequest) -> None:
         """Ask the accountant until it answers, and let the flow take in the answer."""
-        try:
-            answer = await self._calls.insist(ACCOUNTANT, "acquire", request)
-        except RequestError as error:
-            self._carry_out(self._apply(te.LeaseRejected(request.request_id, error)))
-            return
-        if isinstance(answer, Queued):
-            self._carry_out(self._apply(te.LeaseQueued(answer.request_id, answer.reason)))
-        else:
-            self._take_grant(answer)
+        (answer,) = await self._calls.insist(ACCOUNTANT, "acquire_all", [request])
+        self._take_answer(request, answer)
 
-    def _take_grant(self, granted: GrantedLease) -> None:
-        self._granted[granted.lease.request.request_id] = granted
-        self._carry_out(self._apply(te.LeaseGranted(granted.lease)))
+    def _take_answer(self, request: LeaseRequest, answer: LeaseAnswer) -> None:
+        if isinstance(answer, GrantedLease):
+            self._granted[request.request_id] = answer
+        self._carry_out(self._apply(event_of(request, answer)))
 
     async def _run_attempt(self, task: Task, lease: Lease, *, resume: bool) -> None:
         submission = task.submission
@@ -348,14 +343,13 @@ class TaskSupervisor:
             incarnation, seq = news.incarnation, news.seq
             self._watch.take_line(news.order)
             for granted in news.grants:
-                self._take_grant(granted)
+                self._take_answer(granted.lease.request, granted)
             for attempt_id in news.revocations:
                 self._carry_out(self._apply(te.LeaseRevoked(attempt_id)))
 
     def _ask_again(self) -> None:
-        """Repeat the request of every task that waits; what is known already gets its first answer."""
-        for task in self._flow.waiting():
-            self._duties.begin(self._request_lease(self._flow.lease_request(task)))
+        ask = partial(self._calls.insist, ACCOUNTANT, "acquire_all")
+        self._duties.begin(ask_again(self._flow, self._settings.patience_s, ask, self._take_answer))
 
     # --- life ---
 

@@ -1,15 +1,16 @@
 """An actor found by its name, and the only place where Ray's errors become the domain's.
 
-Owns time limits, the finding of actors and the one quick retry that hides an actor's restart (about a second). No route ever sees a
+Owns time limits, the finding of actors and the repeats that hide an actor's restart (a second or two). No route ever sees a
 Ray exception: what an actor raised comes out as it was raised, a silent or dead actor as ``NotReadyError``.
 """
 
 import asyncio
+import time
 from typing import Any, cast
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from actors.names import NAMESPACE
 from serve_app.ports import NotReadyError
@@ -17,8 +18,9 @@ from serve_app.ports import NotReadyError
 #: An actor answers in milliseconds; beyond this it hangs.
 ANSWER_S = 10.0
 PING_S = 2.0
-#: An actor that was killed is back after about this time.
-RESTART_PAUSE_S = 1.0
+#: An actor that was killed is back after a second or two: it is asked again this often, for so long.
+RESTART_PAUSE_S = 0.2
+RESTART_PATIENCE_S = 3.0
 
 
 class NamedActor:
@@ -35,19 +37,20 @@ class NamedActor:
             method: of the actor.
             args: of the method.
             timeout_s: for one try.
-            is_repeatable: whether a second call does no harm where the first may have been carried out.
+            is_repeatable: whether another call does no harm where one before may have been carried out.
 
         Raises:
             NotReadyError: the actor is not there, died or did not answer in time.
             Exception: whatever the method raised.
         """
-        try:
-            return await self._ask_once(method, args, timeout_s)
-        except NotReadyError as error:
-            if not is_repeatable or isinstance(error.__cause__, TimeoutError):
-                raise
-        await asyncio.sleep(RESTART_PAUSE_S)
-        return await self._ask_once(method, args, timeout_s)
+        last_try_at = time.monotonic() + (RESTART_PATIENCE_S if is_repeatable else 0.0)
+        while True:
+            try:
+                return await self._ask_once(method, args, timeout_s)
+            except NotReadyError as error:
+                if time.monotonic() >= last_try_at or isinstance(error.__cause__, TimeoutError):
+                    raise
+            await asyncio.sleep(RESTART_PAUSE_S)
 
     async def _ask_once(self, method: str, args: tuple[Any, ...], timeout_s: float) -> Any:
         try:
@@ -56,7 +59,7 @@ class NamedActor:
                 return await getattr(handle, method).remote(*args)
         except RayTaskError as error:
             raise self._raised_inside(error) from None
-        except RayActorError as error:
+        except ActorDiedError as error:
             self._handle = None
             raise NotReadyError(self._name) from error
         except (RayError, TimeoutError) as error:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from actors.access import ApiKey, AuditEntry, AuditPage, KeyTable, NewKey, Role
 from actors.core.explanation import Explanation
+from actors.core.lease_history import PastLease
 from actors.core.model import WorkKind
 from actors.core.tasks import EndMode, Submission, Task
 from actors.messages import BooksReport, ComponentHealth, LogSlice, ResourceView, TaskCounters, TaskPage, TaskQuery
@@ -89,6 +90,9 @@ class ResourcesPort(Protocol):
 
     async def explain(self, request_id: str) -> Explanation | None:
         """Why a request waits; None if it is not in line."""
+
+    async def past_leases(self, task_id: str) -> Sequence[PastLease]:
+        """Every lease that was granted for a task, oldest first, those that are open among them. May raise StoreUnavailableError."""
 
     async def set_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> ResourceView:
         """Merge new limits by device id; ``cuda`` and ``cpu`` mean every device of the kind.

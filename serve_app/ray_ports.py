@@ -24,6 +24,7 @@ from actors.access import (
     WriteAudit,
 )
 from actors.core.explanation import Explanation
+from actors.core.lease_history import PastLease
 from actors.core.model import WorkKind
 from actors.core.tasks import EndMode, Submission, Task
 from actors.messages import (
@@ -144,6 +145,10 @@ class RayResources:
     async def explain(self, request_id: str) -> Explanation | None:
         """See ResourcesPort."""
         return cast("Explanation | None", await self._accountant.ask("explain", request_id))
+
+    async def past_leases(self, task_id: str) -> Sequence[PastLease]:
+        """See ResourcesPort."""
+        return cast("Sequence[PastLease]", await self._accountant.ask("past_leases", task_id))
 
     async def set_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> ResourceView:
         """See ResourcesPort. May be repeated: the limits are absolute."""

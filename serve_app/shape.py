@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from actors.core.events import EndCause
+from actors.core.lease_history import PastLease
 from actors.core.model import GIB, DeviceKind
 from actors.core.tasks import REGISTERED_MODEL, LeaseView, PreprocessingType, Task, TaskFault, TaskState
 from actors.core.units import fraction_from_units
@@ -18,9 +20,12 @@ from serve_app.schemas.tasks import (
     FaultBody,
     LeaseBody,
     LogRecord,
+    PastLeaseBody,
+    PortionBody,
     StateChangeBody,
     TaskActionResponse,
     TaskHistoryResponse,
+    TaskLeasesResponse,
     TaskResponse,
 )
 
@@ -133,6 +138,12 @@ def task_history_response(task: Task) -> TaskHistoryResponse:
     return TaskHistoryResponse(task_id=task.task_id, history=changes)
 
 
+def task_leases_response(task: Task, leases: Sequence[PastLease]) -> TaskLeasesResponse:
+    """Every lease that a task had, oldest first; not those of another task that was deleted and had the same id."""
+    own = [each for each in leases if each.granted_at is None or each.granted_at >= task.submitted_at]
+    return TaskLeasesResponse(task_id=task.task_id, leases=[_past_lease_body(each) for each in own])
+
+
 def action_response(task_id: str, message: str) -> TaskActionResponse:
     """The answer to a wish that was taken up."""
     return TaskActionResponse(status="success", message=message, task_id=task_id)
@@ -182,6 +193,21 @@ def _lease_body(lease: LeaseView | None) -> LeaseBody | None:
         gpu_fraction=fraction_from_units(lease.units),
         memory_gb=gigabytes(lease.memory_bytes),
         granted_at=timestamp(lease.granted_at),
+    )
+
+
+def _past_lease_body(lease: PastLease) -> PastLeaseBody:
+    return PastLeaseBody(
+        lease_id=lease.lease_id,
+        attempt=int(lease.attempt_id.rpartition(".")[2]),
+        devices=[
+            PortionBody(device=each.device_id, gpu_fraction=fraction_from_units(each.units), memory_gb=gigabytes(each.memory_bytes))
+            for each in lease.portions
+        ],
+        granted_at=_optional_timestamp(lease.granted_at),
+        ended_at=_optional_timestamp(lease.closed_at),
+        end=EndCause(lease.cause) if lease.cause else None,
+        adoptions=lease.adoptions,
     )
 
 

@@ -1,4 +1,4 @@
-"""A service that was really started, by the command line that users have: one for the tests over HTTP and those in a browser."""
+"""What all tests share: a service that was really started, by the command line that users have, and the proof of every history."""
 
 import os
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ import pytest
 
 from cluster.ports import find_free_port
 from cluster.processes import find_processes, instance_mark
+from tests.history import check_stores
 from tests.service.driving import Service, clean_environment, run_cli, what_is_left
 
 #: The predictor follows its load within seconds. Requests wait for others to share a batch with, so that a few callers are load enough
@@ -18,6 +19,13 @@ QUICK_SERVING = {
     "RFUAV_SERVING_DOWN_DELAY_S": "15",
     "RFUAV_SERVING_BATCH_WAIT_MS": "200",
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def every_history_keeps_the_rules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """At the very end, when every service of the run is down: what the stores tell of could have happened, in all of them."""
+    yield
+    check_stores(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

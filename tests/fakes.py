@@ -13,6 +13,7 @@ from actors.access import ApiKey, AuditEntry, AuditPage, KeyTable, NewKey, Role,
 from actors.core.errors import ActorSystemError, KeyNotFoundError, LastAdminKeyError, LimitError
 from actors.core.events import WaitReason
 from actors.core.explanation import Explanation, Holder
+from actors.core.lease_history import PastLease
 from actors.core.model import GIB, Device, DeviceKind, Lease, LeaseRequest, Portion, WorkKind
 from actors.core.task_events import (
     AttemptEnded,
@@ -245,6 +246,8 @@ class FakeResources:
         self.is_ready = True
         #: Why requests wait, by their ids.
         self.explanations: dict[str, Explanation] = {}
+        #: The leases that tasks had, by their ids.
+        self.past: dict[str, Sequence[PastLease]] = {}
         #: What a comparison of the books finds.
         self.differences: tuple[Difference, ...] = ()
 
@@ -259,6 +262,10 @@ class FakeResources:
     async def explain(self, request_id: str) -> Explanation | None:
         self._check_ready()
         return self.explanations.get(request_id)
+
+    async def past_leases(self, task_id: str) -> Sequence[PastLease]:
+        self._check_ready()
+        return self.past.get(task_id, ())
 
     async def set_limits(self, limits: Mapping[str, Mapping[WorkKind, int]]) -> ResourceView:
         self._check_ready()

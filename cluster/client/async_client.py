@@ -149,6 +149,7 @@ class AsyncClient:
     set_priority = _call(task_calls.set_priority)
     why = _call(task_calls.why)
     history = _call(task_calls.history)
+    leases = _call(task_calls.leases)
     stream_ticket = _call(task_calls.stream_ticket)
 
     # Files of tasks and of the data roots.

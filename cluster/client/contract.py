@@ -47,7 +47,14 @@ from serve_app.schemas.resources import (
 )
 from serve_app.schemas.results import ConfusionMatrixResponse, FileSummaryPage, MetricsHistoryResponse, PredictionPage
 from serve_app.schemas.system import BriefHealthResponse, HealthResponse, InfoResponse, RootResponse
-from serve_app.schemas.tasks import LogRecord, TaskActionResponse, TaskHistoryResponse, TaskListResponse, TaskResponse
+from serve_app.schemas.tasks import (
+    LogRecord,
+    TaskActionResponse,
+    TaskHistoryResponse,
+    TaskLeasesResponse,
+    TaskListResponse,
+    TaskResponse,
+)
 from serve_app.schemas.training import TrainingRequest
 from serve_app.schemas.waiting import ExplainRequest, ExplainResponse, PriorityRequest, WhyResponse
 
@@ -80,6 +87,7 @@ TASK: Final = Operation("GET", "/api/v2/tasks/{task_id}", _TASK)
 TASKS: Final = Operation("GET", "/api/v2/tasks", TypeAdapter[TaskListResponse](TaskListResponse))
 WHY: Final = Operation("GET", "/api/v2/tasks/{task_id}/why", TypeAdapter(WhyResponse))
 HISTORY: Final = Operation("GET", "/api/v2/tasks/{task_id}/history", TypeAdapter(TaskHistoryResponse))
+LEASES: Final = Operation("GET", "/api/v2/tasks/{task_id}/leases", TypeAdapter(TaskLeasesResponse))
 LOG: Final = Operation("GET", "/api/v2/tasks/{task_id}/logs", TypeAdapter(list[LogRecord]))
 FILES: Final = Operation("GET", "/api/v2/tasks/{task_id}/files", TypeAdapter(TaskFilesResponse))
 FILE: Final[Operation[bytes]] = Operation("GET", "/api/v2/tasks/{task_id}/files/{path}")

@@ -33,6 +33,7 @@ from serve_app.schemas.tasks import (
     LogRecord,
     TaskActionResponse,
     TaskHistoryResponse,
+    TaskLeasesResponse,
     TaskListResponse,
     TaskResponse,
 )
@@ -194,6 +195,11 @@ def why(task_id: str) -> Call[WhyResponse]:
 def history(task_id: str) -> Call[TaskHistoryResponse]:
     """Every state that a task has been in, with what brought it there."""
     return contract.HISTORY.call(task_id=task_id)
+
+
+def leases(task_id: str) -> Call[TaskLeasesResponse]:
+    """Every lease that a task has had: of which devices, how much, from when to when, and how it ended."""
+    return contract.LEASES.call(task_id=task_id)
 
 
 def stream_ticket(task_id: str) -> Call[StreamTicketResponse]:

@@ -55,9 +55,11 @@ def list_tasks(  # noqa: PLR0913 (one parameter per option)
 
 @app.command("show", cls=ServiceCommand)
 def show_task(ctx: typer.Context, task_id: TaskId) -> None:
-    """Show one task."""
+    """Show one task and, without --json, the leases that it had."""
     with service(ctx) as client:
         tell(ctx, client.task(task_id), _tell_task)
+        if not asked(ctx).as_json:
+            _tell_leases(client.leases(task_id))
 
 
 @app.command("log", cls=ServiceCommand)
@@ -140,6 +142,13 @@ def history(ctx: typer.Context, task_id: TaskId) -> None:
         tell(ctx, client.history(task_id), _tell_history)
 
 
+@app.command("leases", cls=ServiceCommand)
+def leases(ctx: typer.Context, task_id: TaskId) -> None:
+    """Show every lease that a task has had: of which devices, from when to when, and how it ended."""
+    with service(ctx) as client:
+        tell(ctx, client.leases(task_id), _tell_leases)
+
+
 def _has(task: "TaskResponse", text: str) -> bool:
     fields: dict[str, Any] = dict(task)
     return any(text.lower() in str(fields[name] or "").lower() for name in _SEARCHED)
@@ -184,7 +193,24 @@ def _tell_why(answer: Any) -> None:
 
 
 def _tell_history(answer: Any) -> None:
-    rows = [
-        (step.at[:19].replace("T", " "), step.before and step.before.value, step.after.value, step.cause) for step in answer.history
-    ]
+    rows = [(_moment(step.at), step.before and step.before.value, step.after.value, step.cause) for step in answer.history]
     say_sheet(Sheet(("At", "Before", "After", "Cause"), rows), empty="no history")
+
+
+def _tell_leases(answer: Any) -> None:
+    rows = [
+        (
+            lease.attempt,
+            ", ".join(f"{each.gpu_fraction:g} of {each.device}" for each in lease.devices),
+            f"{sum(each.memory_gb for each in lease.devices):g} GB",
+            _moment(lease.granted_at),
+            _moment(lease.ended_at),
+            lease.end.value if lease.end else "held",
+        )
+        for lease in answer.leases
+    ]
+    say_sheet(Sheet(("Attempt", "Held", "Memory", "From", "To", "End"), rows), empty="no leases")
+
+
+def _moment(at: str | None) -> str:
+    return "" if at is None else at[:19].replace("T", " ")

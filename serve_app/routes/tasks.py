@@ -17,8 +17,8 @@ from serve_app.http_errors import error_responses
 from serve_app.routes.logs import LOG_RESPONSES, LogWishDep, answer_log
 from serve_app.routes.lookup import find_task, require_task_id
 from serve_app.schemas.fields import EmptyMeansNone
-from serve_app.schemas.tasks import TaskActionResponse, TaskHistoryResponse, TaskListResponse, TaskResponse
-from serve_app.shape import action_response, task_history_response, task_response
+from serve_app.schemas.tasks import TaskActionResponse, TaskHistoryResponse, TaskLeasesResponse, TaskListResponse, TaskResponse
+from serve_app.shape import action_response, task_history_response, task_leases_response, task_response
 from serve_app.task_list import task_list_json
 
 router = APIRouter(route_class=JsonRoute, tags=["tasks"])
@@ -75,6 +75,14 @@ async def follow_task(task_id: str, wish: LogWishDep, service: ServiceDep) -> Re
 async def get_history(task_id: str, service: ServiceDep) -> Response:
     """Every state that a task has been in, with what brought it there."""
     return JsonAnswer(task_history_response(await find_task(service, task_id)))
+
+
+@router.get("/api/v2/tasks/{task_id}/leases", response_model=TaskLeasesResponse, responses=TASK_ERRORS)
+@requires(Role.VIEWER)
+async def get_leases(task_id: str, service: ServiceDep) -> Response:
+    """Every lease that a task has had: of which devices, how much, from when to when, and how it ended."""
+    task = await find_task(service, task_id)
+    return JsonAnswer(task_leases_response(task, await service.ports.resources.past_leases(task_id)))
 
 
 @router.post("/api/v2/tasks/{task_id}/cancel", response_model=TaskActionResponse, responses=TASK_ERRORS)

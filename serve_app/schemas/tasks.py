@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
+from actors.core.events import EndCause
 from actors.core.tasks import TaskState
 from serve_app.schemas.fields import ResponseModel, Timestamp
 
@@ -92,6 +93,33 @@ class TaskHistoryResponse(ResponseModel):
 
     task_id: str
     history: list[StateChangeBody]
+
+
+class PortionBody(ResponseModel):
+    """What a lease holds, or held, of one device."""
+
+    device: str
+    gpu_fraction: float = Field(description="the fraction of the device, a CPU's too")
+    memory_gb: float
+
+
+class PastLeaseBody(ResponseModel):
+    """One lease of a task, from its grant to the return of what it held."""
+
+    lease_id: str
+    attempt: int = Field(description="which attempt of the task held it, from 1")
+    devices: list[PortionBody] = Field(description="more than one for a training on several GPUs")
+    granted_at: Timestamp | None = Field(description="null where that is longer ago than leases are remembered")
+    ended_at: Timestamp | None = Field(description="when everything was free again; null while it is held")
+    end: EndCause | None = Field(description="released, revoked, expired, holder_died or device_lost; null while it is good")
+    adoptions: int = Field(description="how often the accountant began anew meanwhile and took it over")
+
+
+class TaskLeasesResponse(ResponseModel):
+    """Every lease of a task, oldest first."""
+
+    task_id: str
+    leases: list[PastLeaseBody]
 
 
 class TaskActionResponse(ResponseModel):

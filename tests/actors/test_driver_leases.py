@@ -8,10 +8,10 @@ import ray
 
 from actors.core.model import HolderKind, LeaseRequest, WorkKind
 from actors.driver_keeper import LEASE_MARK
+from actors.lease_store import LeaseStore
 from actors.messages import GrantedLease, Queued
 from actors.names import NAMESPACE
 from actors.process_mark import find_marked, is_alive
-from actors.store import Store
 from cluster.lease import LeaseTimeoutError, lease
 from tests.actors.own_worker import Worker
 from tests.actors.waiting import wait_for
@@ -40,7 +40,7 @@ def is_running(pid):
 
 def bound_pids(settings):
     """The processes that the accountant knows to work in leases."""
-    return {holder.presence.pid for stored in Store(settings.database_url).read_leases() for holder in stored.holders}
+    return {holder.presence.pid for stored in LeaseStore(settings.database_url).read_leases() for holder in stored.holders}
 
 
 def test_who_waits_too_long_hears_what_is_missing_and_leaves_the_line(accountant):

@@ -116,6 +116,7 @@ def test_each_attempt_is_told_with_its_device_and_its_end(open_page, trained):
     table = open_page(f"/tasks/{trained['task_id']}").get_by_role("region", name="Attempts and the devices they got")
     expect(table.get_by_role("row")).to_have_count(2)
     expect(table.get_by_role("row").last).to_contain_text("cpu:0")
+    expect(table.get_by_role("row").last).to_contain_text("0.12 ·")
     expect(table.get_by_role("row").last).to_contain_text("completed")
 
 

@@ -87,6 +87,7 @@ class TestTasks:
         at_the_server(tasks.finish, "t1")
         assert service.wait("t1")["status"] == "completed"
         assert [each.after for each in service.history("t1").history][-1] == "completed"
+        assert service.leases("t1").leases == []
         assert service.delete("t1").task_id == "t1"
         with pytest.raises(ApiError, match="task_not_found") as caught:
             service.task("t1")

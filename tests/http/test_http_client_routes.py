@@ -55,8 +55,8 @@ NOTHING_NAMED = (
 )
 OF_ONE = (
     "task", "wait", "log", "follow_log", "metrics", "follow_metrics", "confusion_matrix", "evaluation", "preprocessing", "results",
-    "file_results", "batch", "wait_for_batch", "cancel_batch", "cancel", "stop", "kill", "delete", "why", "history", "stream_ticket",
-    "files", "model", "delete_model", "revoke_key",
+    "file_results", "batch", "wait_for_batch", "cancel_batch", "cancel", "stop", "kill", "delete", "why", "history", "leases",
+    "stream_ticket", "files", "model", "delete_model", "revoke_key",
 )  # fmt: skip
 SAMPLES = {name: arguments[:1] if arguments[1:] == ({},) else arguments for name, arguments in CALLS.items()}
 SAMPLES |= dict.fromkeys(NOTHING_NAMED, ()) | dict.fromkeys(OF_ONE, ("t1",))

@@ -261,6 +261,7 @@ ROWS = [
         {"task_id": TEXT, "history": MANY},
         inside={"history.1": {"at": TEXT, "before": TEXT, "after": TEXT, "cause": TEXT}},
     ),
+    Row("GET", "/api/v2/tasks/running/leases", tasks.TaskLeasesResponse, {"task_id": TEXT, "leases": MANY}),
     *(
         Row(
             "GET",

@@ -279,6 +279,7 @@ class TestOpenApi:
             "/api/v2/resources/config": "post",
             "/api/v2/tasks/{task_id}/kill": "post",
             "/api/v2/tasks/{task_id}/history": "get",
+            "/api/v2/tasks/{task_id}/leases": "get",
             "/metrics": "get",
         }
         assert [path for path, method in wanted.items() if method not in document["paths"].get(path, {})] == []

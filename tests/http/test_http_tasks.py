@@ -6,9 +6,10 @@ from datetime import datetime
 import pytest
 from pydantic import TypeAdapter
 
-from actors.core.model import GIB
+from actors.core.lease_history import PastLease
+from actors.core.model import GIB, Portion
 from actors.core.tasks import EndMode, Progress, TaskFault, TaskState
-from serve_app.schemas.tasks import TaskActionResponse, TaskHistoryResponse, TaskListResponse, TaskResponse
+from serve_app.schemas.tasks import TaskActionResponse, TaskHistoryResponse, TaskLeasesResponse, TaskListResponse, TaskResponse
 from serve_app.task_list import TASKS_PER_TURN
 from tests.http import bodies
 
@@ -273,6 +274,29 @@ class TestTasks:
         times = [datetime.fromisoformat(each.at) for each in history]
         assert times == sorted(times)
 
+    async def test_the_leases_tell_which_devices_were_held_and_how_that_ended(self, client, tasks, resources):
+        await submit_training(client, task_id="t1")
+        begin = tasks.flow.get("t1").submitted_at
+        pair = (Portion("cuda:0", 1_500, 8 * GIB), Portion("cuda:1", 1_500, 8 * GIB))
+        resources.past["t1"] = (
+            PastLease("of a deleted task", "t1.1", (), granted_at=begin - 9, closed_at=begin - 8, cause="released"),
+            PastLease("first", "t1.1", pair, granted_at=begin, closed_at=begin + 60, cause="expired", adoptions=2),
+            PastLease("second", "t1.2", pair[:1], granted_at=begin + 61),
+        )
+        first, second = TaskLeasesResponse(**(await client.get("/api/v2/tasks/t1/leases")).json()).leases
+        assert [(each.device, each.gpu_fraction, each.memory_gb) for each in first.devices] == [
+            ("cuda:0", 0.15, 8.0),
+            ("cuda:1", 0.15, 8.0),
+        ]
+        assert (first.lease_id, first.attempt, first.end, first.adoptions) == ("first", 1, "expired", 2)
+        held = datetime.fromisoformat(first.ended_at) - datetime.fromisoformat(first.granted_at)
+        assert held.total_seconds() == 60
+        assert (second.lease_id, second.attempt, second.end, second.ended_at) == ("second", 2, None, None)
+
+    async def test_a_task_that_never_started_has_no_leases(self, client):
+        await submit_training(client, task_id="t1")
+        assert (await client.get("/api/v2/tasks/t1/leases")).json() == {"task_id": "t1", "leases": []}
+
     async def test_only_ended_tasks_are_deleted(self, client):
         await submit_training(client, task_id="t1")
         early = await client.delete("/api/v2/tasks/t1")
@@ -290,6 +314,7 @@ class TestTasks:
             ("POST", "/api/v2/tasks/{}/cancel"),
             ("POST", "/api/v2/tasks/{}/kill"),
             ("GET", "/api/v2/tasks/{}/history"),
+            ("GET", "/api/v2/tasks/{}/leases"),
             ("DELETE", "/api/v2/tasks/{}"),
             ("GET", "/api/v2/training/{}"),
             ("POST", "/api/v2/training/{}/stop"),

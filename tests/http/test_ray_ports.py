@@ -86,10 +86,10 @@ async def test_an_actor_that_only_passes_on_a_death_is_not_ready(found):
         await NamedActor("part").ask("submit", is_repeatable=False)
 
 
-async def test_a_restart_is_hidden_by_one_retry(found):
-    found.append(handle := FakeHandle(UNAVAILABLE, "back"))
+async def test_a_restart_is_hidden_by_asking_again(found):
+    found.append(handle := FakeHandle(UNAVAILABLE, UNAVAILABLE, UNAVAILABLE, "back"))
     assert await NamedActor("part").ask("get") == "back"
-    assert len(handle.calls) == 2
+    assert len(handle.calls) == 4
 
 
 async def test_a_dead_actor_is_looked_up_again(found):
@@ -97,8 +97,9 @@ async def test_a_dead_actor_is_looked_up_again(found):
     assert await NamedActor("part").ask("get") == "new"
 
 
-async def test_the_retry_is_the_only_one(found):
-    found.append(handle := FakeHandle(UNAVAILABLE, UNAVAILABLE, "too late"))
+async def test_an_actor_that_stays_away_is_not_asked_for_ever(found, monkeypatch):
+    monkeypatch.setattr(named_actor, "RESTART_PATIENCE_S", 0)
+    found.append(handle := FakeHandle(UNAVAILABLE, "too late"))
     with pytest.raises(NotReadyError, match="the part does not answer"):
         await NamedActor("part").ask("get")
     assert handle.script == ["too late"]

@@ -159,7 +159,8 @@ class TaskFlowMachine(RuleBasedStateMachine):
             self.seen[task_id] = task.history
             steps = [change.after for change in task.history]
             assert all(after in TRANSITIONS[step] for step, after in itertools.pairwise(steps))
-            assert task.attempts <= task.submission.max_retries + 1 + task.preemptions + task.batch_reductions
+            uncounted = task.preemptions + task.batch_reductions + task.interruptions
+            assert task.attempts <= task.submission.max_retries + 1 + uncounted
             asked_to_end = task.ending is not None
             assert not (asked_to_end and task.state is TaskState.COMPLETED)
 

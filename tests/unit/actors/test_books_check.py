@@ -4,8 +4,8 @@ import os
 
 from actors.books_check import BookedDevice, BookedServing, Picture, RayBooks, compare
 from actors.core.model import DeviceKind
+from actors.lease_store import LeaseHolder, StoredLease
 from actors.presence import Presence, own_presence
-from actors.store import LeaseHolder, StoredLease
 from tests.unit.core.factories import make_request, make_scheduler, must_grant
 
 NODE = "node"

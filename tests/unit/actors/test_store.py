@@ -11,10 +11,8 @@ from actors.core.model import DeviceKind, WorkKind
 from actors.core.task_flow import TaskFlow
 from actors.core.tasks import EndMode, Progress, TaskState
 from actors.learning.memory_need import Peak, Workload
-from actors.presence import Presence
-from actors.store import SCHEMA_VERSION, LeaseHolder, Store, StoredDevice, StoredLease
+from actors.store import SCHEMA_VERSION, Store, StoredDevice
 from actors.store_writer import StoreWriter
-from tests.unit.core.factories import make_request, make_scheduler, must_grant
 from tests.unit.core.test_task_flow import lease_for, make_submission
 
 
@@ -73,30 +71,6 @@ def test_tasks_come_back_in_the_order_of_submission_in_their_last_version(store)
     store.write_tasks([second, first])
     store.write_tasks([first], forgotten=["a"])
     assert [task.task_id for task in store.read_tasks()] == ["b"]
-
-
-def test_a_lease_comes_back_with_its_holder_and_its_token_counts_as_used(store, url):
-    lease = must_grant(make_scheduler(), make_request())
-    holders = tuple(LeaseHolder("node", Presence(pid, 34.5)) for pid in (12, 13))
-    stored = StoredLease(lease, "session", True, holders)
-    store.write_leases([StoredLease(lease, "session")])
-    store.write_leases([stored])
-    again = Store(url)
-    assert again.read_leases() == [stored]
-    again.write_leases([], closed=[lease.lease_id])
-    assert again.read_leases() == []
-    assert again.read_last_token() == lease.token
-
-
-def test_the_group_of_a_holder_is_kept_and_rows_of_before_groups_can_be_read(store, tmp_path):
-    lease = must_grant(make_scheduler(), make_request())
-    store.write_leases([StoredLease(lease, "session", False, (LeaseHolder("node", Presence(12, 34.5, 12, 7)),))])
-    presence = store.read_leases()[0].holders[0].presence
-    assert (presence.group, presence.session) == (12, 7)
-    with sqlite3.connect(tmp_path / "state/store.sqlite") as connection:
-        connection.execute("""update leases set holder = '{"node_id": "node", "pid": 12, "created": 34.5}'""")
-    presence = store.read_leases()[0].holders[0].presence
-    assert (presence, presence.group) == (Presence(12, 34.5), 0)
 
 
 def test_devices_limits_and_notes_are_kept(store, url):

@@ -9,7 +9,7 @@ from actors.core import task_events as te
 from actors.core.errors import StoreUnavailableError
 from actors.core.task_flow import TaskFlow
 from actors.core.tasks import TaskState
-from actors.store import Store, StoredLease
+from actors.lease_store import LeaseChange, LeaseStore, StoredLease
 from actors.store_writer import StoreWriter
 from tests.actors.waiting import wait_for
 from tests.small_disk import fill_up, small_disk
@@ -25,7 +25,7 @@ def disk(tmp_path):
 
 @pytest.fixture
 def store(disk):
-    store = Store(f"sqlite:///{disk}/store.sqlite")
+    store = LeaseStore(f"sqlite:///{disk}/store.sqlite")
     yield store
     store.close()
 
@@ -89,7 +89,7 @@ def test_the_end_of_a_running_task_is_written_once_there_is_room(disk, store, wr
     assert next(task for task in store.read_tasks() if task.task_id == "t").state is TaskState.RUNNING
     ballast.unlink()
     end.result(timeout=30)
-    assert Store(f"sqlite:///{disk}/store.sqlite").read_tasks()[0].state is TaskState.COMPLETED
+    assert LeaseStore(f"sqlite:///{disk}/store.sqlite").read_tasks()[0].state is TaskState.COMPLETED
     assert_undamaged(disk)
 
 
@@ -119,11 +119,11 @@ def test_who_asks_whether_it_is_well_learns_that_it_takes_nothing(disk, store, w
 
 def test_leases_are_written_or_not_never_in_part(disk, store, writer):
     kept = StoredLease(must_grant(make_scheduler(), make_request()), "session")
-    store.write_leases([kept])
+    store.write_leases(LeaseChange(leases=(kept,)))
     fill_up(disk)
     refuse_until_full(writer)
     with pytest.raises(StoreUnavailableError, match="full"):
-        store.write_leases([StoredLease(kept.lease, "s" * 50_000)], closed=["none"])
+        store.write_leases(LeaseChange((StoredLease(kept.lease, "s" * 50_000),), closed=("none",)))
     assert store.read_leases() == [kept]
     assert_undamaged(disk)
 
@@ -132,4 +132,4 @@ def test_a_store_that_is_full_is_opened_and_read_by_who_comes_next(disk, store, 
     writer.accept(submitted("t")).result(timeout=30)
     fill_up(disk)
     accepted, _ = refuse_until_full(writer)
-    assert {task.task_id for task in Store(f"sqlite:///{disk}/store.sqlite").read_tasks()} == {"t", *accepted}
+    assert {task.task_id for task in LeaseStore(f"sqlite:///{disk}/store.sqlite").read_tasks()} == {"t", *accepted}

@@ -11,10 +11,12 @@ import pytest
 
 from actors.access_store import AccessStore
 from actors.core.errors import StoreUnavailableError
+from actors.core.lease_history import LeaseEvent, LeaseEventKind
 from actors.core.model import WorkKind
 from actors.core.task_flow import TaskFlow
 from actors.core.tasks import TaskState
 from actors.learning.memory_need import Peak, Workload
+from actors.lease_store import LeaseChange, LeaseStore
 from actors.presence import Presence
 from actors.registry.store import RegistryStore
 from actors.store import SCHEMA_VERSION, Store
@@ -39,7 +41,7 @@ def old(request, tmp_path):
 
 
 def open_store(path):
-    return closing(Store(f"sqlite:///{path}"))
+    return closing(LeaseStore(f"sqlite:///{path}"))
 
 
 def test_there_is_a_dump_of_every_schema_up_to_the_present_one():
@@ -93,6 +95,14 @@ def test_it_has_the_present_version_then_and_takes_everything_new(old):
     assert RegistryStore(url).read_models().models == {}
     with closing(sqlite3.connect(old[1])) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_the_history_of_leases_begins_with_what_happens_next(old):
+    with open_store(old[1]) as store:
+        assert store.read_lease_events("runs") == []
+        (lease,) = store.read_leases()
+        store.write_leases(LeaseChange((), (lease.lease.lease_id,), (LeaseEvent.of(LeaseEventKind.CLOSED, lease.lease, at=9.0),)))
+        assert [event.lease_id for event in store.read_lease_events("runs")] == ["lease-7"]
 
 
 def test_an_old_store_opened_twice_is_the_same(old):

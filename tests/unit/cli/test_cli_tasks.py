@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from actors.core.lease_history import PastLease
+from actors.core.model import GIB, Portion
 from actors.core.tasks import Progress, TaskFault
 from actors.learning.history_files import CONFUSION_JSON, METRICS_CSV, confusion_json, metrics_csv
 from actors.learning.prediction_files import PREDICTIONS_JSON, Prediction, write_predictions
@@ -89,6 +91,20 @@ class TestLooking:
         rows = run("tasks", "history", "t1").stdout.splitlines()
         assert len(rows) == 1 + len(json.loads(run("tasks", "history", "t1", "--json").stdout)["history"])
 
+    @pytest.mark.usefixtures("training")
+    def test_the_leases_are_told_by_themselves_and_with_the_task(self, run, world):
+        gang = (Portion("cuda:0", 1_500, 8 * GIB), Portion("cuda:1", 1_500, 8 * GIB))
+        begin = world.tasks.flow.get("t1").submitted_at
+        world.resources.past["t1"] = (
+            PastLease("a", "t1.1", gang, granted_at=begin, closed_at=begin + 9, cause="holder_died"),
+            PastLease("b", "t1.2", gang[:1], granted_at=begin + 10),
+        )
+        text = run("tasks", "leases", "t1").stdout
+        assert all(word in text for word in ("0.15 of cuda:0, 0.15 of cuda:1", "16 GB", "holder_died", "held"))
+        assert text.splitlines()[1:] == run("tasks", "show", "t1").stdout.splitlines()[-2:]
+        assert len(json.loads(run("tasks", "leases", "t1", "--json").stdout)["leases"]) == 2
+        assert "leases" not in json.loads(run("tasks", "show", "t1", "--json").stdout)
+
 
 class TestSteering:
     def test_a_waiting_task_leaves_the_line(self, run, world):
@@ -117,7 +133,7 @@ class TestSteering:
         assert not world.tasks.flow.tasks
 
     @pytest.mark.parametrize(
-        "command", ["show", "log", "follow", "cancel", "stop", "kill", "delete", "why", "history", "files", "metrics"]
+        "command", ["show", "log", "follow", "cancel", "stop", "kill", "delete", "why", "history", "leases", "files", "metrics"]
     )
     def test_what_is_not_there_has_an_exit_code_of_its_own(self, run, command):
         result = run("tasks", command, "nobody", code=6)

@@ -59,9 +59,9 @@ def link(folder, recordings):
     return folder
 
 
-def judge(recordings, held_out, folder):
+def judge(recordings, held_out, folder, **changes):
     """Train on all but the recordings held out; return (name, true class, predicted class) of those that it gets wrong."""
-    plan = make_plan(recordings, held_out, folder)
+    plan = replace(make_plan(recordings, held_out, folder), **changes)
     train(plan, report=lambda _: None, should_stop=lambda: False)
     recipe = Recipe.from_dict(read_model_card(plan.output_dir / "model_card.json").recipe)
     engine = SpectrogramEngine(recipe, image_size=plan.image_size)
@@ -101,6 +101,16 @@ def answer(path, engine, predictors):
     return predictors[0].class_names[int(mean.argmax())]
 
 
+def test_five_of_the_transmitters_are_told_apart_after_a_short_training(recordings, tmp_path):
+    names = sorted({path.parent.name for path in recordings})[::2]
+    some = [path for path in recordings if path.parent.name in names]
+    held_out = [path for path in some if fold_of(recordings)[path] == 1]
+    assert (len(names), len({path.parent.name for path in held_out})) == (5, 5)
+    wrong = judge(some, held_out, tmp_path, num_classes=5, num_epochs=8)
+    assert len(wrong) <= 1, wrong
+
+
+@pytest.mark.long
 def test_one_fold_gets_at_most_one_recording_wrong(recordings, tmp_path):
     held_out = [path for path, fold in fold_of(recordings).items() if fold == 1]
     assert len(held_out) in (17, 18)

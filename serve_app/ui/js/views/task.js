@@ -200,8 +200,9 @@ class TaskView {
   }
 
   async #drawHistory() {
-    const { history } = await api(`/api/v2/tasks/${encodeURIComponent(this.#task.task_id)}/history`, { signal: this.#signal });
-    fill(this.#parts.attempts, attemptsTable(history));
+    const of = (what) => api(`/api/v2/tasks/${encodeURIComponent(this.#task.task_id)}/${what}`, { signal: this.#signal });
+    const [{ history }, { leases }] = await Promise.all([of("history"), of("leases")]);
+    fill(this.#parts.attempts, attemptsTable(history, leases));
     fill(this.#parts.history, history.map((step) => h("li", {}, h("time", { class: "quiet small number", datetime: step.at, title: instant(step.at) }, shortInstant(step.at)),
       h("span", { class: "stack" }, h("span", {}, stateBadge(step.after)), h("span", { class: "small break" }, step.cause)))));
   }
