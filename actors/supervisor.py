@@ -351,7 +351,11 @@ class TaskSupervisor:
             self._index.add(task)
         is_same_service = await asyncio.to_thread(is_reborn)
         for task in self._flow.running():
-            self._duties.begin(self._adopt(task, is_same_service=is_same_service))
+            if is_same_service:
+                self._duties.begin(self._adopt(task))
+            else:  # at once, so that it is asked for with all others that wait, in its place
+                over = te.AttemptDied(task.attempt_id, "the service ended while it ran", is_counted=False)
+                self._carry_out(self._apply(over))
         self._logs.retell_newest(self._flow.tasks.values())
         self._ask_again()
         self._duties.begin(self._follow_decisions())
@@ -364,12 +368,8 @@ class TaskSupervisor:
             said = await self._logs.next_line()
             await self._calls.insist(LOG_HUB, "append", said.task_id, said.source, said.drafts)
 
-    async def _adopt(self, task: Task, *, is_same_service: bool) -> None:
-        """See an attempt of an earlier supervisor to its end; one that ended with the whole service is repeated, and costs no retry."""
-        over: te.AttemptEnded | te.AttemptDied = te.AttemptDied(task.attempt_id, "the service ended while it ran", is_counted=False)
-        if is_same_service:
-            over = await self._runner.adopt(task.attempt_id, task.submission.device_count)
-        self._carry_out(self._apply(over))
+    async def _adopt(self, task: Task) -> None:
+        self._carry_out(self._apply(await self._runner.adopt(task.attempt_id, task.submission.device_count)))
 
     def _take_result(self, attempt_id: str, result: AttemptResult) -> None:
         """Take in what an attempt says beside its outcome: what a training needed on a real GPU, and lines that it could not send."""

@@ -25,7 +25,7 @@ from actors.core.errors import (
     TaskNotFoundError,
     TaskNotWaitingError,
 )
-from actors.core.model import Lease, LeaseRequest
+from actors.core.model import LeaseRequest
 from actors.core.task_events import (
     Announce,
     AttemptDied,
@@ -206,7 +206,7 @@ class TaskFlow:
             return [FinishAttempt(lease.request.request_id, lease.lease_id, lease.token)]
         if task.state is TaskState.RUNNING:
             return []
-        view = _view(lease)
+        view = LeaseView.of(lease)
         started_at = task.started_at or now
         task = replace(task, lease=view, device_id=view.device_id, started_at=started_at, progress=Progress(message="starting"))
         commands = self._move(task, TaskState.RUNNING, f"attempt {task.attempts} got {view.device_id}", now)
@@ -368,13 +368,6 @@ class TaskFlow:
 
 def _finish(attempt_id: str, lease: LeaseView, *, is_complete: bool = False) -> FinishAttempt:
     return FinishAttempt(attempt_id, lease.lease_id, lease.token, is_complete)
-
-
-def _view(lease: Lease) -> LeaseView:
-    """What a task shows of its lease; a gang's devices stand in one string."""
-    first = lease.portions[0]
-    device_id = ",".join(portion.device_id for portion in lease.portions)
-    return LeaseView(lease.lease_id, lease.token, device_id, first.units, first.memory_bytes, lease.granted_at)
 
 
 def _progress_at(state: TaskState, progress: Progress, cause: str) -> Progress:

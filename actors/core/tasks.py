@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
-from actors.core.model import WorkKind
+from actors.core.model import Lease, WorkKind
 
 #: The code of a fault that a smaller batch may cure, and the ``on_oom`` of a request that asks for that.
 OUT_OF_MEMORY: Final = "gpu_out_of_memory"
@@ -106,6 +106,13 @@ class LeaseView(Compact):
     units: int
     memory_bytes: int
     granted_at: float
+
+    @classmethod
+    def of(cls, lease: Lease) -> Self:
+        """What a task shows of this lease; a gang's devices stand in one string."""
+        first = lease.portions[0]
+        device_id = ",".join(portion.device_id for portion in lease.portions)
+        return cls(lease.lease_id, lease.token, device_id, first.units, first.memory_bytes, lease.granted_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def test_twelve_tasks_complete_in_their_order_and_no_leftover_writes(service: Se
         time.sleep(1)
         bring_up(service)
         assert [process for process in leftovers if is_alive(process)] == []
-        ended = [http.wait(name) for name in names]
+        ended = [http.wait(name, deadline_s=300) for name in names]
         assert [task["status"] for task in ended] == ["completed"] * len(names), [task["error"] for task in ended]
         assert [task["attempts"] for task in ended[:RUNNING]] == [2] * RUNNING
         # What is left of the service without its head may still begin the next ones, before the second `up` ends it.

@@ -137,6 +137,7 @@ def test_a_process_that_was_kept_ready_has_the_time_of_a_start_from_when_it_beca
     note.write_text(json.dumps({"pid": sleeper.pid, "created": born}))
     os.utime(note, (born + 6, born + 6))
     watch = Watch(["hub"], silence_s=10, start_s=30, now=born)
+    _end_silent(watch, tmp_path, ["hub"], now=born + 4)
     watch.heard("hub", now=born + 5)  # the process before it
     for later_s in range(8, 36, 4):
         _end_silent(watch, tmp_path, ["hub"], now=born + later_s)
