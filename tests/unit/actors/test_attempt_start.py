@@ -6,11 +6,12 @@ from concurrent.futures import Future
 import pytest
 
 from actors import attempts
+from actors.attempt_order import AttemptOrder
 from actors.attempts import AttemptRunner
 from actors.core.errors import LeaseExpiredError
 from actors.core.model import Device, DeviceKind, Lease, LeaseRequest, Portion, WorkKind
 from actors.core.task_events import AttemptDied
-from actors.messages import AttemptOrder, GrantedLease, LeasePlace
+from actors.messages import GrantedLease, LeasePlace
 from configs.settings import Settings
 
 
