@@ -74,6 +74,7 @@ def train(
         SampleRateError: It names no rate, and the recordings have different ones.
         WeightsError: The weights to begin with cannot be had or do not fit.
         CheckpointError: The state to resume from cannot be read or is of another training.
+        CheckpointUnavailableError: The machine could not read it at present.
         OutputError: A file cannot be written (DiskFullError: for lack of room).
         TrainingDivergedError: The loss is no number any more.
         GpuOutOfMemoryError: The GPU memory that this process may use does not suffice.
