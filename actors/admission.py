@@ -115,13 +115,13 @@ class Admission:
         """The checkpoint that an earlier training left, for a new one to continue from.
 
         Raises:
-            SubmissionError: there is no such training, it has not ended, or it left none.
+            SubmissionError: there is no such training, it has not ended, or it left none: another one may have trained anew in its folder.
         """
         if earlier is None or earlier.submission.work is not WorkKind.TRAINING:
             raise SubmissionError("unknown_task", "resume_from", f"{task_id!r} is no training", "give the task_id of a training")
         if not earlier.state.is_final:
             raise SubmissionError("task_not_ended", "resume_from", f"{task_id!r} has not ended yet", "stop it, or wait for its end")
-        checkpoint = find_checkpoint(Path(earlier.submission.resolved["output"]))
+        checkpoint = find_checkpoint(Path(earlier.submission.resolved["output"]), task_id)
         if checkpoint is None:
             raise SubmissionError("no_checkpoint", "resume_from", f"{task_id!r} left no {RESUME_STATE}", "train from the beginning")
         return str(resolve_file(str(checkpoint), "resume_from", self._roots))

@@ -49,9 +49,9 @@ def check_training_room(request: Mapping[str, Any], output: Path, pictures_bytes
         SubmissionError: It cannot come to its end here.
     """
     room = _room_at(output) + _replaced_bytes(request, output) - pictures_bytes
-    fitting = (room - _fixed_bytes(request)) // _weights_bytes(request)
+    fitting = (room - _fixed_bytes(request, _STATES)) // _weights_bytes(request)
     remedies = ["free some space there", "choose another save_path"]
-    if fitting >= 1:
+    if 1 <= fitting < _kept_epochs(request):
         remedies.insert(0, f"set keep_checkpoints to {fitting} or less")
     told = f"{request['model']} for {request['num_epochs']} epochs"
     return _compare(training_need(request), room, ("save_path", output), told, remedies)
@@ -62,11 +62,12 @@ def training_need(request: Mapping[str, Any]) -> DiskNeed:
 
     A head of another width than RFUAV's 37 classes is charged as that one, and tables, pictures and logs as nothing.
     """
-    epochs, keep, patience = request["num_epochs"], request.get("keep_checkpoints", "all"), request.get("early_stopping_patience")
-    most = epochs if keep == "all" else min(keep, epochs)
-    least = most if patience is None else min(most, patience + 1)
-    fixed, weights = _fixed_bytes(request), _weights_bytes(request)
-    return DiskNeed(fixed + least * weights, fixed + most * weights)
+    epochs, patience = request["num_epochs"], request.get("early_stopping_patience")
+    least_epochs = epochs if patience is None else min(epochs, patience + 1)
+    kept, weights = _kept_epochs(request), _weights_bytes(request)
+    # As many states at once take as many epochs, unless some are written within an epoch.
+    least = _fixed_bytes(request, min(_STATES, least_epochs)) + min(kept, least_epochs) * weights
+    return DiskNeed(least, _fixed_bytes(request, _STATES) + kept * weights)
 
 
 def decoded_bytes(trees: Iterable[ClassTree], request: Mapping[str, Any], cache_bytes: int) -> int:
@@ -114,9 +115,15 @@ def _weights_bytes(request: Mapping[str, Any]) -> int:
     return _WEIGHT_BYTES * COSTS[request["model"]].parameters
 
 
-def _fixed_bytes(request: Mapping[str, Any]) -> int:
-    """What a training writes however many epochs it keeps: the best weights and the states."""
-    return _weights_bytes(request) + _STATES * _STATE_BYTES * COSTS[request["model"]].parameters
+def _kept_epochs(request: Mapping[str, Any]) -> int:
+    """Of how many epochs the weights stay, if it goes through all of them."""
+    epochs, keep = int(request["num_epochs"]), request.get("keep_checkpoints", "all")
+    return epochs if keep == "all" else min(int(keep), epochs)
+
+
+def _fixed_bytes(request: Mapping[str, Any], states: int) -> int:
+    """What a training writes however many epochs it keeps: the best weights and the states that there are at once."""
+    return _weights_bytes(request) + states * _STATE_BYTES * COSTS[request["model"]].parameters
 
 
 def _room_at(folder: Path) -> int:

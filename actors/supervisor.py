@@ -206,13 +206,13 @@ class TaskSupervisor:
         asked = asyncio.create_task(self._calls.ask(ACCOUNTANT, "check", self._draft_request(submission)))
         try:
             checked = await asyncio.to_thread(self._admission.check, submission)
+            earlier = submission.request.get("resume_from")
+            if earlier:
+                checkpoint = await asyncio.to_thread(self._admission.find_checkpoint, self._flow.tasks.get(earlier), earlier)
+                checked = replace(checked, resolved={**checked.resolved, "resume_from": checkpoint})
         except ActorSystemError:
             asked.cancel()
             raise
-        earlier = submission.request.get("resume_from")
-        if earlier:
-            checkpoint = self._admission.find_checkpoint(self._flow.tasks.get(earlier), earlier)
-            checked = replace(checked, resolved={**checked.resolved, "resume_from": checkpoint})
         try:
             return self._admission.check_memory(checked, await asked)
         except UnsatisfiableRequestError:

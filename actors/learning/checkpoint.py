@@ -4,6 +4,7 @@ Owns the format of ``last.ckpt`` and its version. A checkpoint holds tensors and
 never executes anything. It knows neither what the training does with the state nor which other checkpoints there are.
 """
 
+import errno
 import hashlib
 import pickle
 import struct
@@ -15,8 +16,8 @@ from typing import Any, BinaryIO, Final, cast
 import torch
 
 from actors.files.atomic import write_atomically
-from actors.files.data_roots import ANYWHERE, DataRoots
-from actors.learning.errors import CheckpointError
+from actors.files.data_roots import ANYWHERE, DataRoots, NoRegularFileError
+from actors.learning.errors import CheckpointError, CheckpointUnavailableError
 
 __all__ = [
     "FileDigest",
@@ -29,11 +30,10 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 1
-#: What torch's reader was seen to raise on files with some bytes changed.
+#: What torch's reader was seen to raise on files with some bytes changed; of OSErrors, EINVAL for a place that is in no file.
 _UNREADABLE: Final = (
     pickle.UnpicklingError,
     struct.error,
-    OSError,
     EOFError,
     RuntimeError,
     ArithmeticError,
@@ -43,6 +43,7 @@ _UNREADABLE: Final = (
     ValueError,
 )
 _HINT: Final = "Start the training anew, or resume from another task."
+_UNAVAILABLE_HINT: Final = "The attempt can be repeated; if it fails again, look at the disk and the memory of the machine."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,6 +147,7 @@ def read_resume_state(path: Path, *, roots: DataRoots = ANYWHERE) -> ResumeState
     Raises:
         OutsideRootsError: It is a link that leads out of ``roots``.
         CheckpointError: It is missing, damaged, no checkpoint of ours, or of another format version.
+        CheckpointUnavailableError: The machine could not read it, which says nothing of the file.
     """
     return read_listed_state(path, None, roots=roots)[0]
 
@@ -159,7 +161,8 @@ def read_listed_state(path: Path, listed: Collection[str] | None, *, roots: Data
         roots: Where it must lie, links followed.
 
     Raises:
-        OutsideRootsError, CheckpointError: As ``read_resume_state``; also where its digest is not listed.
+        OutsideRootsError, CheckpointError, CheckpointUnavailableError: As ``read_resume_state``; a file whose digest is not listed is
+            damaged, and one whose digest is listed never is.
     """
     try:
         with roots.open(path) as file:
@@ -167,12 +170,29 @@ def read_listed_state(path: Path, listed: Collection[str] | None, *, roots: Data
             if listed is not None and digest.sha256 not in listed:
                 raise CheckpointError(f"{path} does not hold what was written there", _HINT)
             file.seek(0)
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
+            content = _load(file, path, is_whole=listed is not None)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise CheckpointError(f"there is no checkpoint at {path}", _HINT) from error
-    except _UNREADABLE as error:
+    except NoRegularFileError as error:
         raise CheckpointError(f"{path} is no readable checkpoint: {error}", _HINT) from error
+    except (OSError, MemoryError) as error:
+        raise _unavailable(path, error) from error
     return _state_of(content, path), digest
+
+
+def _load(file: BinaryIO, path: Path, *, is_whole: bool) -> Any:
+    """Let torch read a file; what goes wrong with one that ``is_whole`` is the machine's doing, such as a lack of memory."""
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (*_UNREADABLE, OSError) as error:
+        is_elsewhere = isinstance(error, OSError) and error.errno != errno.EINVAL
+        if is_whole or is_elsewhere:
+            raise _unavailable(path, error) from error
+        raise CheckpointError(f"{path} is no readable checkpoint: {error}", _HINT) from error
+
+
+def _unavailable(path: Path, error: BaseException) -> CheckpointUnavailableError:
+    return CheckpointUnavailableError(f"{path} cannot be read at present: {error}", _UNAVAILABLE_HINT)
 
 
 def _state_of(content: Any, path: Path) -> ResumeState:

@@ -40,6 +40,7 @@ def read_newest_state(path: Path, *, roots: DataRoots = ANYWHERE) -> FoundState:
     Raises:
         OutsideRootsError: A file is a link that leads out of ``roots``.
         CheckpointError: None of them can be used.
+        CheckpointUnavailableError: The machine could not read one of them. The other is not read instead, since it may be the older one.
     """
     if path.name not in {RESUME_STATE, PREVIOUS_STATE}:
         return _read(path, None, roots)

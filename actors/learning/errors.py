@@ -10,6 +10,7 @@ WorkError
 │   ├── WeightsUnreadableError  weights_unreadable
 │   └── WeightsMismatchError    weights_mismatch
 ├── CheckpointError             checkpoint_invalid
+├── CheckpointUnavailableError  checkpoint_unavailable
 ├── ModelCardError              model_card_invalid
 ├── TrainingDivergedError       training_diverged
 ├── GpuOutOfMemoryError         gpu_out_of_memory
@@ -70,6 +71,12 @@ class CheckpointError(WorkError):
     """A resume state that is damaged, of another format version or of another training."""
 
     code = "checkpoint_invalid"
+
+
+class CheckpointUnavailableError(WorkError):
+    """A resume state that the machine could not read just now: nothing speaks against the file itself."""
+
+    code = "checkpoint_unavailable"
 
 
 class ModelCardError(WorkError):

@@ -9,7 +9,7 @@ step and hold the same weights and figures; only the first one tells it and writ
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Any, Literal
@@ -74,6 +74,7 @@ def train(
         SampleRateError: It names no rate, and the recordings have different ones.
         WeightsError: The weights to begin with cannot be had or do not fit.
         CheckpointError: The state to resume from cannot be read or is of another training.
+        CheckpointUnavailableError: The machine could not read it at present.
         OutputError: A file cannot be written (DiskFullError: for lack of room).
         TrainingDivergedError: The loss is no number any more.
         GpuOutOfMemoryError: The GPU memory that this process may use does not suffice.
@@ -224,11 +225,15 @@ class _Attempt:
         def write() -> None:
             self._outputs.write_weights(epoch, state.model, card)
             self._outputs.write_resume_state(state)
-            self._outputs.write_text(METRICS_CSV, metrics_csv(history))
-            self._outputs.write_text(CONFUSION_JSON, confusion_json(confusion, self._dataset.classes, epoch))
+            self._write_figures(epoch, history, confusion)
             self._outputs.write_text(LOG, log)
 
         self._writer.hand_over(write)
+
+    def _write_figures(self, epoch: int, history: Sequence[Mapping[str, float]], confusion: Sequence[Sequence[int]]) -> None:
+        """Write what was measured up to an epoch."""
+        self._outputs.write_text(METRICS_CSV, metrics_csv(history))
+        self._outputs.write_text(CONFUSION_JSON, confusion_json(confusion, self._dataset.classes, epoch))
 
     def _reserve(self) -> None:
         """Let the memory for checkpoints be made beside the second batch: the optimiser's part of it has its shape after the first."""
@@ -263,6 +268,8 @@ class _Attempt:
         progress = self._progress
         if self._gang.is_first:
             if progress.confusion:
+                # Once more: an attempt that was killed between its checkpoint and its figures leaves those of an epoch out.
+                self._write_figures(progress.epoch, progress.history, progress.confusion)
                 self._outputs.write_bytes("confusion_matrix.png", confusion_png(progress.confusion, self._dataset.classes))
             self._outputs.write_text(LOG, self._journal.text())
         return TrainingOutcome(

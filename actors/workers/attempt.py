@@ -20,7 +20,7 @@ from actors.core.model import WorkKind
 from actors.core.tasks import EVALUATE, TaskFault
 from actors.fence import FencedFolder
 from actors.files.errors import WorkError
-from actors.learning.errors import RANK_LOST
+from actors.learning.errors import RANK_LOST, CheckpointUnavailableError
 from actors.lease_client import LeaseKeeper
 from actors.paths import build_data_roots, build_model_roots, check_still_inside
 from actors.presence import own_presence
@@ -42,7 +42,7 @@ from configs.settings import Settings
 #: The exit status of a process that ended because its lease was lost.
 LEASE_LOST_STATUS = 70
 #: The codes of failures that have nothing to do with what was asked for, so that another attempt may end differently.
-_PASSING = (RANK_LOST, "service_unreachable", LeaseExpiredError.code)
+_PASSING = (RANK_LOST, "service_unreachable", LeaseExpiredError.code, CheckpointUnavailableError.code)
 
 
 class AttemptActor:

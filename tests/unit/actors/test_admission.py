@@ -8,6 +8,7 @@ from actors.admission import Admission, check_room
 from actors.core.errors import LineFullError, SubmissionError
 from actors.core.model import WorkKind
 from actors.core.tasks import Submission, Task, TaskState
+from actors.learning.checkpoint_list import CheckpointList
 
 
 @pytest.fixture
@@ -111,6 +112,24 @@ def test_an_output_that_is_a_file_or_outside_is_refused(root):
 
 def test_work_that_nobody_can_do_is_refused(root):
     assert refusal(root, replace(training(), work=WorkKind.PREPROCESSING))[0] == "unknown_work"
+
+
+class TestResuming:
+    def ended(self, root, owner):
+        """The training t, whose folder holds a checkpoint and the list of whoever trained there last."""
+        (root / "out").mkdir()
+        (root / "out/last.ckpt").write_bytes(b"state")
+        CheckpointList(owner, ()).write(root / "out/checkpoints.json")
+        submission = replace(training(), resolved={"output": str(root / "out")})
+        return Task(submission, TaskState.COMPLETED, 0.0, 0.0)
+
+    def test_a_training_is_gone_on_from_its_own_checkpoint(self, root):
+        assert Admission([root]).find_checkpoint(self.ended(root, "t"), "t") == str(root / "out/last.ckpt")
+
+    def test_the_checkpoint_of_another_training_in_the_same_folder_is_not_taken_for_its_own(self, root):
+        with pytest.raises(SubmissionError, match=r"'t' left no last\.ckpt") as caught:
+            Admission([root]).find_checkpoint(self.ended(root, "t-2"), "t")
+        assert (caught.value.code, caught.value.field) == ("no_checkpoint", "resume_from")
 
 
 class TestRoomInLine:

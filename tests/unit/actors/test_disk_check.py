@@ -53,6 +53,30 @@ def test_a_training_writes_the_weights_it_keeps_the_best_again_and_three_states(
     assert (need.least_bytes, need.most_bytes) == (FIXED + least * WEIGHTS, FIXED + most * WEIGHTS)
 
 
+@pytest.mark.parametrize(
+    ("changes", "epochs"),
+    [({"num_epochs": 1}, 1), ({"num_epochs": 2}, 2), ({"num_epochs": 3}, 3), ({"early_stopping_patience": 1}, 2)],
+)
+def test_a_training_needs_no_more_states_than_epochs_and_may_write_three(changes, epochs, free, tmp_path):
+    asked = request(keep_checkpoints=1, **changes)
+    need = training_need(asked)
+    assert need.least_bytes == WEIGHTS + epochs * 12 * PARAMETERS + WEIGHTS
+    assert need.most_bytes == FIXED + WEIGHTS
+    free(need.least_bytes)
+    assert "may take about" in check_training_room(asked, tmp_path)
+    free(need.least_bytes - 1)
+    with pytest.raises(SubmissionError, match="would take about"):
+        check_training_room(asked, tmp_path)
+
+
+def test_nobody_is_told_to_keep_as_many_checkpoints_as_asked_for_or_more(free, tmp_path):
+    free(FIXED + 8 * WEIGHTS)
+    assert "set keep_checkpoints to 8 or less" in check_training_room(request(early_stopping_patience=2), tmp_path)
+    for keep in (7, 8):
+        warning = check_training_room(request(keep_checkpoints=keep), tmp_path)
+        assert warning.endswith("; free some space there, or choose another save_path")
+
+
 def test_what_cannot_fit_is_refused_with_the_number_of_checkpoints_that_would(free, tmp_path):
     free(FIXED + 7 * WEIGHTS)
     with pytest.raises(SubmissionError) as caught:

@@ -1,8 +1,12 @@
 """Of two checkpoints the newest good one is read, and no damage makes one of something else be read instead."""
 
+import errno
 import json
+import os
 import random
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -11,7 +15,7 @@ from actors.files.data_roots import DataRoots, OutsideRootsError
 from actors.learning.checkpoint import read_resume_state
 from actors.learning.checkpoint_history import read_newest_state
 from actors.learning.checkpoint_list import find_checkpoint, read_checkpoint_list
-from actors.learning.errors import CheckpointError
+from actors.learning.errors import CheckpointError, CheckpointUnavailableError
 from actors.learning.outputs import Outputs
 from actors.learning.plan import TrainingPlan
 from tests.unit.learning.test_checkpoint import make_state
@@ -105,6 +109,37 @@ def test_wherever_the_newest_is_torn_or_changed_the_one_before_is_read(seed: int
     (warning,) = found.warnings
     assert "does not hold what was written there" in warning
     assert "which holds epoch 3 after 5 pictures" in warning
+
+
+def digest_fails(code: int) -> Any:
+    return patch("hashlib.file_digest", side_effect=OSError(code, os.strerror(code)))
+
+
+def load_fails(error: Exception) -> Any:
+    return patch("torch.load", side_effect=error)
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        digest_fails(errno.EIO),
+        digest_fails(errno.ESTALE),
+        patch("os.open", side_effect=OSError(errno.EMFILE, os.strerror(errno.EMFILE))),
+        load_fails(OSError(errno.EIO, os.strerror(errno.EIO))),
+        load_fails(RuntimeError("DefaultCPUAllocator: can't allocate memory")),
+        load_fails(MemoryError()),
+    ],
+)
+def test_a_machine_that_cannot_read_at_present_is_no_damage_and_nothing_older_is_read_instead(failing: Any, folder: Path) -> None:
+    with failing, pytest.raises(CheckpointUnavailableError, match=r"last\.ckpt cannot be read at present"):
+        read_newest_state(folder / "last.ckpt")
+    assert read_newest_state(folder / "last.ckpt").state.progress["epoch"] == 3
+
+
+def test_what_is_no_regular_file_is_damage(folder: Path) -> None:
+    (folder / "last.ckpt").unlink()
+    (folder / "last.ckpt").mkdir()
+    assert read_newest_state(folder / "last.ckpt").state.progress["epoch"] == 2
 
 
 def test_a_missing_newest_is_told_too(folder: Path) -> None:

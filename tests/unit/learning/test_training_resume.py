@@ -1,5 +1,6 @@
 """A training that is stopped or killed goes on exactly where it was, from the newest good checkpoint."""
 
+import json
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,10 +10,12 @@ from unittest.mock import patch
 import pytest
 import torch
 
+from actors.files.errors import OutputError
 from actors.learning import training
 from actors.learning.background_writer import BackgroundWriter
 from actors.learning.checkpoint import read_resume_state
 from actors.learning.errors import CheckpointError
+from actors.learning.history_files import read_metrics
 from actors.learning.training import TrainingOutcome, TrainingPlan
 from actors.learning.zoo import build_model
 from tests.unit.learning.training_runs import (
@@ -96,6 +99,28 @@ def test_a_checkpoint_knows_the_files_that_were_written_before_it(plan: Training
     run(replace(plan, num_epochs=1))
     files = set(read_resume_state(plan.output_dir / "last.ckpt").files)
     assert files == {"config.yaml", "best_model.pth", "model_card.json", "MobileNetV3_epoch_1.pth", "last.ckpt", "checkpoints.json"}
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_training_killed_right_after_its_last_checkpoint_ends_with_the_figures_of_all_epochs(
+    epochs: int, plan: TrainingPlan
+) -> None:
+    plan, saved = replace(plan, num_epochs=epochs), []
+
+    def publish_all(files: Sequence[tuple[Path, str]]) -> None:
+        if len(saved) == epochs:
+            raise InterruptedError("killed")
+        for staged, name in files:
+            staged.replace(plan.output_dir / name)
+        saved.extend(name for _, name in files if name == "last.ckpt")
+
+    with pytest.raises(OutputError, match="killed"):
+        run(plan, publish_all=publish_all)
+    outcome, _ = run(replace(plan, resume_from=plan.output_dir / "last.ckpt"))
+    assert outcome.status == "completed"
+    assert {"metrics.csv", "confusion_matrix.json", "confusion_matrix.png"} <= set(outcome.files)
+    assert read_metrics(plan.output_dir / "metrics.csv")["epoch"] == list(range(1, epochs + 1))
+    assert json.loads((plan.output_dir / "confusion_matrix.json").read_text())["epoch"] == epochs
 
 
 def test_checkpoints_are_written_within_an_epoch_too(plan: TrainingPlan) -> None:
