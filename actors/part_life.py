@@ -1,8 +1,8 @@
 """How often each part of the service has begun, and why the watchdog ended it, as notes in ``STATE/run``.
 
 A part that is ended again and again answers in between, so that whoever asks it finds nothing wrong: only what is written down here
-shows it. Each file has one writer: a part notes its own starts, the watchdog the ends that it causes. The notes begin anew with each
-``rfuav up``.
+shows it. Each file has one writer: a part notes its own starts, the watchdog the ends that it causes and the starts of the predictor's
+replicas. The notes begin anew with each ``rfuav up``.
 """
 
 import shutil

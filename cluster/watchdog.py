@@ -30,6 +30,7 @@ from cluster.ceiling import Ceiling, read_deployed
 from cluster.haproxy import PROGRAM, end_orphans
 from cluster.http_probe import get_json
 from cluster.processes import instance_mark
+from cluster.replica_notes import ReplicaNotes
 from cluster.run_record import ServiceRecord, read_record
 
 _SILENCE_S: Final = 10.0
@@ -114,8 +115,8 @@ class ReplicaWatch:
         self._end_elsewhere = end_elsewhere
         self._known: dict[str, ReplicaStanding] = {}
 
-    def look(self, standings: Sequence[ReplicaStanding], *, now: float) -> None:
-        """Take in what the accountant tells, and end the silent ones."""
+    def look(self, standings: Sequence[ReplicaStanding], *, now: float) -> list[ReplicaReport]:
+        """Take in what the accountant tells, and end the silent ones; returns these."""
         for standing in standings:
             name = standing.report.replica_id
             if name not in self._known or self._known[name].heard_at != standing.heard_at:
@@ -125,6 +126,7 @@ class ReplicaWatch:
         self._watch.keep(self._known)
         for report in silent:
             self._end(report)
+        return silent
 
     def _end(self, report: ReplicaReport) -> None:
         process = report.presence.process()
@@ -168,9 +170,12 @@ def _end_silent(watch: Watch, state_dir: Path, parts: Iterable[str], *, now: flo
     for part in watch.look(started_at, now=now):
         silence_s = watch.silence_of(part)
         # Before its end: what follows on it asks for the reason at once.
-        reason = f"ended by the watchdog: silent for {silence_s:.0f} s"
-        note_end(state_dir, part, pid=processes[part].pid, at=now, reason=reason)
+        note_end(state_dir, part, pid=processes[part].pid, at=now, reason=_reason(silence_s))
         _end(part, processes[part], silence_s)
+
+
+def _reason(silence_s: float = _SILENCE_S) -> str:
+    return f"ended by the watchdog: silent for {silence_s:.0f} s"
 
 
 def _end(part: str, process: psutil.Process, silence_s: float = _SILENCE_S) -> None:
@@ -192,11 +197,14 @@ def _ping_actor(name: str) -> object:
     return ray.get(ray.get_actor(name, namespace=NAMESPACE).ping.remote(), timeout=_PING_S)
 
 
-def _look_after_predictor(replicas: ReplicaWatch, ceiling: Ceiling | None) -> object:
+def _look_after_predictor(replicas: ReplicaWatch, notes: ReplicaNotes, ceiling: Ceiling | None) -> object:
     import ray  # noqa: PLC0415 (see above)
 
     accountant = ray.get_actor(ACCOUNTANT, namespace=NAMESPACE)
-    replicas.look(ray.get(accountant.list_replicas.remote(), timeout=_PING_S), now=time.time())
+    standings: Sequence[ReplicaStanding] = ray.get(accountant.list_replicas.remote(), timeout=_PING_S)
+    now = time.time()
+    notes.look(standings, now=now)
+    notes.note_ended(replicas.look(standings, now=now), _reason(), now=now)
     if ceiling is not None:
         ceiling.follow()
     return None
@@ -240,9 +248,8 @@ def main() -> None:
     # Asked in the same way; as a part without a process of its own it is never ended itself.
     deployed = None if record.is_adopted else read_deployed(state_dir)
     ceiling = Ceiling(deployed) if deployed else None
-    pings[PREDICTOR] = functools.partial(
-        _look_after_predictor, ReplicaWatch(now=time.time(), end_elsewhere=_end_on_its_node), ceiling
-    )
+    replicas = ReplicaWatch(now=time.time(), end_elsewhere=_end_on_its_node)
+    pings[PREDICTOR] = functools.partial(_look_after_predictor, replicas, ReplicaNotes(state_dir), ceiling)
     if record.nodes == "several":
         pings[PROGRAM] = functools.partial(_look_after_haproxy, state_dir)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray's own handler writes a stack trace into the log.

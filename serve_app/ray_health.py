@@ -26,8 +26,8 @@ REPLICA_SILENCE_S: Final = 10.0
 WATCHDOG_SILENCE_S: Final = 15.0
 #: A process that has begun so lately may still be on its way to its first answer.
 START_S: Final = 30.0
-#: The parts whose processes leave notes. The store has none of its own: it is open in the supervisor's process.
-_NOTED: Final = (ACCOUNTANT, SUPERVISOR, LOG_HUB, INGRESS, WATCHDOG)
+#: The parts whose starts are noted, the predictor's by the watchdog. The store has none of its own: it is open in the supervisor's process.
+_NOTED: Final = (ACCOUNTANT, SUPERVISOR, LOG_HUB, INGRESS, PREDICTOR, WATCHDOG)
 
 
 @dataclass(frozen=True, slots=True)
