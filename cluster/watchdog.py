@@ -32,10 +32,11 @@ from cluster.http_probe import get_json
 from cluster.processes import instance_mark
 from cluster.replica_notes import ReplicaNotes
 from cluster.run_record import ServiceRecord, read_record
+from cluster.service_errors import NoAnswerError
 
 _SILENCE_S: Final = 10.0
-#: Everybody waits on the ingress: with the time for its new start, a caller that met a hanging one has an answer within 15 s.
-_SOONER_S: Final[Mapping[str, float]] = MappingProxyType({INGRESS: 5.0})
+#: Everybody waits on the ingress. Longer than a ping waits, so that one late answer on a busy machine is no end.
+_SOONER_S: Final[Mapping[str, float]] = MappingProxyType({INGRESS: 7.0})
 #: A new process may take so long until it answers for the first time.
 _START_S: Final = 30.0
 _PAUSE_S: Final = 1.0
@@ -225,9 +226,14 @@ def _look_after_haproxy(state_dir: Path) -> object:
     return None
 
 
-def _ping_ingress(url: str) -> object:
+def _ping_ingress(url: str, *, is_behind_haproxy: bool) -> object:
     # A route that asks nobody else: what hangs behind the ingress is not its fault.
-    return get_json(url, "", timeout_s=_PING_S)
+    try:
+        return get_json(url, "", timeout_s=_PING_S)
+    except NoAnswerError as error:
+        if is_behind_haproxy and isinstance(error.__cause__, ConnectionRefusedError):
+            return None  # nobody listens where HAProxy should, and whether the ingress answers is not known
+        raise
 
 
 def main() -> None:
@@ -244,7 +250,7 @@ def main() -> None:
         raise SystemExit(f"{state_dir} has no running service to watch")
     ray.init(address=record.ray_address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
     pings: dict[str, Ping] = {name: functools.partial(_ping_actor, name) for name in (ACCOUNTANT, SUPERVISOR, LOG_HUB)}
-    pings[INGRESS] = functools.partial(_ping_ingress, record.url)
+    pings[INGRESS] = functools.partial(_ping_ingress, record.url, is_behind_haproxy=record.nodes == "several")
     # Asked in the same way; as a part without a process of its own it is never ended itself.
     deployed = None if record.is_adopted else read_deployed(state_dir)
     ceiling = Ceiling(deployed) if deployed else None
