@@ -1,8 +1,8 @@
 """How often each part of the service has begun, and why the watchdog ended it, as notes in ``STATE/run``.
 
 A part that is ended again and again answers in between, so that whoever asks it finds nothing wrong: only what is written down here
-shows it. Each file has one writer: a part notes its own starts, the watchdog the ends that it causes. The notes begin anew with each
-``rfuav up``.
+shows it. Each file has one writer: a part notes its own starts, the watchdog the ends that it causes and the starts of the predictor's
+replicas. The notes begin anew with each ``rfuav up``.
 """
 
 import shutil
@@ -49,6 +49,13 @@ class PartLife:
         """When its present process took its place."""
         return self.starts[-1].at if self.starts else None
 
+    @property
+    def ended_at(self) -> float | None:
+        """When its present process was ended on purpose; None where it was not."""
+        for start in self.starts[-1:]:
+            return next((end.at for end in reversed(self.ends) if end.pid == start.pid and end.at >= start.at), None)
+        return None
+
     def restarts(self, now: float) -> int:
         """How often it began anew within the last ten minutes; its first start is no restart."""
         return sum(start.number > 1 and now - start.at <= LOOP_WINDOW_S for start in self.starts)
@@ -58,14 +65,14 @@ class PartLife:
         return self.restarts(now) >= LOOP_RESTARTS
 
     def describe(self, now: float) -> str:
-        """Its restarts in words for people; "" where there were none."""
+        """Its restarts in words for people, with the reason of the last where one is known; "" where there were none."""
         count = self.restarts(now)
         if not count:
             return ""
         times = "once" if count == 1 else f"{count} times"
         said = f"restarted {times} in the last {LOOP_WINDOW_S / 60:.0f} minutes"
-        pids = {start.pid for start in self.starts[-count - 1 :]}
-        reasons = [end.reason for end in self.ends if end.pid in pids]
+        before = {start.pid for start in self.starts[-2:-1]}
+        reasons = [end.reason for end in self.ends if end.pid in before]
         return f"{said}; {reasons[-1]}" if reasons else said
 
 

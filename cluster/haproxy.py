@@ -7,6 +7,7 @@ interfaces and asks nobody for a key there; Serve offers no setting for that.
 
 import contextlib
 import json
+import os
 import shlex
 import subprocess
 from collections.abc import Mapping
@@ -32,9 +33,14 @@ _BELOW_FOLDER: Final = len(f"/{'0' * 56}/a.4194304.tmp")
 
 #: What Serve starts as HAProxy, and what HAProxy answers where no ingress does: Serve lets it answer 500, which tells callers that it
 #: is of no use to ask again, and offers no setting. The answer is put in the place of Serve's whenever HAProxy reads its configuration.
+#: It stands for 502 and 504 too, so a request may have been carried out: the answer names no time after which a program may simply send
+#: it again.
 _START: Final = "haproxy"
 _AWAY: Final = "away.http"
-_AWAY_MESSAGE: Final = "the part that answers HTTP is starting again; try again in a moment"
+_AWAY_MESSAGE: Final = (
+    "the part that answers HTTP is starting again; what was submitted just now may have been accepted: "
+    "repeat it with the same task_id"
+)
 _SCRIPT: Final = """#!/bin/sh
 option=
 for each in "$@"; do
@@ -87,7 +93,7 @@ def haproxy_environment(settings: Settings, temp_dir: Path) -> dict[str, str]:
     figures, fallback, ingress = _three_pairs(settings.port)
     return {
         **COMMON,
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(folder / _START),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(_start_path(settings.state_dir)),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "a"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
@@ -113,20 +119,33 @@ def haproxy_environment(settings: Settings, temp_dir: Path) -> dict[str, str]:
     }
 
 
-def write_start(temp_dir: Path) -> None:
-    """Write the program that Serve starts as HAProxy into Ray's temporary folder.
+def write_start(state_dir: Path, temp_dir: Path) -> None:
+    """Write the program that Serve starts as HAProxy into the state folder, and make the folder of HAProxy's own files.
+
+    Programs in Ray's temporary folder would not do: /tmp is often mounted so that nothing in it can be started.
 
     Raises:
         HaproxyMissingError: there is no HAProxy.
+        SettingsError: no program in the state folder can be started.
     """
-    program, folder = require_haproxy(), temp_dir / _FOLDER
-    folder.mkdir(exist_ok=True)
-    away, start = folder / _AWAY, folder / _START
+    program, start = require_haproxy(), _start_path(state_dir)
+    (temp_dir / _FOLDER).mkdir(exist_ok=True)
+    start.parent.mkdir(parents=True, exist_ok=True)
+    away = start.with_name(_AWAY)
     body = json.dumps({"status": "error", "code": "not_ready", "message": _AWAY_MESSAGE, "detail": _AWAY_MESSAGE})
-    head = ["HTTP/1.1 503 Service Unavailable", "Content-Type: application/json", f"Content-Length: {len(body)}", "Retry-After: 1"]
+    head = ["HTTP/1.1 503 Service Unavailable", "Content-Type: application/json", f"Content-Length: {len(body)}"]
     away.write_bytes("\r\n".join([*head, "Cache-Control: no-store", "", body]).encode())
     start.write_text(_SCRIPT.format(away=shlex.quote(str(away)), program=shlex.quote(str(program))), encoding="utf-8")
-    start.chmod(0o700)
+    start.chmod(0o755)
+    if not os.access(start, os.X_OK):
+        raise SettingsError(
+            f"RFUAV_STATE_DIR: nodes: 'several' starts the program {start}, and nothing in that folder can be started "
+            "(is it mounted noexec?); set it to another folder"
+        )
+
+
+def _start_path(state_dir: Path) -> Path:
+    return state_dir.absolute() / "run" / _FOLDER / _START
 
 
 def end_orphans(mark: str) -> list[int]:

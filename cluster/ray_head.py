@@ -99,7 +99,7 @@ class HeadStart:
         environ = head_environment(os.environ, settings)
         self._temp_dir = make_temp_dir(settings.state_dir)
         if settings.nodes == "several":
-            write_start(self._temp_dir)
+            write_start(settings.state_dir, self._temp_dir)
         self._start = RayStart(settings.state_dir, head_command(settings, self._temp_dir), environ)
 
     def wait(self) -> RayHead:

@@ -30,11 +30,13 @@ from cluster.ceiling import Ceiling, read_deployed
 from cluster.haproxy import PROGRAM, end_orphans
 from cluster.http_probe import get_json
 from cluster.processes import instance_mark
+from cluster.replica_notes import ReplicaNotes
 from cluster.run_record import ServiceRecord, read_record
+from cluster.service_errors import NoAnswerError
 
 _SILENCE_S: Final = 10.0
-#: Everybody waits on the ingress: with the time for its new start, a caller that met a hanging one has an answer within 15 s.
-_SOONER_S: Final[Mapping[str, float]] = MappingProxyType({INGRESS: 5.0})
+#: Everybody waits on the ingress. Longer than a ping waits, so that one late answer on a busy machine is no end.
+_SOONER_S: Final[Mapping[str, float]] = MappingProxyType({INGRESS: 7.0})
 #: A new process may take so long until it answers for the first time.
 _START_S: Final = 30.0
 _PAUSE_S: Final = 1.0
@@ -114,8 +116,8 @@ class ReplicaWatch:
         self._end_elsewhere = end_elsewhere
         self._known: dict[str, ReplicaStanding] = {}
 
-    def look(self, standings: Sequence[ReplicaStanding], *, now: float) -> None:
-        """Take in what the accountant tells, and end the silent ones."""
+    def look(self, standings: Sequence[ReplicaStanding], *, now: float) -> list[ReplicaReport]:
+        """Take in what the accountant tells, and end the silent ones; returns these."""
         for standing in standings:
             name = standing.report.replica_id
             if name not in self._known or self._known[name].heard_at != standing.heard_at:
@@ -125,6 +127,7 @@ class ReplicaWatch:
         self._watch.keep(self._known)
         for report in silent:
             self._end(report)
+        return silent
 
     def _end(self, report: ReplicaReport) -> None:
         process = report.presence.process()
@@ -168,9 +171,12 @@ def _end_silent(watch: Watch, state_dir: Path, parts: Iterable[str], *, now: flo
     for part in watch.look(started_at, now=now):
         silence_s = watch.silence_of(part)
         # Before its end: what follows on it asks for the reason at once.
-        reason = f"ended by the watchdog: silent for {silence_s:.0f} s"
-        note_end(state_dir, part, pid=processes[part].pid, at=now, reason=reason)
+        note_end(state_dir, part, pid=processes[part].pid, at=now, reason=_reason(silence_s))
         _end(part, processes[part], silence_s)
+
+
+def _reason(silence_s: float = _SILENCE_S) -> str:
+    return f"ended by the watchdog: silent for {silence_s:.0f} s"
 
 
 def _end(part: str, process: psutil.Process, silence_s: float = _SILENCE_S) -> None:
@@ -192,11 +198,14 @@ def _ping_actor(name: str) -> object:
     return ray.get(ray.get_actor(name, namespace=NAMESPACE).ping.remote(), timeout=_PING_S)
 
 
-def _look_after_predictor(replicas: ReplicaWatch, ceiling: Ceiling | None) -> object:
+def _look_after_predictor(replicas: ReplicaWatch, notes: ReplicaNotes, ceiling: Ceiling | None) -> object:
     import ray  # noqa: PLC0415 (see above)
 
     accountant = ray.get_actor(ACCOUNTANT, namespace=NAMESPACE)
-    replicas.look(ray.get(accountant.list_replicas.remote(), timeout=_PING_S), now=time.time())
+    standings: Sequence[ReplicaStanding] = ray.get(accountant.list_replicas.remote(), timeout=_PING_S)
+    now = time.time()
+    notes.look(standings, now=now)
+    notes.note_ended(replicas.look(standings, now=now), _reason(), now=now)
     if ceiling is not None:
         ceiling.follow()
     return None
@@ -217,9 +226,14 @@ def _look_after_haproxy(state_dir: Path) -> object:
     return None
 
 
-def _ping_ingress(url: str) -> object:
+def _ping_ingress(url: str, *, is_behind_haproxy: bool) -> object:
     # A route that asks nobody else: what hangs behind the ingress is not its fault.
-    return get_json(url, "", timeout_s=_PING_S)
+    try:
+        return get_json(url, "", timeout_s=_PING_S)
+    except NoAnswerError as error:
+        if is_behind_haproxy and isinstance(error.__cause__, ConnectionRefusedError):
+            return None  # nobody listens where HAProxy should, and whether the ingress answers is not known
+        raise
 
 
 def main() -> None:
@@ -236,13 +250,12 @@ def main() -> None:
         raise SystemExit(f"{state_dir} has no running service to watch")
     ray.init(address=record.ray_address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
     pings: dict[str, Ping] = {name: functools.partial(_ping_actor, name) for name in (ACCOUNTANT, SUPERVISOR, LOG_HUB)}
-    pings[INGRESS] = functools.partial(_ping_ingress, record.url)
+    pings[INGRESS] = functools.partial(_ping_ingress, record.url, is_behind_haproxy=record.nodes == "several")
     # Asked in the same way; as a part without a process of its own it is never ended itself.
     deployed = None if record.is_adopted else read_deployed(state_dir)
     ceiling = Ceiling(deployed) if deployed else None
-    pings[PREDICTOR] = functools.partial(
-        _look_after_predictor, ReplicaWatch(now=time.time(), end_elsewhere=_end_on_its_node), ceiling
-    )
+    replicas = ReplicaWatch(now=time.time(), end_elsewhere=_end_on_its_node)
+    pings[PREDICTOR] = functools.partial(_look_after_predictor, replicas, ReplicaNotes(state_dir), ceiling)
     if record.nodes == "several":
         pings[PROGRAM] = functools.partial(_look_after_haproxy, state_dir)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray's own handler writes a stack trace into the log.

@@ -26,8 +26,8 @@ REPLICA_SILENCE_S: Final = 10.0
 WATCHDOG_SILENCE_S: Final = 15.0
 #: A process that has begun so lately may still be on its way to its first answer.
 START_S: Final = 30.0
-#: The parts whose processes leave notes. The store has none of its own: it begins with the supervisor.
-_NOTED: Final = (ACCOUNTANT, SUPERVISOR, LOG_HUB, INGRESS, WATCHDOG)
+#: The parts whose starts are noted, the predictor's by the watchdog. The store has none of its own: it is open in the supervisor's process.
+_NOTED: Final = (ACCOUNTANT, SUPERVISOR, LOG_HUB, INGRESS, PREDICTOR, WATCHDOG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,14 @@ class _TroubleError(Exception):
 class RayHealth:
     """``HealthPort`` over questions and notes.
 
-    Invariant: a state's ``since`` moves only when the state changes, or when the part's process has changed meanwhile.
+    Invariant: a state's ``since`` moves only when the state changes, or when the part's process has changed meanwhile. A part that was
+    ended on purpose is down since then; of any other end this process knows no more than when it asked and had no answer.
     """
 
     def __init__(self, asked: Asked, state_dir: Path, clock: Callable[[], float] = time.time) -> None:
         self._state_dir = state_dir
         self._clock = clock
+        self._made_at = clock()
         self._probes: dict[str, Callable[[], Awaitable[Pong]]] = {
             ACCOUNTANT: lambda: _ping(asked.accountant),
             SUPERVISOR: lambda: _ping(asked.supervisor),
@@ -77,9 +79,6 @@ class RayHealth:
         lives = await asyncio.to_thread(self._read_notes)
         answers = await asyncio.gather(*(self._probes[name]() for name in names), return_exceptions=True)
         said: dict[str, Pong | BaseException] = dict(zip(names, answers, strict=True))
-        store = said[STORE]
-        if isinstance(store, Pong):
-            said[STORE] = replace(store, since=lives[SUPERVISOR].last_started_at)  # in whose process it is open
         said[INGRESS] = Pong(0.0, f"process {os.getpid()}")
         if lives[WATCHDOG].starts:
             said[WATCHDOG] = self._look_at_watchdog()
@@ -87,7 +86,10 @@ class RayHealth:
         return dict(self._last)
 
     def _read_notes(self) -> dict[str, PartLife]:
-        return {name: read_life(self._state_dir, name) for name in _NOTED}
+        lives = {name: read_life(self._state_dir, name) for name in _NOTED}
+        # It begins with the supervisor; how often that did is told of the supervisor alone.
+        lives[STORE] = PartLife(tuple(replace(start, number=1) for start in lives[SUPERVISOR].starts[-1:]))
+        return lives
 
     def _look_at_watchdog(self) -> Pong | NotReadyError | _TroubleError:
         """Whether the watchdog lives and works. It answers nobody, so its signs of life are looked at."""
@@ -111,18 +113,21 @@ class RayHealth:
         else:
             state = "starting" if self._may_be_starting(name, answer, life, now) else "unhealthy"
             last = self._last.get(name)
-            since = last.since if last is not None and last.state == state else now
+            since = last.since if last is not None and last.state == state else life.ended_at or now
             latency_ms, told = 0.0, str(answer)
         detail = "; ".join(filter(None, (told, life.describe(now))))
         return ComponentHealth(state, latency_ms, since, detail, life.restarts(now), life.last_started_at)
 
     def _may_be_starting(self, name: str, error: BaseException, life: PartLife, now: float) -> bool:
-        """Whether a part that does not answer has not done so since its process began, and that was only just now."""
-        if isinstance(error, _TroubleError):
-            return False
+        """Whether a part that does not answer has not done so since its process began, and that was only just now.
+
+        Of a part without notes nobody knows when it began: it has the time of a start from when this process did.
+        """
+        if not isinstance(error, NotReadyError):
+            return False  # an answer, of a part that cannot do its work
         begun, answered_at = life.last_started_at, self._answered_at.get(name)
         if begun is None:
-            return answered_at is None
+            return answered_at is None and now - self._made_at < START_S
         return now - begun < START_S and (answered_at is None or answered_at < begun)
 
     def _well_since(self, name: str, state: str, begun: float | None, first: float) -> float:

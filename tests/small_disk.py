@@ -8,10 +8,16 @@ import pytest
 
 
 @contextlib.contextmanager
-def small_disk(folder, *, megabytes=4):
-    """Mount a small file system in memory on a new folder; the test is left out where nobody may mount one."""
+def small_disk(folder, *, megabytes=4, options="exec"):
+    """Mount a small file system in memory on a new folder; the test is left out where nobody may mount one.
+
+    With REQUIRE_SMALL_DISK=1 it fails there instead.
+    """
     folder.mkdir()
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder], capture_output=True, check=False)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,{options}", "tmpfs", folder]
+    mount = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mount.returncode and os.environ.get("REQUIRE_SMALL_DISK") == "1":
+        pytest.fail(f"REQUIRE_SMALL_DISK=1, and no small disk can be mounted: {mount.stderr.strip()}")
     if mount.returncode:
         pytest.skip("a full disk can be made only by those who may mount a file system")
     try:

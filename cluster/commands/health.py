@@ -1,4 +1,4 @@
-"""``rfuav health``: whether every part of the service answers."""
+"""``rfuav health``: whether every part of the service answers, since when it is so, and how often it began anew."""
 
 from typing import Any
 
@@ -26,5 +26,12 @@ def add_to(app: typer.Typer) -> None:
 def _tell_health(answer: Any) -> None:
     body = as_plain(answer)
     say(f"{body['status']}" + (f", version {body['version']}" if "version" in body else ""))
-    rows = [(name, each["state"], each.get("latency_ms"), each.get("detail", "")) for name, each in body["components"].items()]
-    say_sheet(Sheet(("Part", "State", "Answers in ms", "Tells"), rows), empty="it tells of no parts")
+    rows = [_row(name, each) for name, each in body["components"].items()]
+    headings = ("Part", "State", "Since", "Restarts in 10 min", "Answers in ms", "Tells")
+    say_sheet(Sheet(headings, rows), empty="it tells of no parts")
+
+
+def _row(name: str, part: dict[str, Any]) -> tuple[object, ...]:
+    """The cells of one part; without a key the service tells its state alone."""
+    since = part["since"][:19].replace("T", " ") if "since" in part else None
+    return name, part["state"], since, part.get("restarts"), part.get("latency_ms"), part.get("detail", "")

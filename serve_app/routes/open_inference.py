@@ -256,7 +256,7 @@ async def _resolve(service: Service, model: str, version: str) -> ResolvedModel:
 async def _require_ready(service: Service) -> None:
     """Raise NotReadyError where no replica answers."""
     health = (await service.brief_health.get()).get(_PREDICTOR)
-    if health is None or health.state != "healthy":
+    if health is None or health.state not in ("healthy", "restarting"):  # some answer, though one begins anew again and again
         raise NotReadyError(_PREDICTOR)
 
 

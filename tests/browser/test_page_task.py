@@ -46,6 +46,19 @@ def test_following_stops_when_the_reader_scrolls_up_and_goes_on_at_the_end(open_
     expect(follow).to_be_checked()
 
 
+def test_the_history_is_shown_where_the_leases_cannot_be_read(page, trained, faults):
+    faults.allow("503")
+    away = {"status": "error", "code": "not_ready", "message": "the supervisor does not answer"}
+    page.route("**/leases", lambda route: route.fulfill(status=503, json=away))
+    open_view(page, f"/tasks/{trained['task_id']}")
+    history = page.get_by_role("region", name="History")
+    expect(history.get_by_text("Attempts and the devices they got: this could not be read now")).to_be_visible()
+    expect(history.get_by_role("listitem").filter(has_text="completed")).to_be_visible()
+    page.unroute("**/leases")
+    history.get_by_role("button", name="Try again").click()
+    expect(history.get_by_text("this could not be read now")).to_have_count(0)
+
+
 def test_a_file_is_downloaded(open_page, trained):
     page = open_page(f"/tasks/{trained['task_id']}")
     with page.expect_download() as begun:

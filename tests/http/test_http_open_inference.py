@@ -328,6 +328,10 @@ class TestInProcess:
         answer = await client.get(path)
         assert (answer.status_code, list(answer.json())) == (400, ["error"])
 
+    async def test_a_predictor_of_which_one_replica_restarts_again_and_again_is_ready(self, client, health):
+        health.states["predictor"] = "restarting"
+        assert (await client.get("/v2/health/ready")).status_code == 200
+
     @pytest.mark.usefixtures("keys")
     async def test_only_health_answers_without_a_key(self, client, health, keys):
         health.states["predictor"] = "healthy"

@@ -6,6 +6,7 @@ import time
 import pytest
 from ray.exceptions import ActorUnavailableError
 
+from actors.core.errors import StoreUnavailableError
 from actors.core.model import DeviceKind
 from actors.messages import ReplicaReport, ReplicaStanding
 from actors.names import WATCHDOG
@@ -165,6 +166,37 @@ async def test_a_part_in_a_loop_that_does_not_answer_is_unhealthy_and_says_how_o
 async def test_only_a_new_process_may_be_starting(observed, ago_s, state):
     observed.start("accountant", ago_s=ago_s)
     assert (await observed.look(accountant=UNAVAILABLE))["accountant"].state == state
+
+
+async def test_a_store_that_answers_that_it_cannot_be_used_is_not_starting(observed):
+    store = (await observed.look(store=StoreUnavailableError("database is locked")))["store"]
+    assert (store.state, "database is locked" in store.detail) == ("unhealthy", True)
+
+
+@pytest.mark.parametrize("part", ["store", "predictor"])
+async def test_one_who_asks_for_long_in_vain_since_its_own_start_calls_no_part_starting(observed, part):
+    observed.start("supervisor", ago_s=600)
+    observed.begin_anew()
+    observed.now += 31
+    assert (await observed.look(**{part: UNAVAILABLE}))[part].state == "unhealthy"
+
+
+async def test_a_store_may_be_starting_with_its_supervisor_and_no_longer(observed):
+    observed.start("supervisor", ago_s=600)
+    observed.start("supervisor", ago_s=5)
+    store = (await observed.look(store=UNAVAILABLE))["store"]
+    assert (store.state, store.last_started_at, store.restarts) == ("starting", observed.now - 5, 0)
+    observed.now += 26
+    assert (await observed.look(store=UNAVAILABLE))["store"].state == "unhealthy"
+
+
+async def test_a_part_that_was_ended_is_down_since_then_and_not_since_somebody_asked(observed):
+    observed.start("accountant", ago_s=600, pid=1)
+    note_end(observed.state_dir, "accountant", pid=1, at=observed.now - 50, reason="ended by the watchdog: silent for 10 s")
+    assert (await observed.look(accountant=UNAVAILABLE))["accountant"].since == observed.now - 50
+    observed.begin_anew()
+    observed.start("accountant", ago_s=40, pid=2)
+    assert (await observed.look(accountant=UNAVAILABLE))["accountant"].since == observed.now
 
 
 async def test_a_new_process_of_a_part_that_had_answered_is_starting_again(observed):

@@ -34,6 +34,21 @@ def test_why_the_watchdog_ended_it_is_told_with_its_restarts(tmp_path):
     )
 
 
+def test_the_reason_of_an_older_end_is_not_told_as_that_of_the_last(tmp_path):
+    begin(tmp_path, 0.0, 10.0)
+    note_end(tmp_path, "part", pid=100, at=9.0, reason="ended by the watchdog: silent for 10 s")
+    note_start(tmp_path, "part", pid=102, at=20.0)
+    assert read_life(tmp_path, "part").describe(21.0) == "restarted 2 times in the last 10 minutes"
+
+
+def test_when_a_process_was_ended_is_known_until_another_takes_its_place(tmp_path):
+    begin(tmp_path, 0.0)
+    note_end(tmp_path, "part", pid=100, at=9.0, reason="ended by the watchdog: silent for 10 s")
+    assert read_life(tmp_path, "part").ended_at == 9.0
+    note_start(tmp_path, "part", pid=101, at=10.0)
+    assert read_life(tmp_path, "part").ended_at is None
+
+
 def test_only_the_last_starts_are_kept_and_still_count_as_restarts(tmp_path):
     begin(tmp_path, *map(float, range(50)))
     life = read_life(tmp_path, "part")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -138,6 +139,13 @@ class TestHealth:
         assert run("health").stdout.startswith("healthy")
         world.health.states["store"] = "unhealthy"
         assert json.loads(run("health", "--json", code=1).stdout)["components"]["store"]["state"] == "unhealthy"
+
+    def test_since_when_each_part_is_so_and_how_often_it_restarted_stands_in_the_table(self, run, world):
+        world.health.states["predictor"] = "healthy"
+        told = run("health").stdout.splitlines()
+        assert told[1].split("  ")[0] == "Part"
+        assert ("Since" in told[1], "Restarts in 10 min" in told[1]) == (True, True)
+        assert re.search(r"accountant +healthy +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +0 +1\.25", "\n".join(told))
 
     def test_a_service_that_is_not_ready_is_busy(self, run, world):
         world.tasks.is_ready = False

@@ -13,6 +13,7 @@ from cluster.haproxy import PROGRAM, HaproxyMissingError, end_orphans, haproxy_e
 from cluster.processes import MARK
 from cluster.ray_head import head_environment, temp_dir_of
 from configs.settings import Settings, SettingsError
+from tests.small_disk import small_disk
 
 
 @pytest.fixture
@@ -30,26 +31,34 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(state_dir=tmp_path, port=9000, nodes="several")
 
 
-def test_every_file_of_haproxy_lies_in_rays_folder(program, settings):
+def test_every_file_of_haproxy_lies_in_rays_folder_and_the_program_where_it_can_be_started(program, settings):
     environ = haproxy_environment(settings, Path("/tmp/rfuav-0123456789ab"))
+    assert environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH") == str(settings.state_dir / "run/ha/haproxy")
     places = [value for name, value in environ.items() if name.endswith(("_LOC", "_PATH", "_BASE", "_FILE", "_TARGET"))]
-    assert len(places) == 7
+    assert len(places) == 6
     assert [value for value in places if not value.startswith("/tmp/rfuav-0123456789ab/")] == []
 
 
-def test_where_no_ingress_lives_haproxy_answers_that_it_is_worth_while_to_ask_again(program, settings, tmp_path):
+def test_where_no_ingress_lives_haproxy_answers_that_a_submission_may_be_repeated_under_its_name(program, tmp_path):
     program.write_text('#!/bin/sh\necho "$@"\n')
-    node = tmp_path / "ha" / "node"
-    write_start(tmp_path)
+    node, state = tmp_path / "ha" / "node", tmp_path / "state"
+    write_start(state, tmp_path)
     node.mkdir()
     (node / "500.http").write_text("HTTP/1.1 500 Internal Server Error\r\n\r\n")
-    command = [str(tmp_path / "ha" / "haproxy"), "-db", "-f", str(node / "haproxy.cfg"), "-sf", "7"]
+    command = [str(state / "run/ha/haproxy"), "-db", "-f", str(node / "haproxy.cfg"), "-sf", "7"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert told == command[1:]
     head, _, body = (node / "500.http").read_bytes().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 ")
     assert f"Content-Length: {len(body)}".encode() in head.split(b"\r\n")
-    assert json.loads(body)["code"] == "not_ready"
+    answer = json.loads(body)
+    assert (answer["code"], "repeat it with the same task_id" in answer["message"]) == ("not_ready", True)
+    assert b"Retry-After" not in head, "what may have been carried out is not simply sent again"
+
+
+def test_a_state_folder_in_which_nothing_can_be_started_is_refused(program, tmp_path):
+    with small_disk(tmp_path / "disk", options="noexec") as disk, pytest.raises(SettingsError, match=r"RFUAV_STATE_DIR.*noexec"):
+        write_start(disk, tmp_path)
 
 
 def test_haproxy_is_looked_for_before_anything_is_started(settings, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +14,10 @@ from actors.core.model import DeviceKind
 from actors.messages import ReplicaReport, ReplicaStanding
 from actors.part_life import read_life
 from actors.presence import Presence
-from cluster.watchdog import ReplicaWatch, Watch, _end_silent
+from cluster import watchdog
+from cluster.ports import find_free_port
+from cluster.service_errors import NoAnswerError
+from cluster.watchdog import ReplicaWatch, Watch, _end_silent, _ping_ingress
 
 BORN = 0.0
 
@@ -157,3 +161,16 @@ def test_why_a_part_was_ended_is_noted_for_those_who_ask(sleeper, tmp_path):
     assert sleeper.wait(10) == -9
     (end,) = read_life(tmp_path, "hub").ends
     assert (end.pid, end.reason) == (sleeper.pid, "ended by the watchdog: silent for 10 s")
+
+
+def test_nobody_behind_a_haproxy_that_is_gone_is_called_silent():
+    nowhere = f"http://127.0.0.1:{find_free_port('127.0.0.1')}/"
+    assert _ping_ingress(nowhere, is_behind_haproxy=True) is None
+    with pytest.raises(NoAnswerError):
+        _ping_ingress(nowhere, is_behind_haproxy=False)
+
+
+def test_behind_a_haproxy_one_that_takes_connections_and_says_nothing_is_silent(monkeypatch):
+    monkeypatch.setattr(watchdog, "_PING_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(NoAnswerError):
+        _ping_ingress(f"http://127.0.0.1:{mute.getsockname()[1]}/", is_behind_haproxy=True)

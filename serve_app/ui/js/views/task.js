@@ -63,6 +63,8 @@ class TaskView {
   #isListed = false;
   #isLooking = false;
   #askedWhy = -Infinity;
+  #history = [];
+  #leases = [];
   #draw;
 
   constructor(root, task, signal) {
@@ -74,7 +76,7 @@ class TaskView {
       badge: stateBadge(task.status), actions: h("div", { class: "row" }), step: h("span", { class: "number" }), message: h("p", { class: "quiet break" }),
       bar: h("progress", { max: 100, "aria-label": t("progress") }), percent: h("span", { class: "number strong" }),
       notices: h("div", { class: "stack" }), facts: h("div"), history: h("ol", { class: "history" }), attempts: h("div"), use: h("div"),
-      historyFault: h("div"), resultsFault: h("div"), filesFault: h("div"),
+      historyFault: h("div"), leasesFault: h("div"), resultsFault: h("div"), filesFault: h("div"),
     };
     this.#draw = onceAFrame(() => this.#take(state.tasks.get(task.task_id)), signal);
     this.#build(root);
@@ -93,7 +95,7 @@ class TaskView {
     const parts = this.#parts;
     const side = h("div", { class: "grid" },
       h("section", { class: "card stack", "aria-labelledby": "facts" }, h("h2", { id: "facts" }, t("facts")), parts.facts),
-      h("section", { class: "card stack", "aria-labelledby": "history" }, h("h2", { id: "history" }, t("history")), parts.historyFault, parts.attempts, parts.history));
+      h("section", { class: "card stack", "aria-labelledby": "history" }, h("h2", { id: "history" }, t("history")), parts.historyFault, parts.leasesFault, parts.attempts, parts.history));
     fill(root,
       h("p", { class: "small" }, h("a", { href: "#/tasks" }, `← ${t("tasks")}`)),
       h("div", { class: "view-head" }, h("div", { class: "row" }, h("h1", {}, taskName(task)), parts.badge, h("span", { class: "quiet" }, taskKind(task))), parts.actions),
@@ -141,9 +143,9 @@ class TaskView {
 
   /** Read what no event tells; `results` says which state of the task it is that is read. */
   async #readSections(task, results) {
-    const { historyFault, resultsFault, filesFault } = this.#parts;
+    const { historyFault, leasesFault, resultsFault, filesFault } = this.#parts;
     this.#reading = results;
-    const reads = [this.#readInto(historyFault, "history", () => this.#drawHistory())];
+    const reads = [this.#readInto(historyFault, "history", () => this.#drawHistory()), this.#readInto(leasesFault, "leases", () => this.#readLeases())];
     if (task.started_at) {
       reads.push(this.#readInto(resultsFault, "results", () => this.#results.refresh(task)), this.#readInto(filesFault, "files", () => this.#files.refresh()));
     }
@@ -200,11 +202,26 @@ class TaskView {
   }
 
   async #drawHistory() {
-    const of = (what) => api(`/api/v2/tasks/${encodeURIComponent(this.#task.task_id)}/${what}`, { signal: this.#signal });
-    const [{ history }, { leases }] = await Promise.all([of("history"), of("leases")]);
-    fill(this.#parts.attempts, attemptsTable(history, leases));
+    const { history } = await this.#ask("history");
+    this.#history = history;
     fill(this.#parts.history, history.map((step) => h("li", {}, h("time", { class: "quiet small number", datetime: step.at, title: instant(step.at) }, shortInstant(step.at)),
       h("span", { class: "stack" }, h("span", {}, stateBadge(step.after)), h("span", { class: "small break" }, step.cause)))));
+    this.#drawAttempts();
+  }
+
+  async #readLeases() {
+    const { leases } = await this.#ask("leases");
+    this.#leases = leases;
+    this.#drawAttempts();
+  }
+
+  /** The attempts stand in the history; where the leases cannot be read, they are shown without their devices. */
+  #drawAttempts() {
+    fill(this.#parts.attempts, attemptsTable(this.#history, this.#leases));
+  }
+
+  #ask(what) {
+    return api(`/api/v2/tasks/${encodeURIComponent(this.#task.task_id)}/${what}`, { signal: this.#signal });
   }
 
   /** What changes with the time alone. */
