@@ -82,6 +82,8 @@ class AttemptRunner:
         ranks = order.granted.ranks()
         self._widths[order.attempt_id] = len(ranks)
         try:
+            # The record of its beginning may have waited long for room on the disk, and nobody kept the lease meanwhile.
+            await renew(order.granted.lease)
             handles = [self._bring_up(replace(order, granted=granted)) for granted in ranks]
             await self._await_start(handles, order.granted.lease, renew)
         except TimeoutError:

@@ -15,7 +15,7 @@ from pathlib import Path
 from ray.exceptions import RayError
 
 from actors.attempt_order import AttemptOrder, AttemptResult
-from actors.core.errors import ActorSystemError, LeaseExpiredError
+from actors.core.errors import ActorSystemError, LeaseExpiredError, LeaseNotFoundError
 from actors.core.model import WorkKind
 from actors.core.tasks import EVALUATE, TaskFault
 from actors.fence import FencedFolder
@@ -42,7 +42,7 @@ from configs.settings import Settings
 #: The exit status of a process that ended because its lease was lost.
 LEASE_LOST_STATUS = 70
 #: The codes of failures that have nothing to do with what was asked for, so that another attempt may end differently.
-_PASSING = (RANK_LOST, "service_unreachable", LeaseExpiredError.code)
+_PASSING = (RANK_LOST, "service_unreachable", LeaseExpiredError.code, LeaseNotFoundError.code)
 
 
 class AttemptActor:

@@ -2,15 +2,20 @@
 
 import asyncio
 from concurrent.futures import Future
+from unittest.mock import create_autospec
 
 import pytest
 
 from actors import attempts
+from actors.attempt_order import AttemptOrder
 from actors.attempts import AttemptRunner
-from actors.core.errors import LeaseExpiredError
+from actors.core.errors import LeaseExpiredError, LeaseNotFoundError
 from actors.core.model import Device, DeviceKind, Lease, LeaseRequest, Portion, WorkKind
 from actors.core.task_events import AttemptDied
-from actors.messages import AttemptOrder, GrantedLease, LeasePlace
+from actors.core.tasks import Progress
+from actors.messages import GrantedLease, LeasePlace
+from actors.workers import attempt
+from actors.workers.reporter import Reporter
 from configs.settings import Settings
 
 
@@ -32,16 +37,27 @@ def order():
     return AttemptOrder("t.1", "t", WorkKind.TRAINING, "training", {}, {}, granted)
 
 
-def test_the_wait_for_a_process_ends_with_its_lease_and_costs_no_retry(tmp_path, monkeypatch, order):
-    killed = []
+@pytest.mark.parametrize("is_over_at_once", [True, False])
+def test_the_wait_for_a_process_ends_with_its_lease_and_costs_no_retry(tmp_path, monkeypatch, order, is_over_at_once):
+    killed, begun, renewed = [], [], []
     settings = Settings(state_dir=tmp_path, data_roots=(tmp_path,), heartbeat_s=0.01, start_deadline_s=30)
     runner = AttemptRunner(settings, lambda *_: None)
-    monkeypatch.setattr(runner, "_bring_up", lambda _order: PendingHandle())
+    monkeypatch.setattr(runner, "_bring_up", lambda order: begun.append(order) or PendingHandle())
     monkeypatch.setattr(attempts, "find_attempt", killed.append)
 
     async def renew(lease):
-        raise LeaseExpiredError(lease.lease_id)
+        renewed.append(lease)
+        if is_over_at_once or len(renewed) > 1:
+            raise LeaseExpiredError(lease.lease_id)
 
     over = asyncio.run(runner.run(order, renew))
     assert over == AttemptDied("t.1", "its lease ended before it had begun", is_counted=False)
     assert killed == ["t.1"]
+    assert bool(begun) is not is_over_at_once, "no process begins on a lease that is over"
+
+
+@pytest.mark.parametrize("error", [LeaseExpiredError, LeaseNotFoundError])
+def test_a_process_that_finds_its_lease_over_asks_for_another_attempt(error):
+    reporter = create_autospec(Reporter, instance=True)
+    reporter.progress = Progress()
+    assert attempt._explain(error("lease-1"), reporter, ()).is_retryable
