@@ -1,4 +1,4 @@
-"""What the end of an attempt means for its task."""
+"""What the attempts so far mean for their task: how it ends, and whether there is something to go on from."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -28,3 +28,8 @@ def final_state(outcome: str, ending: EndMode | None) -> TaskState:
     if ending is not None or outcome == "stopped":
         return TaskState.CANCELLED
     return _OUTCOMES[outcome]
+
+
+def has_run(task: Task) -> bool:
+    """Whether any attempt of a task held a device so far; else what lies in its folder under its id is a deleted task's."""
+    return any(change.after is TaskState.RUNNING for change in task.history)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from actors.core.attempt_end import HINTS_AFTER_DEATH, final_state, smaller_batch
+from actors.core.attempt_end import HINTS_AFTER_DEATH, final_state, has_run, smaller_batch
 from actors.core.errors import (
     DuplicateRequestError,
     InvalidTransitionError,
@@ -209,8 +209,9 @@ class TaskFlow:
         view = _view(lease)
         started_at = task.started_at or now
         task = replace(task, lease=view, device_id=view.device_id, started_at=started_at, progress=Progress(message="starting"))
+        resume = has_run(task)
         commands = self._move(task, TaskState.RUNNING, f"attempt {task.attempts} got {view.device_id}", now)
-        return [*commands, StartAttempt(self.tasks[task.task_id], lease, resume=task.attempts > 1)]
+        return [*commands, StartAttempt(self.tasks[task.task_id], lease, resume=resume)]
 
     def _on_lease_rejected(self, event: LeaseRejected, now: float) -> list[TaskCommand]:
         task = self.current(event.attempt_id)
