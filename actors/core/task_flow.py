@@ -215,8 +215,8 @@ class TaskFlow:
 
     def _on_lease_rejected(self, event: LeaseRejected, now: float) -> list[TaskCommand]:
         task = self.current(event.attempt_id)
-        if task is None:
-            return []
+        if task is None or task.state is TaskState.RUNNING:
+            return []  # the answer to a request that was told twice, and granted the first time
         if isinstance(event.error, DuplicateRequestError):
             # Its lease was granted, and over before anybody here heard of it: the accountant began anew between the two.
             task = self._begin_attempt(replace(task, interruptions=task.interruptions + 1))
