@@ -61,6 +61,10 @@ def resource_options(granted: GrantedLease) -> dict[str, float]:
     return {"num_cpus": round(fraction * granted.device.cores, 4), "num_gpus": 0}
 
 
+class UnwantedAttemptError(Exception):
+    """Nobody wants any more that an attempt begins."""
+
+
 class AttemptRunner:
     """The processes of all attempts: one each, or one for each rank of a gang.
 
@@ -77,11 +81,14 @@ class AttemptRunner:
 
         Args:
             order: what they are to do, on which lease.
-            renew: keeps the lease alive until the processes are up and do so themselves; raises LeaseError where it is over.
+            renew: keeps the lease alive until the processes are up and do so themselves; raises LeaseError where it is over, and
+                UnwantedAttemptError where a user or the line asked for the end before there was a process to hear it.
         """
         ranks = order.granted.ranks()
         self._widths[order.attempt_id] = len(ranks)
         try:
+            # The record of its beginning may have waited long for room on the disk, and nobody kept the lease meanwhile.
+            await renew(order.granted.lease)
             handles = [self._bring_up(replace(order, granted=granted)) for granted in ranks]
             await self._await_start(handles, order.granted.lease, renew)
         except TimeoutError:
@@ -91,18 +98,22 @@ class AttemptRunner:
             # The node may be lost: then the process waits for a place that never comes again.
             await self.kill(order.attempt_id)
             return AttemptDied(order.attempt_id, "its lease ended before it had begun", is_counted=False)
+        except UnwantedAttemptError:
+            await self.kill(order.attempt_id)
+            return AttemptDied(order.attempt_id, "ended before it had begun", is_counted=False)
         except (RayError, ValueError) as error:
             await self.kill(order.attempt_id)
             return AttemptDied(order.attempt_id, _explain(error, self._settings.data_roots))
         return await self._await_outcome(order.attempt_id, handles)
 
     async def adopt(self, attempt_id: str, width: int) -> AttemptEnded | AttemptDied:
-        """Wait for the end of an attempt that an earlier supervisor brought up."""
+        """Wait for the end of an attempt that an earlier supervisor brought up, or was about to: without any process it costs no retry."""
         self._widths[attempt_id] = width
         handles = self._find(attempt_id)
         if len(handles) < width:
             await self.kill(attempt_id)
-            return AttemptDied(attempt_id, "its process was gone when the supervisor came back")
+            cause = "its process was gone when the supervisor came back"
+            return AttemptDied(attempt_id, cause, is_counted=bool(handles))
         return await self._await_outcome(attempt_id, handles)
 
     async def stop(self, attempt_id: str) -> None:

@@ -17,11 +17,12 @@ from ray.exceptions import RayError
 from actors.access import GateQuestion
 from actors.actor_calls import ANSWER_S, PAUSE_S, ActorCalls
 from actors.admission import Admission, check_room
-from actors.asking_again import ask_again, event_of
+from actors.asking_again import ask_again, event_of, rank_again
 from actors.attempt_order import AttemptOrder, AttemptResult
-from actors.attempts import AttemptRunner
+from actors.attempts import AttemptRunner, UnwantedAttemptError
 from actors.clock import Clock, SystemClock
 from actors.core import task_events as te
+from actors.core.attempt_end import is_wanted
 from actors.core.errors import (
     ActorSystemError,
     StoreUnavailableError,
@@ -314,9 +315,11 @@ class TaskSupervisor:
         self._carry_out(self._apply(await self._runner.run(order, self._renew)))
 
     async def _renew(self, lease: Lease) -> None:
-        """Keep the lease of an attempt whose process is still coming up. Raises LeaseError where it is over."""
+        """Keep the lease of an attempt whose process is still coming up. Raises LeaseError where it is over, UnwantedAttemptError."""
         with suppress(RayError, TimeoutError, ValueError):
             await self._calls.ask(ACCOUNTANT, "renew", lease.lease_id, lease.token)
+        if not is_wanted(self._flow.current(lease.request.request_id)):
+            raise UnwantedAttemptError
 
     async def _follow_decisions(self) -> None:
         """Take in grants as the accountant makes them; after its restart, ask again for everything that waits."""
@@ -337,8 +340,9 @@ class TaskSupervisor:
                 self._carry_out(self._apply(te.LeaseRevoked(attempt_id)))
 
     def _ask_again(self) -> None:
-        ask = partial(self._calls.insist, ACCOUNTANT, "acquire_all")
+        ask, tell = (partial(self._calls.insist, ACCOUNTANT, message) for message in ("acquire_all", "rerank"))
         self._duties.begin(ask_again(self._flow, self._settings.patience_s, ask, self._take_answer))
+        self._duties.begin(rank_again(self._flow, tell))
 
     # --- life ---
 
@@ -369,6 +373,9 @@ class TaskSupervisor:
             await self._calls.insist(LOG_HUB, "append", said.task_id, said.source, said.drafts)
 
     async def _adopt(self, task: Task) -> None:
+        """See an attempt of an earlier supervisor to its end, and ask for that again where it was asked for."""
+        if not is_wanted(task):
+            self._stop_attempt(task.attempt_id, at_once=task.ending is EndMode.KILL)
         self._carry_out(self._apply(await self._runner.adopt(task.attempt_id, task.submission.device_count)))
 
     def _take_result(self, attempt_id: str, result: AttemptResult) -> None:

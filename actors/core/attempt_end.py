@@ -1,4 +1,4 @@
-"""What the end of an attempt means for its task."""
+"""What the attempts so far mean for their task: how it ends, and whether there is something to go on from."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -28,3 +28,13 @@ def final_state(outcome: str, ending: EndMode | None) -> TaskState:
     if ending is not None or outcome == "stopped":
         return TaskState.CANCELLED
     return _OUTCOMES[outcome]
+
+
+def has_run(task: Task) -> bool:
+    """Whether any attempt of a task held a device so far; else what lies in its folder under its id is a deleted task's."""
+    return any(change.after is TaskState.RUNNING for change in task.history)
+
+
+def is_wanted(task: Task | None) -> bool:
+    """Whether the current attempt of a task is to begin, or go on: nobody has asked for its end, nor that it gives way."""
+    return task is not None and task.ending is None and not task.is_pausing

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from actors.core.attempt_end import HINTS_AFTER_DEATH, final_state, smaller_batch
+from actors.core.attempt_end import HINTS_AFTER_DEATH, final_state, has_run, smaller_batch
 from actors.core.errors import (
     DuplicateRequestError,
     InvalidTransitionError,
@@ -209,13 +209,14 @@ class TaskFlow:
         view = LeaseView.of(lease)
         started_at = task.started_at or now
         task = replace(task, lease=view, device_id=view.device_id, started_at=started_at, progress=Progress(message="starting"))
+        resume = has_run(task)
         commands = self._move(task, TaskState.RUNNING, f"attempt {task.attempts} got {view.device_id}", now)
-        return [*commands, StartAttempt(self.tasks[task.task_id], lease, resume=task.attempts > 1)]
+        return [*commands, StartAttempt(self.tasks[task.task_id], lease, resume=resume)]
 
     def _on_lease_rejected(self, event: LeaseRejected, now: float) -> list[TaskCommand]:
         task = self.current(event.attempt_id)
-        if task is None:
-            return []
+        if task is None or task.state is TaskState.RUNNING:
+            return []  # the answer to a request that was told twice, and granted the first time
         if isinstance(event.error, DuplicateRequestError):
             # Its lease was granted, and over before anybody here heard of it: the accountant began anew between the two.
             task = self._begin_attempt(replace(task, interruptions=task.interruptions + 1))
@@ -268,12 +269,12 @@ class TaskFlow:
         finish = _finish(task.attempt_id, task.lease)
         if task.ending is not None:
             return [*self._move(task, TaskState.CANCELLED, f"ended by {task.ending}", now), finish]
+        if task.is_pausing:  # counts once, as an attempt that gave way
+            cause = "ended before it had saved its work; it goes on from its last checkpoint"
+            return self._repeat(task, cause, finish, now)
         if not event.is_counted:
             task = replace(task, interruptions=task.interruptions + 1)
             return self._repeat(task, f"{event.cause}; it goes on from its last checkpoint", finish, now)
-        if task.is_pausing:
-            cause = "ended before it had saved its work; it goes on from its last checkpoint"
-            return self._repeat(task, cause, finish, now)
         hint = HINTS_AFTER_DEATH[task.submission.work]
         fault = TaskFault("attempt_died", f"the process of attempt {task.attempts} died: {event.cause}", hint)
         return self._retry_or_fail(task, fault, finish, now)

@@ -15,7 +15,7 @@ from pathlib import Path
 from ray.exceptions import RayError
 
 from actors.attempt_order import AttemptOrder, AttemptResult
-from actors.core.errors import ActorSystemError, LeaseExpiredError
+from actors.core.errors import ActorSystemError, LeaseExpiredError, LeaseNotFoundError
 from actors.core.model import WorkKind
 from actors.core.tasks import EVALUATE, TaskFault
 from actors.fence import FencedFolder
@@ -41,8 +41,16 @@ from configs.settings import Settings
 
 #: The exit status of a process that ended because its lease was lost.
 LEASE_LOST_STATUS = 70
+#: How long a process that has done its work keeps its lease, and so the result, for a supervisor that is away.
+_RESULT_KEPT_S = 600.0
 #: The codes of failures that have nothing to do with what was asked for, so that another attempt may end differently.
-_PASSING = (RANK_LOST, "service_unreachable", LeaseExpiredError.code, CheckpointUnavailableError.code)
+_PASSING = (
+    RANK_LOST,
+    "service_unreachable",
+    LeaseExpiredError.code,
+    LeaseNotFoundError.code,
+    CheckpointUnavailableError.code,
+)
 
 
 class AttemptActor:
@@ -93,8 +101,8 @@ class AttemptActor:
             self._result = _explain(error, self._reporter, self._settings.data_roots)
         self._result = _with_peak(self._result, self._memory, self._reporter)
         self._result = replace(self._result, unsent=self._reporter.close())
-        self._keeper.end()
         self._ended.set()
+        self._keeper.end(after_s=_RESULT_KEPT_S)
 
     def _work(self) -> AttemptResult:
         order, settings = self._order, self._settings

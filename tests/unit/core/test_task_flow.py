@@ -381,6 +381,14 @@ class TestEndOfTheService:
         assert (commands[1].request.request_id, commands[1].request.submitted_at) == ("t.2", 1)
         task = waiting.get("t")
         assert (task.state, task.attempts, task.interruptions) == (TaskState.QUEUED, 2, 1)
+        start = waiting.handle(te.LeaseGranted(lease_for(waiting)), now=6)[-1]
+        assert not start.resume, "it never ran: a checkpoint under its id is that of a task that was deleted"
+
+    @pytest.mark.parametrize("error", [DuplicateRequestError("t.1", "used before"), UnsatisfiableRequestError("t.1", "never")])
+    def test_a_refusal_that_comes_after_the_grant_changes_nothing(self, running, error):
+        before = running.get("t")
+        assert running.handle(te.LeaseRejected("t.1", error), now=6) == []
+        assert running.get("t") is before
 
     def test_what_a_user_had_ended_before_does_not_go_on(self, running):
         running.handle(te.EndRequested("t", EndMode.CANCEL), now=6)
