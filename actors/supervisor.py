@@ -235,7 +235,8 @@ class TaskSupervisor:
             await durable
         except ActorSystemError:
             self._flow.discard(task_id)
-            self._writer.forget(task_id)  # a version of it may wait for room, where somebody ended it meanwhile
+            self._records.forget(task_id)  # a version of it may wait for room, where somebody ended it meanwhile
+            self._logs.forget(task_id)
             raise
         finally:
             del self._accepting[task_id]
@@ -289,7 +290,7 @@ class TaskSupervisor:
         self._index.remove(task_id)
         self._watch.forget(task_id)
         self._records.forget(task_id)
-        self._duties.begin(self._calls.insist(LOG_HUB, "forget", task_id))
+        self._logs.forget(task_id)
 
     def _stop_attempt(self, attempt_id: str, *, at_once: bool) -> None:
         self._duties.begin(self._runner.kill(attempt_id) if at_once else self._runner.stop(attempt_id))
@@ -367,10 +368,14 @@ class TaskSupervisor:
         self._duties.begin(self._housekeeper.keep())
 
     async def _speak(self) -> None:
-        """Send the supervisor's own log lines, one after the other."""
+        """Send what is for the logs, one after the other; what the hub does not take is sent again."""
         while True:
-            said = await self._logs.next_line()
-            await self._calls.insist(LOG_HUB, "append", said.task_id, said.source, said.drafts)
+            message = await self._logs.next_message()
+            try:
+                await self._calls.ask(LOG_HUB, *message.message)
+                self._logs.done(message)
+            except (RayError, TimeoutError, ValueError):
+                await asyncio.sleep(PAUSE_S)
 
     async def _adopt(self, task: Task) -> None:
         """See an attempt of an earlier supervisor to its end, and ask for that again where it was asked for."""

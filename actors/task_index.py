@@ -30,7 +30,9 @@ class TaskIndex:
             insort(self._lists.setdefault(name, []), key)
 
     def remove(self, task_id: str) -> None:
-        """Forget a task."""
+        """Forget a task; one that is deleted before its acceptance is on disk was never taken in."""
+        if task_id not in self._places:
+            return
         key, batch_id = self._places.pop(task_id)
         for name in {_ALL, batch_id}:
             keys = self._lists[name]

@@ -98,7 +98,7 @@ def test_an_attempt_is_ended_and_its_end_is_told_only_when_its_result_is_on_disk
     async def end():
         supervisor, writer, finished = carried()
         supervisor._carry_out(supervisor._apply(te.AttemptEnded("t.1", "completed", "done")))
-        telling = asyncio.create_task(supervisor._logs.next_line())
+        telling = asyncio.create_task(supervisor._logs.next_message())
         await turn()
         assert (finished, telling.done()) == ([], False)
         writer.saving[0].set_result(None)
@@ -115,9 +115,10 @@ def test_steps_have_the_same_numbers_whoever_tells_them(carried):
         supervisor, writer, _ = carried()
         supervisor._carry_out(supervisor._apply(te.AttemptEnded("t.1", "completed", "done")))
         writer.saving[0].set_result(None)
-        told = await supervisor._logs.next_line()
+        told = await supervisor._logs.next_message()
+        supervisor._logs.done(told)
         supervisor._logs.retell(supervisor._flow.get("t"))
-        retold = await supervisor._logs.next_line()
+        retold = await supervisor._logs.next_message()
         assert (told.source, retold.source) == ("supervisor", "supervisor")
         assert [draft.index for draft in retold.drafts] == [1, 2, 3]
         assert [draft.message for draft in retold.drafts] == ["training task accepted", "attempt 1 got cpu:0", "done"]

@@ -75,7 +75,9 @@ def test_the_supervisor_sends_them_as_the_attempts_own_before_what_it_says_itsel
         supervisor._take_result("t.1", AttemptResult("completed", "done", unsent=unsent))
         supervisor._take_result("unknown.1", AttemptResult("completed", "done", unsent=unsent))
         supervisor._logs.put(te.Announce("t", "INFO", "done", TaskState.COMPLETED, is_last=True))
-        first, second = await supervisor._logs.next_line(), await supervisor._logs.next_line()
+        first = await supervisor._logs.next_message()
+        supervisor._logs.done(first)
+        second = await supervisor._logs.next_message()
         assert first == SaidLines("t", "t.1", unsent)
         assert [draft.message for draft in second.drafts] == ["done"]
 
