@@ -35,7 +35,7 @@ def adopt(tmp_path, monkeypatch):
             return te.AttemptEnded(attempt_id, "stopped", "stopped")
 
         monkeypatch.setattr(supervisor._runner, "_await_outcome", end)
-        asyncio.run(supervisor._adopt(supervisor._flow.get("t"), is_same_service=True))
+        asyncio.run(supervisor._adopt(supervisor._flow.get("t")))
         return supervisor._flow.get("t"), asked
 
     return adopt_after

@@ -103,13 +103,14 @@ def test_what_was_to_end_before_it_had_a_process_gets_none(granted, event, state
 
 
 @pytest.mark.parametrize(("event", "state", "preemptions"), ASKED)
-def test_what_is_to_end_while_its_process_comes_up_is_waited_for_no_longer(granted, event, state, preemptions):
-    supervisor, start, begun = granted
+def test_what_is_to_end_while_its_process_comes_up_is_waited_for_no_longer(granted, monkeypatch, event, state, preemptions):
+    supervisor, start, _ = granted
 
     async def run():
+        begun = asyncio.Event()
+        monkeypatch.setattr(supervisor._runner, "_bring_up", lambda _order: begun.set() or PendingHandle())
         running = asyncio.create_task(supervisor._run_attempt(start.task, start.lease, resume=False))
-        while not begun:
-            await asyncio.sleep(0)
+        await begun.wait()
         supervisor._apply(event)
         await running
 
