@@ -20,7 +20,7 @@ from actors.files.data_roots import DataRoots
 from actors.files.errors import WorkError
 from actors.learning.plan import CHECKPOINT_LIST, PREVIOUS_STATE, RESUME_STATE
 from actors.messages import EndedLog
-from actors.retention import Bounds, Kept, checkpoint_folders, choose_kept, choose_tasks, ended_at, ended_tasks
+from actors.retention import Bounds, Kept, checkpoint_folders, choose_kept, choose_tasks, ended_at, ended_tasks, is_busy
 
 _EVERY_S: Final = 600.0
 #: So much is removed between two looks at what else there is to do.
@@ -122,12 +122,12 @@ class Housekeeper:
         if not (bounds.checkpoints_bytes or bounds.checkpoints_age_s):
             return
         now = self._clock.now()
-        folders = checkpoint_folders(list(self._flow.tasks.values()), now)
+        folders = await asyncio.to_thread(checkpoint_folders, list(self._flow.tasks.values()), now)
         kept = await asyncio.to_thread(self._measure, folders)
         limits: dict[str, Any] = {"most_bytes": bounds.checkpoints_bytes, "most_age_s": bounds.checkpoints_age_s}
         for each in choose_kept(kept, **limits, now=now):
             # A training may have begun in this folder, or from it, while others were removed.
-            if each.name in checkpoint_folders(list(self._flow.tasks.values()), now):
+            if not is_busy(each.name, self._flow.unfinished(), self._flow.tasks):
                 self._removed[CHECKPOINTS] += await asyncio.to_thread(self._remove_checkpoints, each.name)
 
     def _measure(self, folders: Mapping[str, float]) -> list[Kept]:

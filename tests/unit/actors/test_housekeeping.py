@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from actors import housekeeping
 from actors.core import task_events as te
 from actors.core.task_flow import TaskFlow
 from actors.files.data_roots import DataRoots
@@ -142,6 +143,25 @@ def test_a_checkpoint_that_a_waiting_training_goes_on_from_stays(house):
     house.flow.handle(te.TaskSubmitted(again), now=9_000.0)
     assert house.tidy(checkpoints_age_s=1.0)["checkpoints"] == 3
     assert len(house.files("t0")) == 5
+
+
+@pytest.mark.parametrize("beginning", ["from it", "in its folder"])
+def test_a_training_that_begins_while_others_checkpoints_are_removed_keeps_its_own_and_the_rest_go(beginning, house, monkeypatch):
+    chosen, seen = house.root / "out" / "t2", []
+    request, output = ({"resume_from": "t2"}, chosen.with_name("again")) if beginning == "from it" else ({}, chosen)
+    again = make_submission("again", request=request, resolved={"output": str(output)})
+    remove, look = Housekeeper._remove_checkpoints, housekeeping.checkpoint_folders
+
+    def begin_then_remove(keeper, folder):
+        if "again" not in house.flow.tasks:
+            house.flow.handle(te.TaskSubmitted(again), now=9_000.0)
+        return remove(keeper, folder)
+
+    monkeypatch.setattr(Housekeeper, "_remove_checkpoints", begin_then_remove)
+    monkeypatch.setattr(housekeeping, "checkpoint_folders", lambda *args: seen.append(1) or look(*args))
+    assert house.tidy(checkpoints_age_s=1.0)["checkpoints"] == 3
+    assert [len(house.files(f"t{number}")) for number in range(4)] == [2, 2, 5, 2]
+    assert len(seen) == 1, "all tasks are looked through once, not once for each folder"
 
 
 def test_nothing_is_removed_through_a_link_that_leads_out_of_the_data_roots(house, tmp_path):
