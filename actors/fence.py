@@ -8,6 +8,7 @@ a file of the output folder, under a lock for the moment of the rename.
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 from actors.core.errors import StaleTokenError
 
 _FENCE_NAME = ".fence"
+_STAGING_NAMES = ".attempt-*"
 
 
 @contextmanager
@@ -33,6 +35,22 @@ def hold_folder(folder: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def find_staging(folder: Path) -> list[Path]:
+    """The staging folders in an output folder, links left out; none where it cannot be read."""
+    try:
+        return [path for path in folder.glob(_STAGING_NAMES) if stat.S_ISDIR(path.lstat().st_mode)]
+    except OSError:
+        return []
+
+
+def remove_staging(folder: Path) -> bool:
+    """Remove what killed attempts left in an output folder that no unfinished task has; tells whether there was anything."""
+    left = find_staging(folder)
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True)
+    return not all(path.exists() for path in left)
 
 
 class FencedFolder:
@@ -112,6 +130,6 @@ class FencedFolder:
 
     def _sweep(self) -> None:
         """Remove what older attempts left in their staging folders; they cannot publish any more."""
-        for old in self.folder.glob(".attempt-*"):
+        for old in self.folder.glob(_STAGING_NAMES):
             if old != self.staging:
                 shutil.rmtree(old, ignore_errors=True)

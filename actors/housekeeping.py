@@ -1,7 +1,8 @@
 """Removes what the limits of retention say has to go, a little at a time: records of tasks, logs, checkpoints.
 
 Owns the rounds and what was removed in them. What has to go is ``retention``'s decision; each thing is removed by its owner: records by
-the supervisor, logs by the log hub. Checkpoints lie in users' folders and are removed here, by their names, and never anything else.
+the supervisor, logs by the log hub. Checkpoints, and what killed attempts left in staging, lie in users' folders and are removed here,
+by their names, and never anything else.
 """
 
 import asyncio
@@ -16,11 +17,23 @@ from typing import Any, Final
 from actors.clock import Clock
 from actors.core.task_flow import TaskFlow
 from actors.core.tasks import Task
+from actors.fence import find_staging, remove_staging
 from actors.files.data_roots import DataRoots
 from actors.files.errors import WorkError
 from actors.learning.plan import CHECKPOINT_LIST, PREVIOUS_STATE, RESUME_STATE
 from actors.messages import EndedLog
-from actors.retention import Bounds, Kept, checkpoint_folders, choose_kept, choose_tasks, ended_at, ended_tasks
+from actors.retention import (
+    SETTLED_S,
+    Bounds,
+    Kept,
+    checkpoint_folders,
+    choose_kept,
+    choose_tasks,
+    ended_at,
+    ended_tasks,
+    folders_left,
+    is_busy,
+)
 
 _EVERY_S: Final = 600.0
 #: So much is removed between two looks at what else there is to do.
@@ -55,6 +68,8 @@ class Housekeeper:
         self._removed = Counter(dict.fromkeys(KINDS, 0))
         #: Logs of tasks that ended up to then are removed already.
         self._logs_gone_until = 0.0
+        #: The output folders of tasks that ended up to then hold nothing of killed attempts any more.
+        self._staging_gone_until = 0.0
 
     @property
     def removed(self) -> Mapping[str, int]:
@@ -70,6 +85,7 @@ class Housekeeper:
     async def tidy(self) -> None:
         """Make one round, and say in the process's own output what was removed."""
         before = self.removed
+        await self._tidy_staging()  # while the records still tell the folders
         await self._tidy_tasks()
         await self._tidy_logs()
         await self._tidy_checkpoints()
@@ -77,6 +93,15 @@ class Housekeeper:
         if gone:
             told = ", ".join(f"{kind}: {count}" for kind, count in gone.items())
             print(f"removed by the limits of retention: {told}", file=sys.stderr, flush=True)  # noqa: T201 - the actor's own log
+
+    async def _tidy_staging(self) -> None:
+        """Remove what killed attempts left in the folders of tasks that ended since the last round, whatever the limits are."""
+        since, until = self._staging_gone_until, self._clock.now() - SETTLED_S
+        for folder in await asyncio.to_thread(self._staged_folders, list(self._flow.tasks.values()), since, until):
+            # An unfinished task's attempt clears the folder itself.
+            if not is_busy(folder, self._flow.unfinished(), {}):
+                self._removed[CHECKPOINTS] += await asyncio.to_thread(self._remove_staging, folder)
+        self._staging_gone_until = until
 
     async def _tidy_tasks(self) -> None:
         # In a thread: tens of thousands of records take a tenth of a second to look through.
@@ -122,12 +147,12 @@ class Housekeeper:
         if not (bounds.checkpoints_bytes or bounds.checkpoints_age_s):
             return
         now = self._clock.now()
-        folders = checkpoint_folders(list(self._flow.tasks.values()), now)
+        folders = await asyncio.to_thread(checkpoint_folders, list(self._flow.tasks.values()), now)
         kept = await asyncio.to_thread(self._measure, folders)
         limits: dict[str, Any] = {"most_bytes": bounds.checkpoints_bytes, "most_age_s": bounds.checkpoints_age_s}
         for each in choose_kept(kept, **limits, now=now):
             # A training may have begun in this folder, or from it, while others were removed.
-            if each.name in checkpoint_folders(list(self._flow.tasks.values()), now):
+            if not is_busy(each.name, self._flow.unfinished(), self._flow.tasks):
                 self._removed[CHECKPOINTS] += await asyncio.to_thread(self._remove_checkpoints, each.name)
 
     def _measure(self, folders: Mapping[str, float]) -> list[Kept]:
@@ -147,13 +172,27 @@ class Housekeeper:
                 print(f"{path} cannot be removed: {error.strerror}", file=sys.stderr, flush=True)  # noqa: T201 - see ``tidy``
         return int(is_removed)
 
+    def _staged_folders(self, tasks: Sequence[Task], since: float, until: float) -> list[str]:
+        """Of the folders of tasks that ended within a time, those that hold something of an attempt in staging."""
+        located = {folder: self._locate(folder) for folder in folders_left(tasks, since, until)}
+        return [folder for folder, path in located.items() if path is not None and find_staging(path)]
+
+    def _remove_staging(self, folder: str) -> int:
+        """Remove what killed attempts left in a folder; 1 where there was anything."""
+        located = self._locate(folder)
+        return int(located is not None and remove_staging(located))
+
     def _checkpoint_paths(self, folder: str) -> list[Path]:
         """Where the checkpoints of a folder would be; nowhere, if it leads out of the data roots by now."""
+        located = self._locate(folder)
+        return [] if located is None else [located / name for name in CHECKPOINT_FILES]
+
+    def _locate(self, folder: str) -> Path | None:
+        """Follow the links of a folder's path; None if it leads out of the data roots by now."""
         try:
-            located = self._roots.locate(Path(folder))
+            return self._roots.locate(Path(folder))
         except WorkError:
-            return []
-        return [located / name for name in CHECKPOINT_FILES]
+            return None
 
 
 def _size_of(path: Path) -> int:

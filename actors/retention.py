@@ -126,5 +126,20 @@ def checkpoint_folders(tasks: Sequence[Task], now: float) -> Mapping[str, float]
     return {folder: at for folder, at in folders.items() if folder and folder not in busy and now - at > SETTLED_S}
 
 
+def folders_left(tasks: Iterable[Task], since: float, until: float) -> list[str]:
+    """The output folders of the tasks that ended after ``since`` and not after ``until``; whether others use them is not looked at."""
+    outputs = (task.submission.resolved.get("output") for task in tasks if task.state.is_final and since < ended_at(task) <= until)
+    return list(dict.fromkeys(output for output in outputs if output))
+
+
+def is_busy(folder: str, unfinished: Iterable[Task], known: Mapping[str, Task]) -> bool:
+    """Tell whether an unfinished task writes into a folder, or goes on from a training that did."""
+    for task in unfinished:
+        earlier = known.get(str(task.submission.request.get("resume_from") or ""))
+        if any(each is not None and each.submission.resolved.get("output") == folder for each in (task, earlier)):
+            return True
+    return False
+
+
 def _newest_end(entry: Iterable[Task]) -> float:
     return max(ended_at(task) for task in entry)

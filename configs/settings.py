@@ -124,17 +124,24 @@ class Settings(BaseModel):
     start_deadline_s: float = Field(120.0, gt=0, description="how long an attempt's process may take to start")
     torch_threads: int = Field(0, ge=0, le=1024, description="CPU threads of one attempt; 0: the cores of its device")
     keep_tasks: int = Field(50_000, ge=0, description="most ended tasks in the records; the oldest go; 0: all stay")
-    keep_tasks_days: float = Field(0.0, ge=0, description="days after its end in which a task stays in the records; 0: always")
+    keep_tasks_days: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="days after its end in which a task stays in the records; 0: always"
+    )
     keep_logs_mb: int = Field(4096, ge=0, description="megabytes of all logs; those of the oldest ended tasks go; 0: all stay")
-    keep_logs_days: float = Field(0.0, ge=0, description="days after a task's end in which its log stays; 0: as long as the task")
+    keep_logs_days: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="days after a task's end in which its log stays; 0: as long as the task"
+    )
     max_log_mb: int = Field(
         256, ge=0, description="megabytes of one log; beyond, only its warnings and errors are kept; 0: everything is"
     )
     keep_checkpoints_gb: float = Field(
-        0.0, ge=0, description="gigabytes of the checkpoints of ended trainings; the oldest go, weights never; 0: all stay"
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="gigabytes of the checkpoints of ended trainings; the oldest go, weights never; 0: all stay",
     )
     keep_checkpoints_days: float = Field(
-        0.0, ge=0, description="days after a training's end in which its checkpoints stay; 0: always"
+        0.0, ge=0, allow_inf_nan=False, description="days after a training's end in which its checkpoints stay; 0: always"
     )
     picture_cache_mb: int = Field(
         2048, ge=1, description="memory in MB for decoded pictures of one training; beyond, a file is used"

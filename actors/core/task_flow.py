@@ -119,7 +119,7 @@ class TaskFlow:
 
     def running(self) -> list[Task]:
         """The tasks whose attempt holds a lease."""
-        return [task for task in self._unfinished() if task.state is TaskState.RUNNING]
+        return [task for task in self.unfinished() if task.state is TaskState.RUNNING]
 
     @property
     def unfinished_count(self) -> int:
@@ -128,7 +128,7 @@ class TaskFlow:
 
     def waiting(self) -> list[Task]:
         """The tasks whose attempt wants a lease."""
-        return [task for task in self._unfinished() if task.state is not TaskState.RUNNING]
+        return [task for task in self.unfinished() if task.state is not TaskState.RUNNING]
 
     def discard(self, task_id: str) -> None:
         """Undo a submission that could not be made durable, before anything but its end followed from it."""
@@ -136,7 +136,8 @@ class TaskFlow:
         if task is not None:
             self._by_attempt.pop(task.attempt_id, None)
 
-    def _unfinished(self) -> list[Task]:
+    def unfinished(self) -> list[Task]:
+        """The tasks that wait or run."""
         return [self.tasks[task_id] for task_id in self._by_attempt.values()]
 
     def lease_request(self, task: Task) -> LeaseRequest:

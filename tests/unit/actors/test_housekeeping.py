@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from actors import housekeeping
 from actors.core import task_events as te
 from actors.core.task_flow import TaskFlow
 from actors.files.data_roots import DataRoots
@@ -142,6 +143,62 @@ def test_a_checkpoint_that_a_waiting_training_goes_on_from_stays(house):
     house.flow.handle(te.TaskSubmitted(again), now=9_000.0)
     assert house.tidy(checkpoints_age_s=1.0)["checkpoints"] == 3
     assert len(house.files("t0")) == 5
+
+
+@pytest.mark.parametrize("beginning", ["from it", "in its folder"])
+def test_a_training_that_begins_while_others_checkpoints_are_removed_keeps_its_own_and_the_rest_go(beginning, house, monkeypatch):
+    chosen, seen = house.root / "out" / "t2", []
+    request, output = ({"resume_from": "t2"}, chosen.with_name("again")) if beginning == "from it" else ({}, chosen)
+    again = make_submission("again", request=request, resolved={"output": str(output)})
+    remove, look = Housekeeper._remove_checkpoints, housekeeping.checkpoint_folders
+
+    def begin_then_remove(keeper, folder):
+        if "again" not in house.flow.tasks:
+            house.flow.handle(te.TaskSubmitted(again), now=9_000.0)
+        return remove(keeper, folder)
+
+    monkeypatch.setattr(Housekeeper, "_remove_checkpoints", begin_then_remove)
+    monkeypatch.setattr(housekeeping, "checkpoint_folders", lambda *args: seen.append(1) or look(*args))
+    assert house.tidy(checkpoints_age_s=1.0)["checkpoints"] == 3
+    assert [len(house.files(f"t{number}")) for number in range(4)] == [2, 2, 5, 2]
+    assert len(seen) == 1, "all tasks are looked through once, not once for each folder"
+
+
+def leave_staging(house, task_id):
+    """What an attempt leaves that is killed while it writes."""
+    staging = house.root / "out" / task_id / ".attempt-7"
+    staging.mkdir()
+    (staging / "last.ckpt.tmp").write_bytes(bytes(1000))
+    return staging
+
+
+def test_what_killed_attempts_left_goes_without_limits_and_before_the_record_does(house):
+    left = [leave_staging(house, task_id) for task_id in ("t0", "t3")]
+    assert house.tidy(tasks=1) == {"tasks": 3, "logs": 0, "checkpoints": 2}
+    assert not any(path.exists() for path in left)
+    assert len(house.files("t0")) == 5
+
+
+def test_what_an_unfinished_task_has_in_staging_stays_and_so_does_what_ended_just_now(house):
+    output = str(house.root / "out" / "t0")
+    house.flow.handle(te.TaskSubmitted(make_submission("again", resolved={"output": output})), now=9_000.0)
+    house.end_task("just now", at=9_970.0)
+    left = [leave_staging(house, task_id) for task_id in ("t0", "just now")]
+    assert house.tidy()["checkpoints"] == 0
+    assert all(path.exists() for path in left)
+
+
+def test_nothing_in_staging_is_removed_through_a_link(house, tmp_path):
+    outside = leave_staging(house, "t0").rename(tmp_path / "outside")
+    (house.root / "out/t0/.attempt-7").symlink_to(outside)
+    leave_staging(house, "t1")
+    (house.root / "out/t1").rename(tmp_path / "moved")
+    (house.root / "out/t1").symlink_to(tmp_path / "moved")
+    (house.root / "out/t2/.attempt-8").write_bytes(b"a file")
+    assert house.tidy()["checkpoints"] == 0
+    assert (outside / "last.ckpt.tmp").exists()
+    assert (tmp_path / "moved/.attempt-7/last.ckpt.tmp").exists()
+    assert (house.root / "out/t2/.attempt-8").exists()
 
 
 def test_nothing_is_removed_through_a_link_that_leads_out_of_the_data_roots(house, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from actors.core.model import WorkKind
 from actors.core.tasks import Submission, Task, TaskState
-from actors.retention import Bounds, Kept, checkpoint_folders, choose_kept, choose_tasks
+from actors.retention import Bounds, Kept, checkpoint_folders, choose_kept, choose_tasks, is_busy
 from configs.settings import Settings
 
 NO_BOUNDS = Bounds(tasks=0, tasks_age_s=0, logs_bytes=0, logs_age_s=0, checkpoints_bytes=0, checkpoints_age_s=0)
@@ -100,6 +100,14 @@ def test_checkpoints_that_may_be_needed_are_never_among_those_that_may_go():
     assert checkpoint_folders([first, task("next", state=TaskState.RUNNING, output="/one")], NOW) == {}
     assert checkpoint_folders([first, task("next", state=TaskState.RUNNING)], NOW) == {"/one": NOW - 1000.0}
     assert checkpoint_folders([task("just now", ended_s_ago=5.0)], NOW) == {}
+
+
+def test_a_folder_is_busy_while_an_unfinished_task_writes_there_or_goes_on_from_what_is_there():
+    first = task("first", output="/one")
+    known = {"first": first}
+    assert is_busy("/one", [task("next", state=TaskState.QUEUED, resume_from="first")], known)
+    assert is_busy("/one", [task("next", state=TaskState.RUNNING, output="/one")], known)
+    assert not is_busy("/one", [task("next", state=TaskState.RUNNING), task("gone", resume_from="forgotten")], known)
 
 
 def test_only_trainings_have_checkpoints():

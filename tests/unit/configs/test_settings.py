@@ -67,6 +67,13 @@ def test_an_unknown_key_in_a_profile_is_an_error(tmp_path):
         load_settings(profile, environ={}, base=BASE)
 
 
+@pytest.mark.parametrize("field", ["keep_tasks_days", "keep_logs_days", "keep_checkpoints_gb", "keep_checkpoints_days"])
+@pytest.mark.parametrize("text", ["inf", "nan"])
+def test_a_limit_of_retention_is_a_finite_number(field, text):
+    with pytest.raises(SettingsError, match=field):
+        load_settings(environ={f"RFUAV_{field.upper()}": text}, base=BASE)
+
+
 @pytest.mark.parametrize(("name", "text"), [("PORT", "http"), ("LOG_LEVEL", "loud"), ("TASK_QUEUE_SIZE", "-1")])
 def test_a_wrong_value_is_named(name, text):
     with pytest.raises(SettingsError, match=ENVIRONMENT_NAMES[name]):
