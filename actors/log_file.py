@@ -5,6 +5,7 @@ Owns the numbering of the lines and the bound of the file. Knows nothing of task
 
 import json
 import os
+import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,10 @@ _OWN: Final = "log"
 _FINAL_STATES: Final = frozenset({"completed", "failed", "cancelled"})
 #: What is kept of a log that has reached its bound, beside its last line.
 _GRAVE: Final = frozenset({"WARNING", "ERROR"})
+#: How every line begins: its number, its source as JSON, and its number within the source.
+_HEAD: Final = re.compile(rb'\{"seq":(\d+),"source":("[^"\\]*(?:\\.[^"\\]*)*"),"index":(\d+),')
+#: What only a last line holds; within a message the quotes would have backslashes.
+_LAST_MARK: Final = b'"is_last":true'
 
 
 @dataclass(slots=True)
@@ -144,13 +149,29 @@ class TaskLog:
 
     def _recover(self, file: int) -> None:
         """Read the positions back from disk; what a crash left behind the last whole line is removed."""
-        end = 0
-        for line, record in _whole_lines(self._path):
-            end += len(line)
+        last_of: dict[bytes, bytes] = {}
+        for end, source, index, is_over in _whole_lines(self._path):
             self._ends.append(end)
-            self._last_of[record["source"]] = record["index"]
-            self.is_complete = self.is_complete or (bool(record.get("is_last")) and record.get("status") in _FINAL_STATES)
-        os.ftruncate(file, end)
+            last_of[source] = index
+            self.is_complete = self.is_complete or is_over
+        self._last_of = {json.loads(source): int(index) for source, index in last_of.items()}
+        os.ftruncate(file, self._size)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content would survive a power cut; a file that was deleted meanwhile needs nothing.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        os.fdatasync(file)
+    finally:
+        os.close(file)
 
 
 def replace_content(path: Path, said: LogDraft) -> int:
@@ -177,17 +198,34 @@ def replace_content(path: Path, said: LogDraft) -> int:
         os.close(file)
 
 
-def _whole_lines(path: Path) -> Iterator[tuple[bytes, Mapping[str, Any]]]:
-    """The lines of a log with what they hold, up to the first that is cut short, damaged, or not the next one."""
+def _whole_lines(path: Path) -> Iterator[tuple[int, bytes, bytes, bool]]:
+    """The lines of a log, up to the first that is cut short, damaged, or not the next one.
+
+    A log may have a million lines, so only the last one, which a crash may have cut short, and the end of the task are read as JSON.
+
+    Yields:
+        Where the line ends in the file, its source as JSON, its number within the source, and whether the task ended with it.
+    """
+    end = 0
     with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
         for number, line in enumerate(file, start=1):
-            try:
-                record = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError:
-                record = None
-            if not isinstance(record, dict) or record.get("seq") != number:
+            end += len(line)
+            head = _HEAD.match(line)
+            if head is None or int(head[1]) != number or not line.endswith(b"}\n") or b"\0" in line:
                 return
-            yield line, record
+            record = _load(line) if end == size or _LAST_MARK in line else {}
+            if record is None:
+                return
+            yield end, head[2], head[3], bool(record.get("is_last")) and record.get("status") in _FINAL_STATES
+
+
+def _load(line: bytes) -> Mapping[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def _encode(seq: int, source: str, draft: LogDraft) -> bytes:

@@ -1,8 +1,11 @@
 import asyncio
+import json
 import os
+import threading
 
 import pytest
 
+from actors import log_hub
 from actors.log_file import TaskLog
 from actors.log_hub import LogHub
 from actors.messages import LogDraft
@@ -212,3 +215,120 @@ def test_a_line_that_is_not_the_next_one_is_cut_off(tmp_path):
 def test_reading_a_log_that_nobody_wrote_makes_no_file(hub, tmp_path):
     ask(hub.read("t"))
     assert list((tmp_path / "logs/tasks").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda line: line[:-9] + b"\n", lambda line: bytes(len(line) - 1) + b"\n", lambda line: line[9:]]
+)
+@pytest.mark.parametrize("which", [1, 3], ids=["middle", "last"])
+def test_a_log_ends_before_its_first_damaged_line(tmp_path, damage, which):
+    log = TaskLog(tmp_path / "log")
+    log.append("a", drafts(1, 2, 3, 4))
+    lines = (tmp_path / "log").read_bytes().splitlines(keepends=True)
+    lines[which] = damage(lines[which])
+    (tmp_path / "log").write_bytes(b"".join(lines))
+    again = TaskLog(tmp_path / "log")
+    assert seqs(again.read(0, 10)) == list(range(1, which + 1))
+    assert again.append("a", drafts(1, 2, 3, 4)) == 4
+
+
+def test_a_block_of_zeros_within_a_line_is_damage(tmp_path):
+    log = TaskLog(tmp_path / "log")
+    log.append("a", drafts(1, 2, 3, message="x" * 100))
+    content = (tmp_path / "log").read_bytes()
+    (tmp_path / "log").write_bytes(content.replace(b"x 2", bytes(3)))
+    assert seqs(TaskLog(tmp_path / "log").read(0, 10)) == [1]
+
+
+def test_the_same_is_known_of_a_log_that_was_read_back(tmp_path):
+    said = json.dumps({"is_last": True, "status": "completed"}, separators=(",", ":"))
+    sources = ['so "called"', "a\\", "supervisor", "päge"]
+    log = TaskLog(tmp_path / "log")
+    for number, source in enumerate(sources, start=1):
+        log.append(source, [LogDraft(number, 1.0, "INFO", said)])
+    again = TaskLog(tmp_path / "log")
+    assert not again.is_complete, "what a message says is not what the line is"
+    assert [again.append(source, drafts(number)) for number, source in enumerate(sources, start=1)] == [4, 4, 4, 4]
+    again.append("supervisor", [LogDraft(9, 1.0, "INFO", "end", status="completed", is_last=True)])
+    assert TaskLog(tmp_path / "log").is_complete
+
+
+def test_what_completes_a_log_is_brought_to_the_disk_and_nothing_else(hub, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    ask(hub.append("t", "a", drafts(1, 2)))
+    assert synced == []
+    last = [LogDraft(1, 1.0, "INFO", "done", status="completed", is_last=True)]
+    ask(hub.append("t", "s", last))
+    ask(hub.append("t", "s", last))
+    assert len(synced) == 1
+
+
+class SlowLogs:
+    """Logs that are read back only when the test lets them, and how often that was begun."""
+
+    def __init__(self):
+        self.may_open = threading.Event()
+        self.opened = []
+
+    def __call__(self, path, **bounds):
+        self.opened.append(path)
+        assert self.may_open.wait(10)
+        return TaskLog(path, **bounds)
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    slow = SlowLogs()
+    monkeypatch.setattr(log_hub, "TaskLog", slow)
+    return slow
+
+
+class TestReadingBack:
+    """A log that takes long to read back from disk."""
+
+    def test_the_hub_answers_others_meanwhile_and_reads_it_once(self, hub, slow):
+        async def use():
+            reading = [asyncio.create_task(hub.read("t")) for _ in range(3)]
+            writing = asyncio.create_task(hub.append("t", "a", drafts(1)))
+            await asyncio.sleep(0)
+            assert await hub.ping() > 0
+            assert not any(each.done() for each in (*reading, writing))
+            slow.may_open.set()
+            await asyncio.gather(*reading, writing)
+            assert len(slow.opened) == 1
+
+        ask(use())
+
+    def test_a_deletion_waits_for_it(self, hub, slow, tmp_path):
+        async def use():
+            TaskLog(hub._place.of("t")).append("a", drafts(1))
+            reading = asyncio.create_task(hub.read("t"))
+            await asyncio.sleep(0)
+            forgetting = asyncio.create_task(hub.forget("t"))
+            await asyncio.sleep(0)
+            slow.may_open.set()
+            assert seqs(await reading) == [1]
+            await forgetting
+            assert list((tmp_path / "logs/tasks").iterdir()) == []
+            assert await hub.append("t", "a", drafts(1)) == 1
+            assert len(list((tmp_path / "logs/tasks").iterdir())) == 1
+
+        ask(use())
+
+
+def test_more_followed_logs_than_are_kept_open_are_opened_for_their_readers_only(hub, slow, monkeypatch):
+    monkeypatch.setattr(log_hub, "_MOST_OPEN", 2)
+    slow.may_open.set()
+    names = [f"t{number}" for number in range(6)]
+
+    async def follow():
+        following = [asyncio.create_task(hub.read(name, wait_s=30)) for name in names]
+        await asyncio.sleep(0.05)
+        assert len(slow.opened) == len(names)
+        assert not any(each.done() for each in following)
+        for name in names:
+            await hub.append(name, "a", drafts(1))
+        assert [seqs(answer) for answer in await asyncio.gather(*following)] == [[1]] * len(names)
+
+    ask(follow())
