@@ -5,9 +5,18 @@ from pathlib import Path
 
 from actors.attempt_order import AttemptResult
 from actors.core.tasks import Progress
-from actors.learning.checkpoint_list import find_checkpoint
+from actors.learning.checkpoint_list import find_checkpoint, read_checkpoint_list
+from actors.learning.errors import CheckpointError
 from actors.learning.memory_need import Peak, Workload, training_workload
-from actors.learning.plan import RESUME_STATE, RecordingChoices, Stage, TrainingOutcome, TrainingPlan, TrainingRecord
+from actors.learning.plan import (
+    CHECKPOINT_LIST,
+    RESUME_STATE,
+    RecordingChoices,
+    Stage,
+    TrainingOutcome,
+    TrainingPlan,
+    TrainingRecord,
+)
 from actors.learning.training import train
 from actors.paths import build_data_roots
 from actors.workers.tools import Tools
@@ -26,6 +35,8 @@ def run_training(tools: Tools) -> AttemptResult:
         StaleTokenError: a newer attempt has the output folder.
     """
     plan = build_plan(tools, tools.settle_on_device())
+    if plan.rank == 0 and not tools.order.resume:
+        _disown_checkpoints(tools)
     ended_epochs = 0
 
     def report(record: TrainingRecord) -> None:
@@ -99,6 +110,21 @@ def _find_checkpoint(tools: Tools) -> Path | None:
         return own
     named = tools.order.resolved.get("resume_from")
     return Path(named) if named else None
+
+
+def _disown_checkpoints(tools: Tools) -> None:
+    """Make the checkpoints that a deleted task of the same id left here nobody's, lest the next attempt take them for its own.
+
+    They stay what they are: a training that is told to continue from them still finds them listed.
+    """
+    try:
+        listed = read_checkpoint_list(tools.folder.folder)
+    except CheckpointError:  # it names nobody
+        return
+    if listed is not None and listed.task_id == tools.order.task_id:
+        staged = tools.folder.staging / CHECKPOINT_LIST
+        replace(listed, task_id="").write(staged)
+        tools.folder.publish(staged, CHECKPOINT_LIST)
 
 
 def _report(tools: Tools, record: TrainingRecord) -> None:
