@@ -61,6 +61,10 @@ def resource_options(granted: GrantedLease) -> dict[str, float]:
     return {"num_cpus": round(fraction * granted.device.cores, 4), "num_gpus": 0}
 
 
+class UnwantedAttemptError(Exception):
+    """Nobody wants any more that an attempt begins."""
+
+
 class AttemptRunner:
     """The processes of all attempts: one each, or one for each rank of a gang.
 
@@ -77,7 +81,8 @@ class AttemptRunner:
 
         Args:
             order: what they are to do, on which lease.
-            renew: keeps the lease alive until the processes are up and do so themselves; raises LeaseError where it is over.
+            renew: keeps the lease alive until the processes are up and do so themselves; raises LeaseError where it is over, and
+                UnwantedAttemptError where a user or the line asked for the end before there was a process to hear it.
         """
         ranks = order.granted.ranks()
         self._widths[order.attempt_id] = len(ranks)
@@ -93,6 +98,9 @@ class AttemptRunner:
             # The node may be lost: then the process waits for a place that never comes again.
             await self.kill(order.attempt_id)
             return AttemptDied(order.attempt_id, "its lease ended before it had begun", is_counted=False)
+        except UnwantedAttemptError:
+            await self.kill(order.attempt_id)
+            return AttemptDied(order.attempt_id, "ended before it had begun", is_counted=False)
         except (RayError, ValueError) as error:
             await self.kill(order.attempt_id)
             return AttemptDied(order.attempt_id, _explain(error, self._settings.data_roots))

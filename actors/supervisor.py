@@ -19,9 +19,10 @@ from actors.actor_calls import ANSWER_S, PAUSE_S, ActorCalls
 from actors.admission import Admission, check_room
 from actors.asking_again import ask_again, event_of
 from actors.attempt_order import AttemptOrder, AttemptResult
-from actors.attempts import AttemptRunner
+from actors.attempts import AttemptRunner, UnwantedAttemptError
 from actors.clock import Clock, SystemClock
 from actors.core import task_events as te
+from actors.core.attempt_end import is_wanted
 from actors.core.errors import (
     ActorSystemError,
     StoreUnavailableError,
@@ -314,9 +315,11 @@ class TaskSupervisor:
         self._carry_out(self._apply(await self._runner.run(order, self._renew)))
 
     async def _renew(self, lease: Lease) -> None:
-        """Keep the lease of an attempt whose process is still coming up. Raises LeaseError where it is over."""
+        """Keep the lease of an attempt whose process is still coming up. Raises LeaseError where it is over, UnwantedAttemptError."""
         with suppress(RayError, TimeoutError, ValueError):
             await self._calls.ask(ACCOUNTANT, "renew", lease.lease_id, lease.token)
+        if not is_wanted(self._flow.current(lease.request.request_id)):
+            raise UnwantedAttemptError
 
     async def _follow_decisions(self) -> None:
         """Take in grants as the accountant makes them; after its restart, ask again for everything that waits."""

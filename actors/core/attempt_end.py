@@ -33,3 +33,8 @@ def final_state(outcome: str, ending: EndMode | None) -> TaskState:
 def has_run(task: Task) -> bool:
     """Whether any attempt of a task held a device so far; else what lies in its folder under its id is a deleted task's."""
     return any(change.after is TaskState.RUNNING for change in task.history)
+
+
+def is_wanted(task: Task | None) -> bool:
+    """Whether the current attempt of a task is to begin, or go on: nobody has asked for its end, nor that it gives way."""
+    return task is not None and task.ending is None and not task.is_pausing

@@ -269,12 +269,12 @@ class TaskFlow:
         finish = _finish(task.attempt_id, task.lease)
         if task.ending is not None:
             return [*self._move(task, TaskState.CANCELLED, f"ended by {task.ending}", now), finish]
+        if task.is_pausing:  # counts once, as an attempt that gave way
+            cause = "ended before it had saved its work; it goes on from its last checkpoint"
+            return self._repeat(task, cause, finish, now)
         if not event.is_counted:
             task = replace(task, interruptions=task.interruptions + 1)
             return self._repeat(task, f"{event.cause}; it goes on from its last checkpoint", finish, now)
-        if task.is_pausing:
-            cause = "ended before it had saved its work; it goes on from its last checkpoint"
-            return self._repeat(task, cause, finish, now)
         hint = HINTS_AFTER_DEATH[task.submission.work]
         fault = TaskFault("attempt_died", f"the process of attempt {task.attempts} died: {event.cause}", hint)
         return self._retry_or_fail(task, fault, finish, now)

@@ -1,7 +1,8 @@
-"""An attempt whose lease ends before its process is up: nobody waits for the process, and it costs no retry."""
+"""An attempt that ends before its process is up, by its lease or by a wish: nobody waits for the process, and it costs no retry."""
 
 import asyncio
 from concurrent.futures import Future
+from dataclasses import replace
 from unittest.mock import create_autospec
 
 import pytest
@@ -9,11 +10,13 @@ import pytest
 from actors import attempts
 from actors.attempt_order import AttemptOrder
 from actors.attempts import AttemptRunner
+from actors.core import task_events as te
 from actors.core.errors import LeaseExpiredError, LeaseNotFoundError
 from actors.core.model import Device, DeviceKind, Lease, LeaseRequest, Portion, WorkKind
 from actors.core.task_events import AttemptDied
-from actors.core.tasks import Progress
+from actors.core.tasks import EndMode, Progress, Submission, TaskState
 from actors.messages import GrantedLease, LeasePlace
+from actors.supervisor import TaskSupervisor
 from actors.workers import attempt
 from actors.workers.reporter import Reporter
 from configs.settings import Settings
@@ -61,3 +64,56 @@ def test_a_process_that_finds_its_lease_over_asks_for_another_attempt(error):
     reporter = create_autospec(Reporter, instance=True)
     reporter.progress = Progress()
     assert attempt._explain(error("lease-1"), reporter, ()).is_retryable
+
+
+@pytest.fixture
+def granted(tmp_path, monkeypatch, order):
+    """A supervisor whose one task has just been granted a lease, in which processes only seem to begin; and those."""
+    supervisor = TaskSupervisor(Settings(state_dir=tmp_path, data_roots=(tmp_path,), heartbeat_s=0.01))
+    begun = []
+
+    async def keep(*_):
+        pass
+
+    monkeypatch.setattr(supervisor._runner, "_bring_up", lambda order: begun.append(order) or PendingHandle())
+    monkeypatch.setattr(supervisor, "_carry_out", lambda _commands: None)
+    monkeypatch.setattr(supervisor._calls, "ask", keep)
+    monkeypatch.setattr(attempts, "find_attempt", lambda _name: None)
+    supervisor._apply(te.TaskSubmitted(Submission("t", WorkKind.TRAINING, "training", {}, "cpu", 5, max_retries=0)))
+    lease = replace(order.granted.lease, request=supervisor._flow.lease_request(supervisor._flow.get("t")))
+    supervisor._granted["t.1"] = replace(order.granted, lease=lease)
+    start = supervisor._apply(te.LeaseGranted(lease))[-1]
+    return supervisor, start, begun
+
+
+ASKED = [
+    (te.EndRequested("t", EndMode.KILL), TaskState.CANCELLED, 0),
+    (te.EndRequested("t", EndMode.STOP), TaskState.CANCELLED, 0),
+    (te.LeaseRevoked("t.1"), TaskState.QUEUED, 1),
+]
+
+
+@pytest.mark.parametrize(("event", "state", "preemptions"), ASKED)
+def test_what_was_to_end_before_it_had_a_process_gets_none(granted, event, state, preemptions):
+    supervisor, start, begun = granted
+    supervisor._apply(event)
+    asyncio.run(supervisor._run_attempt(start.task, start.lease, resume=False))
+    task = supervisor._flow.get("t")
+    assert (begun, task.state, task.preemptions, task.interruptions) == ([], state, preemptions, 0)
+
+
+@pytest.mark.parametrize(("event", "state", "preemptions"), ASKED)
+def test_what_is_to_end_while_its_process_comes_up_is_waited_for_no_longer(granted, event, state, preemptions):
+    supervisor, start, begun = granted
+
+    async def run():
+        running = asyncio.create_task(supervisor._run_attempt(start.task, start.lease, resume=False))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert begun
+        supervisor._apply(event)
+        await running
+
+    asyncio.run(run())
+    task = supervisor._flow.get("t")
+    assert (task.state, task.preemptions, task.interruptions) == (state, preemptions, 0)
