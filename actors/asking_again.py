@@ -19,6 +19,7 @@ from actors.messages import GrantedLease, LeaseAnswer, Queued
 REQUESTS_PER_MESSAGE: Final = 1_000
 
 AskAll = Callable[[Sequence[LeaseRequest]], Awaitable[Sequence[LeaseAnswer]]]
+TellPriority = Callable[[str, int], Awaitable[None]]
 TakeAnswer = Callable[[LeaseRequest, LeaseAnswer], None]
 
 
@@ -38,6 +39,19 @@ async def ask_again(flow: TaskFlow, patience_s: float, ask: AskAll, take: TakeAn
         if due:
             for request, answer in zip(due, await ask(due), strict=True):
                 take(request, answer)
+
+
+async def rank_again(flow: TaskFlow, tell: TellPriority) -> None:
+    """Repeat the place in line that users gave to tasks that wait: who knew a task already may not have heard of its new one.
+
+    Args:
+        flow: the tasks.
+        tell: tells the accountant the priority of one attempt; nothing happens where it is not in line.
+    """
+    for attempt_id in [task.attempt_id for task in flow.waiting() if task.new_priority is not None]:
+        task = flow.current(attempt_id)
+        if task is not None:
+            await tell(attempt_id, task.priority)
 
 
 def event_of(request: LeaseRequest, answer: LeaseAnswer) -> te.TaskEvent:

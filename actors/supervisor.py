@@ -17,7 +17,7 @@ from ray.exceptions import RayError
 from actors.access import GateQuestion
 from actors.actor_calls import ANSWER_S, PAUSE_S, ActorCalls
 from actors.admission import Admission, check_room
-from actors.asking_again import ask_again, event_of
+from actors.asking_again import ask_again, event_of, rank_again
 from actors.attempt_order import AttemptOrder, AttemptResult
 from actors.attempts import AttemptRunner, UnwantedAttemptError
 from actors.clock import Clock, SystemClock
@@ -340,8 +340,9 @@ class TaskSupervisor:
                 self._carry_out(self._apply(te.LeaseRevoked(attempt_id)))
 
     def _ask_again(self) -> None:
-        ask = partial(self._calls.insist, ACCOUNTANT, "acquire_all")
+        ask, tell = (partial(self._calls.insist, ACCOUNTANT, message) for message in ("acquire_all", "rerank"))
         self._duties.begin(ask_again(self._flow, self._settings.patience_s, ask, self._take_answer))
+        self._duties.begin(rank_again(self._flow, tell))
 
     # --- life ---
 
@@ -368,9 +369,14 @@ class TaskSupervisor:
             await self._calls.insist(LOG_HUB, "append", said.task_id, said.source, said.drafts)
 
     async def _adopt(self, task: Task, *, is_same_service: bool) -> None:
-        """See an attempt of an earlier supervisor to its end; one that ended with the whole service is repeated, and costs no retry."""
+        """See an attempt of an earlier supervisor to its end, and ask for that again where it was asked for.
+
+        One that ended with the whole service is repeated, and costs no retry.
+        """
         over: te.AttemptEnded | te.AttemptDied = te.AttemptDied(task.attempt_id, "the service ended while it ran", is_counted=False)
         if is_same_service:
+            if not is_wanted(task):
+                self._stop_attempt(task.attempt_id, at_once=task.ending is EndMode.KILL)
             over = await self._runner.adopt(task.attempt_id, task.submission.device_count)
         self._carry_out(self._apply(over))
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from actors import asking_again
-from actors.asking_again import ask_again
+from actors.asking_again import ask_again, rank_again
 from actors.core import task_events as te
 from actors.core.errors import UnsatisfiableRequestError
 from actors.core.task_flow import TaskFlow
@@ -62,3 +62,18 @@ def test_a_refusal_is_taken_in_like_every_answer(flow):
     _, taken = ask_all(flow, answer=lambda _request: error)
     assert [answer for _, answer in taken] == [error] * 4
     assert all(task.state is TaskState.PENDING for task in flow.tasks.values())
+
+
+def test_every_place_in_line_that_a_user_gave_is_told_again(flow):
+    for task_id, priority in (("t0", 7), ("t1", 2), ("t2", 3)):
+        flow.handle(te.PriorityChanged(task_id, priority), now=9.0)
+    flow.handle(te.LeaseGranted(lease_for(flow, "t2")), now=9.0)
+    told = []
+
+    async def tell(attempt_id, priority):
+        told.append((attempt_id, priority))
+        if attempt_id == "t0.1":
+            flow.handle(te.PriorityChanged("t1", 1), now=10.0)
+
+    asyncio.run(rank_again(flow, tell))
+    assert told == [("t0.1", 7), ("t1.1", 1)]
