@@ -107,12 +107,13 @@ class AttemptRunner:
         return await self._await_outcome(order.attempt_id, handles)
 
     async def adopt(self, attempt_id: str, width: int) -> AttemptEnded | AttemptDied:
-        """Wait for the end of an attempt that an earlier supervisor brought up."""
+        """Wait for the end of an attempt that an earlier supervisor brought up, or was about to: without any process it costs no retry."""
         self._widths[attempt_id] = width
         handles = self._find(attempt_id)
         if len(handles) < width:
             await self.kill(attempt_id)
-            return AttemptDied(attempt_id, "its process was gone when the supervisor came back")
+            cause = "its process was gone when the supervisor came back"
+            return AttemptDied(attempt_id, cause, is_counted=bool(handles))
         return await self._await_outcome(attempt_id, handles)
 
     async def stop(self, attempt_id: str) -> None:

@@ -54,6 +54,11 @@ def test_an_end_that_was_asked_for_is_asked_for_again(adopt, event, at_once, sta
     assert (asked, task.state) == ([("t.1", at_once)], state)
 
 
+def test_an_attempt_that_may_never_have_had_a_process_is_repeated_and_costs_no_retry(adopt):
+    task, _ = adopt(is_alive=False)
+    assert (task.state, task.attempt_id, task.interruptions) == (TaskState.QUEUED, "t.2", 1)
+
+
 def test_an_attempt_that_nobody_wants_to_end_is_let_alone(adopt):
     assert adopt()[1] == []
 
