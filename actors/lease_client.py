@@ -43,9 +43,14 @@ class LeaseKeeper:
         bind_process(self._lease.lease_id, self._lease.token, patience_s=self._ttl_s)
         self._thread.start()
 
-    def end(self) -> None:
-        """Stop to renew; the lease then ends by release, or by itself."""
-        self._ended.set()
+    def end(self, *, after_s: float = 0.0) -> None:
+        """Stop to renew, now or after a while; the lease then ends by release, or by itself."""
+        if after_s <= 0:
+            self._ended.set()
+            return
+        later = threading.Timer(after_s, self._ended.set)
+        later.daemon = True
+        later.start()
 
     def _run(self) -> None:
         renewed_at = self._clock.now()

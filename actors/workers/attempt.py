@@ -41,6 +41,8 @@ from configs.settings import Settings
 
 #: The exit status of a process that ended because its lease was lost.
 LEASE_LOST_STATUS = 70
+#: How long a process that has done its work keeps its lease, and so the result, for a supervisor that is away.
+_RESULT_KEPT_S = 600.0
 #: The codes of failures that have nothing to do with what was asked for, so that another attempt may end differently.
 _PASSING = (RANK_LOST, "service_unreachable", LeaseExpiredError.code, LeaseNotFoundError.code)
 
@@ -93,8 +95,8 @@ class AttemptActor:
             self._result = _explain(error, self._reporter, self._settings.data_roots)
         self._result = _with_peak(self._result, self._memory, self._reporter)
         self._result = replace(self._result, unsent=self._reporter.close())
-        self._keeper.end()
         self._ended.set()
+        self._keeper.end(after_s=_RESULT_KEPT_S)
 
     def _work(self) -> AttemptResult:
         order, settings = self._order, self._settings
