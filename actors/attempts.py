@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray.actor import ActorHandle
@@ -28,7 +28,7 @@ from actors.redaction import hide_paths
 from actors.workers.attempt import AttemptActor
 from configs.settings import Settings
 
-#: ready, outcome (twice: an old supervisor's call may still wait), stop, and room to spare.
+#: ready, outcome (more than once: an old supervisor's question may still wait), stop, and room to spare.
 _CONCURRENCY = 8
 #: How long the rank that made the others fail may take to say so.
 _CAUSE_S = 5.0
@@ -122,7 +122,7 @@ class AttemptRunner:
         try:
             async with asyncio.timeout(self._settings.stop_grace_s):
                 await asyncio.gather(*(_answer(handle.stop.remote()) for handle in handles))
-                await asyncio.gather(*(_answer(handle.outcome.remote()) for handle in handles))
+                await asyncio.gather(*(_outcome(handle) for handle in handles))
         except (TimeoutError, RayError):
             await self.kill(attempt_id)
 
@@ -152,7 +152,7 @@ class AttemptRunner:
 
     async def _await_outcome(self, attempt_id: str, handles: list[ActorHandle]) -> AttemptEnded | AttemptDied:
         """Wait for the word of rank 0; a gang is over as soon as one of its processes fails or dies."""
-        words = [asyncio.ensure_future(_answer(handle.outcome.remote())) for handle in handles]
+        words = [asyncio.ensure_future(_outcome(handle)) for handle in handles]
         try:
             result = await _first_word(words)
         except RayError as error:
@@ -190,6 +190,13 @@ async def _first_word(words: Sequence["asyncio.Future[AttemptResult]"]) -> Attem
 
 async def _answer(ref: Awaitable[Any]) -> Any:
     return await ref
+
+
+async def _outcome(handle: ActorHandle) -> AttemptResult:
+    """How the attempt of a process ended, once it has. Raises RayError where the process dies before."""
+    while (result := await _answer(handle.outcome.remote())) is None:
+        pass
+    return cast("AttemptResult", result)
 
 
 def find_attempt(attempt_id: str) -> ActorHandle | None:

@@ -41,6 +41,8 @@ from configs.settings import Settings
 
 #: The exit status of a process that ended because its lease was lost.
 LEASE_LOST_STATUS = 70
+#: How long one question for the outcome waits.
+_OUTCOME_WAIT_S = 10.0
 #: How long a process that has done its work keeps its lease, and so the result, for a supervisor that is away.
 _RESULT_KEPT_S = 600.0
 #: The codes of failures that have nothing to do with what was asked for, so that another attempt may end differently.
@@ -76,11 +78,12 @@ class AttemptActor:
         """Answer with the process's pid once it is up."""
         return os.getpid()
 
-    def outcome(self) -> AttemptResult:
-        """Wait for the end of the attempt and say how it ended."""
-        self._ended.wait()
-        assert self._result is not None  # noqa: S101 - set before the event
-        return self._result
+    def outcome(self) -> AttemptResult | None:
+        """Wait for the end of the attempt and say how it ended; None after a while, to be asked again.
+
+        Those who ask may die, and nobody tells: a wait without an end would take one of the few threads for messages from ``stop``.
+        """
+        return self._result if self._ended.wait(_OUTCOME_WAIT_S) else None
 
     def stop(self) -> None:
         """Ask the work to stop at the next batch."""

@@ -82,6 +82,7 @@ def test_an_attempt_leads_a_group_of_its_own_from_its_first_moment(accountant, g
     attempt = ray.remote(AttemptActor).options(**actor_options(order)).remote(order, service)
     pid = ray.get(attempt.ready.remote())
     assert os.getpgid(pid) == pid
+    wait_for(lambda: ray.get(attempt.outcome.remote()), what="its outcome")
     assert ray.get(attempt.outcome.remote()).outcome == "failed"
     ray.kill(attempt)
     ray.get(accountant.release.remote(granted.lease.lease_id, granted.lease.token))

@@ -1,5 +1,6 @@
 """A process that has done its work keeps the result for whoever supervises, and the lease that it lives by, for a while."""
 
+import asyncio
 import threading
 from types import SimpleNamespace
 from unittest.mock import create_autospec
@@ -8,10 +9,12 @@ import pytest
 
 from actors import lease_client
 from actors.attempt_order import AttemptResult
+from actors.attempts import AttemptRunner
 from actors.core.model import Lease, LeaseRequest, Portion, WorkKind
 from actors.lease_client import LeaseKeeper
 from actors.workers.attempt import AttemptActor
 from actors.workers.reporter import Reporter
+from configs.settings import Settings
 
 RESULT = AttemptResult("completed", "done")
 
@@ -64,3 +67,23 @@ def test_the_end_of_the_work_does_not_end_its_lease_before_the_supervisor_can_ha
     assert attempt._ended.is_set()
     (call,) = attempt._keeper.end.call_args_list
     assert call.kwargs["after_s"] > 60
+
+
+def test_a_question_for_the_outcome_takes_a_thread_only_for_a_while(attempt, monkeypatch):
+    monkeypatch.setattr("actors.workers.attempt._OUTCOME_WAIT_S", 0.001)
+    assert AttemptActor.outcome(attempt) is None
+    AttemptActor._run(attempt)
+    assert AttemptActor.outcome(attempt).outcome == "completed"
+
+
+def test_the_supervisor_asks_until_there_is_an_outcome(tmp_path, monkeypatch):
+    answers, results = [None, None, RESULT], []
+
+    async def answer():
+        return answers.pop(0)
+
+    handle = SimpleNamespace(outcome=SimpleNamespace(remote=answer))
+    monkeypatch.setattr("actors.attempts.find_attempt", lambda _name: handle)
+    runner = AttemptRunner(Settings(state_dir=tmp_path, data_roots=(tmp_path,)), lambda *result: results.append(result))
+    over = asyncio.run(runner.adopt("t.1", 1))
+    assert (over.outcome, results) == ("completed", [("t.1", RESULT)])
