@@ -272,7 +272,8 @@ class GpuAccountant:
         now = self._clock.now()
         commands = self._scheduler.handle(event, now=now)
         change = self._holders.take_in(event, commands, at=now)
-        if change.events:
+        # A grant that is told again may still be on its way to the disk: the writer takes one change after the other.
+        if change.events or any(isinstance(command, ev.Grant) for command in commands):
             await self._writer.keep(change)
         self._publish(commands)
         if any(isinstance(command, ev.Close) and command.is_complete for command in commands):
