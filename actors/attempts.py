@@ -196,7 +196,7 @@ async def _outcome(handle: ActorHandle) -> AttemptResult:
     """How the attempt of a process ended, once it has. Raises RayError where the process dies before."""
     while (result := await _answer(handle.outcome.remote())) is None:
         pass
-    return cast(AttemptResult, result)
+    return cast("AttemptResult", result)
 
 
 def find_attempt(attempt_id: str) -> ActorHandle | None:

@@ -79,13 +79,11 @@ def test_a_question_for_the_outcome_takes_a_thread_only_for_a_while(attempt, mon
 def test_the_supervisor_asks_until_there_is_an_outcome(tmp_path, monkeypatch):
     answers, results = [None, None, RESULT], []
 
-    class Handle:
-        class outcome:
-            @staticmethod
-            async def remote():
-                return answers.pop(0)
+    async def answer():
+        return answers.pop(0)
 
-    monkeypatch.setattr("actors.attempts.find_attempt", lambda _name: Handle)
+    handle = SimpleNamespace(outcome=SimpleNamespace(remote=answer))
+    monkeypatch.setattr("actors.attempts.find_attempt", lambda _name: handle)
     runner = AttemptRunner(Settings(state_dir=tmp_path, data_roots=(tmp_path,)), lambda *result: results.append(result))
     over = asyncio.run(runner.adopt("t.1", 1))
     assert (over.outcome, results) == ("completed", [("t.1", RESULT)])
