@@ -269,9 +269,18 @@ class GpuAccountant:
 
     async def _apply(self, event: ev.Event) -> Sequence[ev.Command]:
         """Let the scheduler take in an event and carry out its commands."""
+        commands, change = self._decide(event)
+        await self._carry_out(commands, change)
+        return commands
+
+    def _decide(self, event: ev.Event) -> tuple[Sequence[ev.Command], LeaseChange]:
+        """Let the scheduler take in an event; returns its commands, and what of them is to be written down."""
         now = self._clock.now()
         commands = self._scheduler.handle(event, now=now)
-        change = self._holders.take_in(event, commands, at=now)
+        return commands, self._holders.take_in(event, commands, at=now)
+
+    async def _carry_out(self, commands: Sequence[ev.Command], change: LeaseChange) -> None:
+        """Write down what was decided, then let it happen."""
         # A grant that is told again may still be on its way to the disk: the writer takes one change after the other.
         if change.events or any(isinstance(command, ev.Grant) for command in commands):
             await self._writer.keep(change)
@@ -279,7 +288,6 @@ class GpuAccountant:
         if any(isinstance(command, ev.Close) and command.is_complete for command in commands):
             with suppress(StoreUnavailableError):  # it is only for estimates, and the next one brings it all
                 await self._writer.call(self._store.write_durations, self._scheduler.durations.dump())
-        return commands
 
     def _publish(self, commands: Sequence[ev.Command]) -> None:
         """Tell those who wait, now that the store knows."""
@@ -328,7 +336,7 @@ class GpuAccountant:
         """Find the devices, take over the open leases of an earlier life, and begin to tick."""
         await self._survey.begin(self._add)
         for stored in self._store.read_leases():
-            await self._adopt(stored)
+            self._adopt(stored)
         self._duties.begin(self._tick())
         self._duties.begin(self._survey.watch(self._present, self._add, self._lose))
 
@@ -343,17 +351,20 @@ class GpuAccountant:
     def _present(self) -> list[Device]:
         return [account.device for account in self._scheduler.ledger.accounts.values() if account.is_present]
 
-    async def _adopt(self, stored: StoredLease) -> None:
-        """Take over a lease: follow its process if it may live; one that never came up in a Ray that is gone is over."""
+    def _adopt(self, stored: StoredLease) -> None:
+        """Take over a lease: follow its process if it may live; one that never came up in a Ray that is gone is over.
+
+        The ledger has it at once. What is to be written of it may wait: a store that is full must not keep the accountant from coming back.
+        """
         lease_id = stored.lease.lease_id
         stored = self._holders.enter(stored)
-        await self._apply(ev.LeaseAdopted(stored.lease, stored.is_ending))
+        self._duties.begin(self._carry_out(*self._decide(ev.LeaseAdopted(stored.lease, stored.is_ending))))
         if lease_id not in self._holders.leases:
             return
         for watch in self._holders.follow_all(lease_id, self._holder_gone, self._set_quarantine):
             self._duties.begin(watch)
         if not stored.holders and stored.session != self._session:
-            await self._holder_gone(lease_id)
+            self._duties.begin(self._holder_gone(lease_id))
 
     async def _tick(self) -> None:
         """Measure memory and let silent leases expire."""
