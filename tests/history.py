@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
+from sqlalchemy.exc import DatabaseError
 
 #: What may follow what, in the words of the records.
 MOVES: Mapping[str | None, frozenset[str]] = {
@@ -36,6 +37,8 @@ WHOLE = 10_000
 SCHEMA = "5"
 #: What the store's file is called in a state folder.
 STORE_NAME = "store.sqlite"
+#: How every file of SQLite begins.
+_MAGIC = b"SQLite format 3\0"
 #: A lease may stay open for so long after its task's end: its process is still to go, and its memory to come back.
 OUTLIVE_S = 60.0
 
@@ -66,7 +69,7 @@ class _Walk:
 
 
 def check_history(store: str | Path, *, is_settled: bool = False) -> None:
-    """Prove that everything a store tells of could have happened.
+    """Prove that everything a store tells of could have happened, and that its file is whole.
 
     Args:
         store: a store's URL, its file, or the state folder that it lies in.
@@ -76,6 +79,7 @@ def check_history(store: str | Path, *, is_settled: bool = False) -> None:
         AssertionError: names the store and everything that is wrong in it, or says that there is none.
     """
     with _connect(store) as connection:
+        _check_file(connection, store)
         tasks = [(row.task_id, row.state, json.loads(row.record)) for row in _rows(connection, "tasks")]
         events = [dict(row._mapping) for row in _rows(connection, "lease_events", "seq")]
         open_rows = {row.lease_id: json.loads(row.record) for row in _rows(connection, "leases")}
@@ -90,9 +94,9 @@ def check_history(store: str | Path, *, is_settled: bool = False) -> None:
 
 
 def find_stores(folder: Path, name: str = STORE_NAME) -> Iterator[Path]:
-    """The stores below a folder that have a history: files of SQLite, of this schema."""
+    """The stores below a folder that have a history of this schema, or that are damaged, so that nobody knows what they had."""
     for path in sorted(folder.rglob(name)):
-        if path.is_file() and _read_schema(path) == SCHEMA:
+        if path.is_file() and _may_have_history(path):
             yield path
 
 
@@ -258,11 +262,26 @@ def _rows(connection: Connection, table: str, order: str = "1") -> Sequence[Any]
     return connection.execute(text(f"SELECT * FROM {table} ORDER BY {order}")).all()  # noqa: S608 - names of this file
 
 
-def _read_schema(path: Path) -> str | None:
-    """The schema that a file says it has; None where it is no store."""
+def _check_file(connection: Connection, store: str | Path) -> None:
+    """Raise an AssertionError where a file of SQLite is damaged."""
+    if connection.dialect.name != "sqlite":
+        return
+    try:
+        told = [str(row[0]) for row in connection.execute(text("PRAGMA quick_check")).all()]
+    except DatabaseError as error:
+        told = [str(error.orig)]
+    if told != ["ok"]:
+        raise AssertionError("\n".join([f"the store {store} is damaged:", *told]))
+
+
+def _may_have_history(path: Path) -> bool:
+    """False where a file never was a database, or says that it has another schema, or none."""
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:  # empty, or made up by a test
+            return False
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
             row = connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()
-    except sqlite3.Error:
-        return None
-    return row[0] if row else None
+    except sqlite3.DatabaseError as error:
+        return not (isinstance(error, sqlite3.OperationalError) and "no such table" in str(error))
+    return row is not None and row[0] == SCHEMA

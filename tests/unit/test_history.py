@@ -222,3 +222,31 @@ def test_a_store_of_another_schema_has_nothing_to_prove(history, tmp_path):
     with sqlite3.connect(history.path) as connection:
         connection.execute("UPDATE meta SET value = '99' WHERE name = 'schema_version'")
     assert list(find_stores(tmp_path, NAME)) == []
+
+
+def test_an_empty_file_or_one_without_tables_has_nothing_to_prove(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / NAME).touch()
+    with sqlite3.connect(tmp_path / NAME) as connection:
+        connection.execute("CREATE TABLE other (name TEXT)")
+    assert list(find_stores(tmp_path, NAME)) == []
+
+
+def test_a_file_that_is_no_database_any_more_is_named(tmp_path):
+    (tmp_path / NAME).write_bytes(b"SQLite format 3\0" + b"no database" * 100)
+    with pytest.raises(AssertionError, match=rf"{NAME} is damaged:\nfile is not a database"):
+        check_stores(tmp_path, NAME)
+
+
+def test_a_store_with_a_damaged_page_is_named(history, tmp_path):
+    history.live(history.run_task())
+    history.store.close()
+    with sqlite3.connect(history.path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'tasks'").fetchone()
+    content = bytearray(history.path.read_bytes())
+    content[(root - 1) * page_size : root * page_size] = b"\xff" * page_size
+    history.path.write_bytes(content)
+    with pytest.raises(AssertionError, match=f"{NAME} is damaged:"):
+        check_stores(tmp_path, NAME)
