@@ -108,7 +108,8 @@ class Housekeeper:
         chosen = await asyncio.to_thread(choose_tasks, list(self._flow.tasks.values()), self._bounds, self._clock.now())
         for portion in _portions(chosen):
             for task_id in portion:
-                if task_id in self._flow.tasks:  # somebody may have deleted it meanwhile
+                task = self._flow.tasks.get(task_id)
+                if task is not None and task.state.is_final:  # somebody may have deleted it meanwhile, and submitted another one
                     self._hands.forget(task_id)
                     self._removed[TASKS] += 1
             await asyncio.sleep(_TURN_S)

@@ -5,6 +5,7 @@ Whatever somebody may still need is out of the question here: tasks that have no
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Final
 
 from actors.core.model import WorkKind
@@ -114,6 +115,9 @@ def checkpoint_folders(tasks: Sequence[Task], now: float) -> Mapping[str, float]
     A folder that an unfinished task writes into, or reads a checkpoint from, is none of them.
     """
     busy = {str(task.submission.resolved.get("output")) for task in tasks if not task.state.is_final}
+    # The training that a checkpoint is from may be deleted by now.
+    named = (task.submission.resolved.get("resume_from") for task in tasks if not task.state.is_final)
+    busy |= {str(PurePath(checkpoint).parent) for checkpoint in named if checkpoint}
     needed = needed_tasks(tasks)
     folders: dict[str, float] = {}
     for task in tasks:

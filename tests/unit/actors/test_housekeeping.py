@@ -34,6 +34,7 @@ class House:
         self.flow = TaskFlow()
         self.hub = LogHub(root / "state")
         self.clock = Clock(10_000.0)
+        self.before_forgetting = lambda: None
 
     def end_task(self, task_id, at, *, lines=20):
         """A training that ended at an instant, with a log, weights and checkpoints."""
@@ -52,6 +53,7 @@ class House:
             return await getattr(self.hub, method)(*args)
 
         def forget(task_id):
+            self.before_forgetting()
             self.flow.handle(te.TaskDeleted(task_id), now=self.clock.now())
 
         roots = DataRoots.of([self.root / "out"])
@@ -83,6 +85,17 @@ def test_tasks_beyond_the_limit_are_forgotten_and_their_files_stay(house):
     assert house.tidy(tasks=1)["tasks"] == 3
     assert set(house.flow.tasks) == {"t3"}
     assert "best.safetensors" in house.files("t0")
+
+
+def test_a_new_task_under_the_id_of_one_that_was_to_be_forgotten_stays(house):
+    def submit_another():
+        house.before_forgetting = lambda: None
+        house.flow.handle(te.TaskDeleted("t1"), now=9_000.0)
+        house.flow.handle(te.TaskSubmitted(make_submission("t1")), now=9_000.0)
+
+    house.before_forgetting = submit_another
+    assert house.tidy(tasks=1)["tasks"] == 2
+    assert set(house.flow.tasks) == {"t1", "t3"}
 
 
 def test_the_logs_of_the_oldest_tasks_go_and_one_line_says_so(house):

@@ -14,10 +14,8 @@ NOW = 1_000_000.0
 
 
 def task(task_id, *, ended_s_ago=1000.0, state=TaskState.COMPLETED, batch_id="", **request):
-    output = request.pop("output", f"/out/{task_id}")
-    submission = Submission(
-        task_id, WorkKind.TRAINING, "training", request, "cpu", 5, batch_id=batch_id, resolved={"output": output}
-    )
+    resolved = {"output": request.pop("output", f"/out/{task_id}"), "resume_from": request.pop("checkpoint", "")}
+    submission = Submission(task_id, WorkKind.TRAINING, "training", request, "cpu", 5, batch_id=batch_id, resolved=resolved)
     ended_at = NOW - ended_s_ago if state.is_final else None
     return Task(submission, state, submitted_at=0.0, updated_at=NOW - ended_s_ago, finished_at=ended_at)
 
@@ -108,6 +106,13 @@ def test_a_folder_is_busy_while_an_unfinished_task_writes_there_or_goes_on_from_
     assert is_busy("/one", [task("next", state=TaskState.QUEUED, resume_from="first")], known)
     assert is_busy("/one", [task("next", state=TaskState.RUNNING, output="/one")], known)
     assert not is_busy("/one", [task("next", state=TaskState.RUNNING), task("gone", resume_from="forgotten")], known)
+
+
+def test_a_checkpoint_that_is_gone_on_from_stays_although_its_own_training_was_deleted():
+    later = task("later", output="/one")
+    going_on = task("next", state=TaskState.QUEUED, resume_from="deleted", checkpoint="/one/last.ckpt")
+    assert checkpoint_folders([later, going_on], NOW) == {}
+    assert checkpoint_folders([later, replace(going_on, state=TaskState.COMPLETED)], NOW).keys() == {"/one", "/out/next"}
 
 
 def test_only_trainings_have_checkpoints():
