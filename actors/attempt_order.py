@@ -61,7 +61,8 @@ class AttemptResult:
         progress: the last state of it.
         peak_bytes: the most that its process held of a GPU at once; 0 without one.
         peak: what a training of at least one whole epoch teaches about the memory that such trainings need.
-        unsent: lines that the log hub did not take while the process could wait (a full disk, say); the supervisor sends them on.
+        unsent: lines that the log hub did not take while the process could wait (a full disk, say); the supervisor sends them on,
+            and has them in its memory only: one that ends before the hub takes them loses them.
     """
 
     outcome: str
