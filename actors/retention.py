@@ -114,18 +114,13 @@ def checkpoint_folders(tasks: Sequence[Task], now: float) -> Mapping[str, float]
 
     A folder that an unfinished task writes into, or reads a checkpoint from, is none of them.
     """
-    busy = {str(task.submission.resolved.get("output")) for task in tasks if not task.state.is_final}
-    # The training that a checkpoint is from may be deleted by now.
-    named = (task.submission.resolved.get("resume_from") for task in tasks if not task.state.is_final)
-    busy |= {str(PurePath(checkpoint).parent) for checkpoint in named if checkpoint}
-    needed = needed_tasks(tasks)
+    known = {task.task_id: task for task in tasks}
+    busy = {folder for task in tasks if not task.state.is_final for folder in _folders_of(task, known)}
     folders: dict[str, float] = {}
     for task in tasks:
         if task.submission.work is not WorkKind.TRAINING or not task.state.is_final:
             continue
         folder = str(task.submission.resolved.get("output") or "")
-        if task.task_id in needed:
-            busy.add(folder)
         folders[folder] = max(folders.get(folder, 0.0), ended_at(task))
     return {folder: at for folder, at in folders.items() if folder and folder not in busy and now - at > SETTLED_S}
 
@@ -138,11 +133,16 @@ def folders_left(tasks: Iterable[Task], since: float, until: float) -> list[str]
 
 def is_busy(folder: str, unfinished: Iterable[Task], known: Mapping[str, Task]) -> bool:
     """Tell whether an unfinished task writes into a folder, or goes on from a training that did."""
-    for task in unfinished:
-        earlier = known.get(str(task.submission.request.get("resume_from") or ""))
-        if any(each is not None and each.submission.resolved.get("output") == folder for each in (task, earlier)):
-            return True
-    return False
+    return any(folder in _folders_of(task, known) for task in unfinished)
+
+
+def _folders_of(task: Task, known: Mapping[str, Task]) -> set[str]:
+    """Where a task writes, and where the checkpoint lies that it goes on from, whose training may be deleted by now."""
+    resolved = task.submission.resolved
+    checkpoint = resolved.get("resume_from")
+    earlier = known.get(str(task.submission.request.get("resume_from") or ""))
+    folders = {str(each.submission.resolved.get("output") or "") for each in (task, earlier) if each is not None}
+    return folders | ({str(PurePath(checkpoint).parent)} if checkpoint else set())
 
 
 def _newest_end(entry: Iterable[Task]) -> float:

@@ -105,6 +105,7 @@ def test_a_folder_is_busy_while_an_unfinished_task_writes_there_or_goes_on_from_
     known = {"first": first}
     assert is_busy("/one", [task("next", state=TaskState.QUEUED, resume_from="first")], known)
     assert is_busy("/one", [task("next", state=TaskState.RUNNING, output="/one")], known)
+    assert is_busy("/one", [task("next", state=TaskState.QUEUED, resume_from="deleted", checkpoint="/one/last.ckpt")], {})
     assert not is_busy("/one", [task("next", state=TaskState.RUNNING), task("gone", resume_from="forgotten")], known)
 
 
