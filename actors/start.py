@@ -45,5 +45,11 @@ class Start:
 
 
 def is_reborn() -> bool:
-    """Whether Ray has restarted the actor that this process is, rather than made it for the first time. Asks Ray's head."""
-    return ray.is_initialized() and bool(ray.get_runtime_context().was_current_actor_reconstructed)
+    """Whether Ray has restarted the actor that this process is, rather than made it for the first time; a driver is no actor.
+
+    Asks Ray's head.
+    """
+    if not ray.is_initialized():
+        return False
+    context = ray.get_runtime_context()
+    return context.get_actor_id() is not None and bool(context.was_current_actor_reconstructed)

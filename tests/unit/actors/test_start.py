@@ -3,5 +3,5 @@
 from actors import start
 
 
-def test_outside_of_ray_nothing_is_reborn():
+def test_a_process_that_is_no_actor_is_not_reborn():
     assert not start.is_reborn()
