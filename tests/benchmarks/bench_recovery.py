@@ -145,6 +145,21 @@ def accept(service: Running, data: Path, count: int) -> list[float]:
     return times
 
 
+def look(service: Running, count: int) -> list[float]:
+    """Milliseconds of views of one task over one connection: the same way as an acceptance, with nothing to check or write at its end."""
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=DEADLINE_S)
+    times = []
+    for _ in range(count):
+        begin = time.perf_counter()
+        connection.request("GET", "/api/v2/tasks/task-00000")
+        answer = connection.getresponse()
+        answer.read()
+        times.append((time.perf_counter() - begin) * 1000)
+        assert answer.status == 200
+    connection.close()
+    return times
+
+
 def tell(what: str, values: Sequence[float], unit: str) -> None:
     ordered = sorted(values)
     p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
@@ -157,6 +172,7 @@ def tell(what: str, values: Sequence[float], unit: str) -> None:
 def measure(service: Running, data: Path, kills: int) -> None:
     line = f"{service.in_line:,} of {STORED:,} in line"
     wait_until(lambda: service.line_length() == service.in_line)
+    tell("a task's view: the same way without acceptance", look(service, ACCEPTED)[5:], "ms")
     tell(f"acceptance, {line}", accept(service, data, ACCEPTED)[5:], "ms")
     for task in service.get(f"/api/v2/tasks?limit={ACCEPTED}")["training_tasks"]:
         delete(service, task["task_id"])
