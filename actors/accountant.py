@@ -202,6 +202,16 @@ class GpuAccountant:
         assert isinstance(answer, ev.Renew)  # noqa: S101 - the only other answer
         return answer.expires_at
 
+    async def renew_until_bound(self, lease_id: str, token: int) -> None:
+        """Renew a lease on behalf of processes that are still coming up; one that is bound is its processes' own to renew.
+
+        Raises:
+            LeaseNotFoundError, LeaseExpiredError: nothing may begin on it.
+        """
+        await self._start.finished()
+        if not self._holders.is_bound(lease_id, token):
+            await self.renew(lease_id, token)
+
     async def release(self, lease_id: str, token: int, is_complete: bool = False) -> None:  # noqa: FBT001, FBT002 - crosses Ray
         """Give a lease back. Its units return when its process is gone. Releasing twice is harmless.
 

@@ -4,6 +4,7 @@ Owns the handles and the pauses. What is asked, and what an answer means, is the
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Final
 
 import ray
@@ -49,6 +50,15 @@ class ActorCalls:
         except RayActorError:
             self._handles.pop(name, None)
             raise
+
+    async def ask_once(self, name: str, method: str, *args: Any) -> None:
+        """Send a message that another follows soon; nothing happens where nobody answers.
+
+        Raises:
+            ActorSystemError: what the other raised, as it was raised.
+        """
+        with suppress(RayError, TimeoutError, ValueError):
+            await self.ask(name, method, *args)
 
     async def insist(self, name: str, method: str, *args: Any) -> Any:
         """Send a message until it is answered. Only for messages that may be repeated.

@@ -7,8 +7,9 @@ into the placement group of the leased device, with the lease's fraction, so Ray
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import ray
 from ray.actor import ActorHandle
@@ -65,6 +66,10 @@ class UnwantedAttemptError(Exception):
     """Nobody wants any more that an attempt begins."""
 
 
+#: Why the processes of an attempt do not come up.
+_NO_START: Final = (TimeoutError, LeaseError, UnwantedAttemptError, RayError, ValueError)
+
+
 class AttemptRunner:
     """The processes of all attempts: one each, or one for each rank of a gang.
 
@@ -86,35 +91,50 @@ class AttemptRunner:
         """
         ranks = order.granted.ranks()
         self._widths[order.attempt_id] = len(ranks)
+        keep = partial(renew, order.granted.lease)
         try:
             # The record of its beginning may have waited long for room on the disk, and nobody kept the lease meanwhile.
-            await renew(order.granted.lease)
+            await keep()
             handles = [self._bring_up(replace(order, granted=granted)) for granted in ranks]
-            await self._await_start(handles, order.granted.lease, renew)
-        except TimeoutError:
-            await self.kill(order.attempt_id)
-            return AttemptDied(order.attempt_id, f"it did not start within {self._settings.start_deadline_s:.0f} s")
-        except LeaseError:
-            # The node may be lost: then the process waits for a place that never comes again.
-            await self.kill(order.attempt_id)
-            return AttemptDied(order.attempt_id, "its lease ended before it had begun", is_counted=False)
-        except UnwantedAttemptError:
-            await self.kill(order.attempt_id)
-            return AttemptDied(order.attempt_id, "ended before it had begun", is_counted=False)
-        except (RayError, ValueError) as error:
-            await self.kill(order.attempt_id)
-            return AttemptDied(order.attempt_id, _explain(error, self._settings.data_roots))
+            await self._await_start(handles, keep)
+        except _NO_START as error:
+            return await self._give_up(order.attempt_id, error)
         return await self._await_outcome(order.attempt_id, handles)
 
-    async def adopt(self, attempt_id: str, width: int) -> AttemptEnded | AttemptDied:
-        """Wait for the end of an attempt that an earlier supervisor brought up, or was about to: without any process it costs no retry."""
+    async def adopt(self, attempt_id: str, width: int, renew: Callable[[], Awaitable[None]]) -> AttemptEnded | AttemptDied:
+        """Wait for the end of an attempt that an earlier supervisor brought up, or was about to.
+
+        Without any process it costs no retry. One whose process is still coming up is waited for as by the supervisor before.
+
+        Args:
+            attempt_id: whose processes are looked for.
+            width: how many there are to be.
+            renew: as ``run``'s, of the attempt's lease; not called where the processes are up.
+        """
         self._widths[attempt_id] = width
         handles = self._find(attempt_id)
         if len(handles) < width:
             await self.kill(attempt_id)
             cause = "its process was gone when the supervisor came back"
             return AttemptDied(attempt_id, cause, is_counted=bool(handles))
+        try:
+            await self._await_start(handles, renew)
+        except _NO_START as error:
+            return await self._give_up(attempt_id, error)
         return await self._await_outcome(attempt_id, handles)
+
+    async def _give_up(self, attempt_id: str, error: Exception) -> AttemptDied:
+        """End what there is of an attempt that could not begin."""
+        await self.kill(attempt_id)
+        match error:
+            case TimeoutError():
+                return AttemptDied(attempt_id, f"it did not start within {self._settings.start_deadline_s:.0f} s")
+            case LeaseError():  # Its node may be lost: then the process waits for a place that never comes again.
+                return AttemptDied(attempt_id, "its lease ended before its process answered", is_counted=False)
+            case UnwantedAttemptError():
+                return AttemptDied(attempt_id, "ended before it had begun", is_counted=False)
+            case _:
+                return AttemptDied(attempt_id, _explain(error, self._settings.data_roots))
 
     async def stop(self, attempt_id: str) -> None:
         """Ask the processes to stop at the next batch; end what has not ended after the grace period."""
@@ -139,13 +159,13 @@ class AttemptRunner:
         found = (find_attempt(actor_name(attempt_id, rank)) for rank in range(self._widths.get(attempt_id, 1)))
         return [handle for handle in found if handle is not None]
 
-    async def _await_start(self, handles: list[ActorHandle], lease: Lease, renew: Callable[[Lease], Awaitable[None]]) -> None:
+    async def _await_start(self, handles: list[ActorHandle], renew: Callable[[], Awaitable[None]]) -> None:
         """Wait until every process is up, renewing their lease meanwhile. Raises TimeoutError after the deadline."""
         ready = asyncio.gather(*(_answer(handle.ready.remote()) for handle in handles))
         async with asyncio.timeout(self._settings.start_deadline_s):
             try:
                 while not (await asyncio.wait({ready}, timeout=self._settings.heartbeat_s))[0]:
-                    await renew(lease)
+                    await renew()
                 await ready
             finally:
                 ready.cancel()

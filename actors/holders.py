@@ -97,10 +97,14 @@ class Holders:
         stored = self.leases.get(lease.lease_id)
         return stored is not None and not stored.is_ending
 
+    def is_bound(self, lease_id: str, token: int) -> bool:
+        """Whether every process of a lease has bound it, and it is not on its way out."""
+        stored = self.leases.get(lease_id)
+        return stored is not None and stored.lease.token == token and self.is_good(stored.lease) and _has_all(stored)
+
     def is_up(self, lease: Lease) -> bool:
         """Whether every process of a good lease is up and none has gone."""
-        holders = self.leases[lease.lease_id].holders
-        return self.is_good(lease) and len(holders) == len(lease.portions) and lease.lease_id not in self._gone
+        return self.is_good(lease) and _has_all(self.leases[lease.lease_id]) and lease.lease_id not in self._gone
 
     def local_pids(self, lease_ids: Iterable[str]) -> dict[int, str]:
         """The processes of these leases on the accountant's own node, each with its lease."""
@@ -155,3 +159,8 @@ class Holders:
             await on_quarantine(account.device.device_id, reason)
 
         await self._guard.wait_until_back(account.device, pids, other_budgets, set_quarantine)
+
+
+def _has_all(stored: StoredLease) -> bool:
+    """Whether each device of a lease has a process that bound it."""
+    return len(stored.holders) == len(stored.lease.portions)

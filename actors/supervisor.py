@@ -317,8 +317,7 @@ class TaskSupervisor:
 
     async def _renew(self, lease: Lease) -> None:
         """Keep the lease of an attempt whose process is still coming up. Raises LeaseError where it is over, UnwantedAttemptError."""
-        with suppress(RayError, TimeoutError, ValueError):
-            await self._calls.ask(ACCOUNTANT, "renew", lease.lease_id, lease.token)
+        await self._calls.ask_once(ACCOUNTANT, "renew_until_bound", lease.lease_id, lease.token)
         if not is_wanted(self._flow.current(lease.request.request_id)):
             raise UnwantedAttemptError
 
@@ -381,7 +380,9 @@ class TaskSupervisor:
         """See an attempt of an earlier supervisor to its end, and ask for that again where it was asked for."""
         if not is_wanted(task):
             self._stop_attempt(task.attempt_id, at_once=task.ending is EndMode.KILL)
-        self._carry_out(self._apply(await self._runner.adopt(task.attempt_id, task.submission.device_count)))
+        assert task.lease is not None  # noqa: S101 - a running task has one
+        keep = partial(self._calls.ask_once, ACCOUNTANT, "renew_until_bound", task.lease.lease_id, task.lease.token)
+        self._carry_out(self._apply(await self._runner.adopt(task.attempt_id, task.submission.device_count, keep)))
 
     def _take_result(self, attempt_id: str, result: AttemptResult) -> None:
         """Take in what an attempt says beside its outcome: what a training needed on a real GPU, and lines that it could not send."""

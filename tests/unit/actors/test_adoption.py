@@ -1,6 +1,7 @@
 """A supervisor that begins anew sees the attempts of the one before to their end, with what was asked of them."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,14 @@ from actors.core.tasks import EndMode, Submission, TaskState
 from actors.messages import Queued
 from actors.supervisor import TaskSupervisor
 from configs.settings import Settings
+
+
+class UpAlready:
+    """The answer of a process that is up."""
+
+    @staticmethod
+    async def remote():
+        return None
 
 
 @pytest.fixture
@@ -29,7 +38,7 @@ def adopt(tmp_path, monkeypatch):
         asked = []
         monkeypatch.setattr(supervisor, "_stop_attempt", lambda attempt_id, *, at_once: asked.append((attempt_id, at_once)))
         monkeypatch.setattr(supervisor, "_carry_out", lambda _commands: None)
-        monkeypatch.setattr(attempts, "find_attempt", lambda _name: object() if is_alive else None)
+        monkeypatch.setattr(attempts, "find_attempt", lambda _name: SimpleNamespace(ready=UpAlready) if is_alive else None)
 
         async def end(attempt_id, _handles):
             return te.AttemptEnded(attempt_id, "stopped", "stopped")

@@ -77,13 +77,16 @@ def test_a_question_for_the_outcome_takes_a_thread_only_for_a_while(attempt, mon
 
 
 def test_the_supervisor_asks_until_there_is_an_outcome(tmp_path, monkeypatch):
-    answers, results = [None, None, RESULT], []
+    answers, results = ["ready", None, None, RESULT], []
 
     async def answer():
         return answers.pop(0)
 
-    handle = SimpleNamespace(outcome=SimpleNamespace(remote=answer))
+    async def never():
+        raise AssertionError("a process that is up renews its own lease")
+
+    handle = SimpleNamespace(ready=SimpleNamespace(remote=answer), outcome=SimpleNamespace(remote=answer))
     monkeypatch.setattr("actors.attempts.find_attempt", lambda _name: handle)
     runner = AttemptRunner(Settings(state_dir=tmp_path, data_roots=(tmp_path,)), lambda *result: results.append(result))
-    over = asyncio.run(runner.adopt("t.1", 1))
+    over = asyncio.run(runner.adopt("t.1", 1, never))
     assert (over.outcome, results) == ("completed", [("t.1", RESULT)])

@@ -54,9 +54,25 @@ def test_the_wait_for_a_process_ends_with_its_lease_and_costs_no_retry(tmp_path,
             raise LeaseExpiredError(lease.lease_id)
 
     over = asyncio.run(runner.run(order, renew))
-    assert over == AttemptDied("t.1", "its lease ended before it had begun", is_counted=False)
+    assert over == AttemptDied("t.1", "its lease ended before its process answered", is_counted=False)
     assert killed == ["t.1"]
     assert bool(begun) is not is_over_at_once, "no process begins on a lease that is over"
+
+
+def test_an_adopted_process_that_never_comes_up_is_given_up_when_its_lease_ends(tmp_path, monkeypatch):
+    """Its node was lost while no supervisor was there: Ray keeps the process pending for ever."""
+    killed = []
+    settings = Settings(state_dir=tmp_path, data_roots=(tmp_path,), heartbeat_s=0.01, start_deadline_s=30)
+    runner = AttemptRunner(settings, lambda *_: None)
+    monkeypatch.setattr(attempts, "find_attempt", lambda _name: PendingHandle())
+    monkeypatch.setattr(attempts.ray, "kill", lambda handle, **_: killed.append(handle))
+
+    async def renew():
+        raise LeaseNotFoundError("lease-1")
+
+    over = asyncio.run(runner.adopt("t.1", 1, renew))
+    assert over == AttemptDied("t.1", "its lease ended before its process answered", is_counted=False)
+    assert len(killed) == 1
 
 
 @pytest.mark.parametrize("error", [LeaseExpiredError, LeaseNotFoundError])

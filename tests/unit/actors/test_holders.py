@@ -1,12 +1,13 @@
 """The units of a lease return when the last of its processes is gone, and not while another has just begun."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from actors.core import events as ev
 from actors.core.ledger import Ledger
-from actors.core.model import Lease, LeaseRequest, WorkKind
+from actors.core.model import Lease, LeaseRequest, Portion, WorkKind
 from actors.holders import Holders
 from actors.lease_store import LeaseHolder, StoredLease
 from actors.presence import Presence
@@ -42,6 +43,21 @@ def test_a_process_that_binds_while_the_memory_of_the_last_is_waited_for_keeps_t
     assert over == []
     asyncio.run(holders.follow("l", SECOND, on_gone, None))
     assert over == ["l"]
+
+
+def test_a_lease_is_its_processes_own_to_renew_once_all_of_them_are_up():
+    holders = Holders("node", None, Ledger.__new__(Ledger))
+    gang = tuple(Portion(device, 1200, 0) for device in ("cuda:0", "cuda:1"))
+    holders.enter(StoredLease(Lease("l", 7, LeaseRequest("r", "t", WorkKind.TRAINING, "cuda", 5, 0.0), gang, 0.0), "node"))
+    steps = [holders.is_bound("l", 7)]
+    for process in (FIRST, SECOND):
+        holders.bind("l", process)
+        steps.append(holders.is_bound("l", 7))
+    holders.leases["l"] = replace(holders.leases["l"], is_ending=True)
+    steps.append(holders.is_bound("l", 7))
+    assert steps == [False, False, True, False]
+    assert not holders.is_bound("l", 6)
+    assert not holders.is_bound("another", 7)
 
 
 class TestHistory:
