@@ -40,7 +40,8 @@ def weights_in(folder):
 
 @pytest.mark.parametrize("augmentation", [None, {"frequency_roll": 0.5}])
 def test_a_training_learns_from_recordings(trees, tmp_path, augmentation):
-    plan = make_plan(trees, tmp_path, augmentation=augmentation, num_epochs=6)
+    # Processors round differently: of eight seeds one took eleven epochs to get there.
+    plan = make_plan(trees, tmp_path, augmentation=augmentation, num_epochs=16)
     outcome, _ = run(plan)
     assert outcome.status == "completed"
     assert outcome.best_acc > 90
