@@ -127,31 +127,31 @@ def recover_supervisor(service: Running) -> tuple[float, float]:
     return answered, time.perf_counter() - begin
 
 
-def accept(service: Running, data: Path, count: int) -> list[float]:
-    """Milliseconds of submissions, one after the other over one connection; each is durable when it is answered."""
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=DEADLINE_S)
+def accept(service: Running, data: Path, count: int, every_s: float = 0.0) -> list[float]:
+    """Milliseconds of submissions; each is durable when it is answered.
+
+    What follows an answer (its line of the log, its lease request, the audit's entry) is done while the next one is asked for. With a
+    pause between them each finds a service that has nothing else to do.
+    """
     body = {"model": "resnet18", "num_classes": 2, "train_path": str(data / "train"), "val_path": str(data / "valid")}
     body |= {"save_path": str(data.parent / "out"), "num_epochs": 1, "image_size": 64, "pretrained": False, "device": "cpu"}
-    times = []
-    for number in range(count):
-        text = json.dumps(body | {"name": f"accepted-{number}"})
-        begin = time.perf_counter()
-        connection.request("POST", "/api/v2/training/start", text, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        answer.read()
-        times.append((time.perf_counter() - begin) * 1000)
-        assert answer.status == 200
-    connection.close()
-    return times
+    bodies = (json.dumps(body | {"name": f"accepted-{number}"}) for number in range(count))
+    return ask(service, [("POST", "/api/v2/training/start", text) for text in bodies], every_s)
 
 
-def look(service: Running, count: int) -> list[float]:
-    """Milliseconds of views of one task over one connection: the same way as an acceptance, with nothing to check or write at its end."""
+def look(service: Running, count: int, every_s: float = 0.0) -> list[float]:
+    """Milliseconds of views of one task: the same way as an acceptance, with nothing to check or write at its end."""
+    return ask(service, [("GET", "/api/v2/tasks/task-00000", None)] * count, every_s)
+
+
+def ask(service: Running, requests: Sequence[tuple[str, str, str | None]], every_s: float) -> list[float]:
+    """Milliseconds of requests (method, path, body) over one connection, with a pause before each."""
     connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=DEADLINE_S)
     times = []
-    for _ in range(count):
+    for method, path, text in requests:
+        time.sleep(every_s)
         begin = time.perf_counter()
-        connection.request("GET", "/api/v2/tasks/task-00000")
+        connection.request(method, path, text, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         answer.read()
         times.append((time.perf_counter() - begin) * 1000)
@@ -172,8 +172,9 @@ def tell(what: str, values: Sequence[float], unit: str) -> None:
 def measure(service: Running, data: Path, kills: int) -> None:
     line = f"{service.in_line:,} of {STORED:,} in line"
     wait_until(lambda: service.line_length() == service.in_line)
-    tell("a task's view: the same way without acceptance", look(service, ACCEPTED)[5:], "ms")
-    tell(f"acceptance, {line}", accept(service, data, ACCEPTED)[5:], "ms")
+    for pace, every_s in (("one after the other", 0.0), ("one each tenth of a second", 0.1)):
+        tell(f"a task's view, {pace}: the same way without acceptance", look(service, ACCEPTED // 2, every_s)[5:], "ms")
+        tell(f"acceptance, {pace}, {line}", accept(service, data, ACCEPTED // 2, every_s)[5:], "ms")
     for task in service.get(f"/api/v2/tasks?limit={ACCEPTED}")["training_tasks"]:
         delete(service, task["task_id"])
     accountant = [recover_accountant(service) for _ in range(kills)]
