@@ -47,21 +47,36 @@ def predict_online(ism, service, model):
     return entries
 
 
+def by_class(entry):
+    return {top["class"]: top["confidence"] for top in entry["top"]}
+
+
 def check_online(ism, service, name):
-    """Online and job agree: in float32 in every confidence, in bfloat16 in the best class of 99 %."""
+    """Online and job agree in every picture's class and confidences, as closely as the precision can.
+
+    float32: within 0.01 percentage points. bfloat16 keeps 8 bits, which moves a confidence near 50 % by up to a point: within three,
+    and where the job's two best classes are closer than that, either may win.
+    """
     job = json.loads((service.data_root / "ism-inferred" / name / "predictions.json").read_text())
     task_id = next(t["task_id"] for t in ism.client.get("/api/v2/tasks?limit=1000").json()["training_tasks"] if t["name"] == name)
-    for precision in ("float32", "bfloat16"):
+    for precision, tolerance in (("float32", 0.01), ("bfloat16", 3)):
         told = ism.post("/api/v2/models", {"name": f"ism-{name}", "task_id": task_id, "precision": precision})
         online = predict_online(ism, service, f"ism-{name}@{told['version']}")
         assert set(online) == {each["file"] for each in job}
-        if precision == "float32":
-            for each in job:
-                found = {top["class"]: top["confidence"] for top in online[each["file"]]["top"]}
-                assert found == pytest.approx({top["class"]: top["confidence"] for top in each["top"]}, abs=0.01)
-        equal = sum(online[each["file"]]["class"] == each["class"] for each in job)
+        equal = 0
+        for each in job:
+            expected, found = by_class(each), by_class(online[each["file"]])
+            # With ten classes the last of the best five may differ; what both name must agree, and the winner is among it.
+            assert {each["class"], online[each["file"]]["class"]} <= expected.keys() & found.keys()
+            shared = expected.keys() & found.keys()
+            assert {c: found[c] for c in shared} == pytest.approx({c: expected[c] for c in shared}, abs=tolerance), each["file"]
+            best, second = sorted(expected.values(), reverse=True)[:2]
+            same = online[each["file"]]["class"] == each["class"]
+            assert same or best - second <= tolerance, each["file"]
+            equal += same
         print(f"{precision}: {equal} of {len(job)} pictures have the same class online and in the job")
-        assert equal >= 0.99 * len(job)
+        # A model in training has some such close calls; most pictures must be decided, or this compares nothing.
+        assert equal >= 0.9 * len(job)
 
 
 def test_a_short_training_beats_chance_and_its_best_weights_predict_as_they_validated(ism, service):
