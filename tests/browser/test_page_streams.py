@@ -72,10 +72,12 @@ def test_a_refused_key_is_not_asked_for_again_until_the_visitor_wishes_and_then_
 
 def test_what_the_stream_told_while_the_list_was_read_is_not_undone_by_it(page, http, waiting_line):
     task_id = waiting_line("cancelled meanwhile")
+    old = http.client.get("/api/v2/tasks?limit=1000").json()
+    assert next(task for task in old["training_tasks"] if task["task_id"] == task_id)["status"] == "queued"
     held = []
 
     def hold(route):
-        held.append((route, route.fetch()))
+        held.append(route)
 
     page.route(LISTS, hold, times=1)
     with page.expect_request(LISTS):
@@ -83,9 +85,8 @@ def test_what_the_stream_told_while_the_list_was_read_is_not_undone_by_it(page, 
     expect(page.locator("#connection")).to_have_text("live")
     http.post(f"/api/v2/tasks/{task_id}/cancel")
     page.wait_for_function(KNOWN_STATUS, arg=[task_id, "cancelled"])
-    [(route, old)] = held
-    assert next(task for task in old.json()["training_tasks"] if task["task_id"] == task_id)["status"] == "queued"
-    route.fulfill(response=old)
+    [route] = held
+    route.fulfill(json=old)
     expect(row_of(page, "cancelled meanwhile").get_by_text("cancelled", exact=True)).to_be_visible()
 
 
