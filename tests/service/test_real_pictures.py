@@ -34,13 +34,13 @@ def infer(ism, service, name):
 
 
 def predict_online(ism, service, model):
-    """Classify the valid pictures online, a class folder at a time; returns the entries by file."""
+    """Classify the valid pictures online, a class folder at a time; returns the entries by file, each with all classes."""
     entries = {}
     for folder in sorted((service.test_data / "ism_spectrograms" / "valid").iterdir()):
         files = [
             ("files", (f"{folder.name}/{path.name}", path.read_bytes(), "image/jpeg")) for path in sorted(folder.glob("*.jpg"))
         ]
-        answer = ism.client.post(f"/api/v2/predict?model={model}", files=files)
+        answer = ism.client.post(f"/api/v2/predict?model={model}&top_k={CLASSES}", files=files)
         assert answer.status_code == 200, answer.text
         names = [f"{folder.name}/{path.name}" for path in sorted(folder.glob("*.jpg"))]
         entries |= dict(zip(names, answer.json()["predictions"], strict=True))
@@ -54,8 +54,8 @@ def by_class(entry):
 def check_online(ism, service, name):
     """Online and job agree in every picture's class and confidences, as closely as the precision can.
 
-    float32: within 0.01 percentage points. bfloat16 keeps 8 bits, which moves a confidence near 50 % by up to a point: within three,
-    and where the job's two best classes are closer than that, either may win.
+    float32: within 0.01 percentage points. bfloat16 keeps 8 bits, which moved confidences by up to 0.9 points where this was measured:
+    within three, and where the job's two best classes are closer than that, either may win.
     """
     job = json.loads((service.data_root / "ism-inferred" / name / "predictions.json").read_text())
     task_id = next(t["task_id"] for t in ism.client.get("/api/v2/tasks?limit=1000").json()["training_tasks"] if t["name"] == name)
@@ -66,10 +66,7 @@ def check_online(ism, service, name):
         equal = 0
         for each in job:
             expected, found = by_class(each), by_class(online[each["file"]])
-            # With ten classes the last of the best five may differ; what both name must agree, and the winner is among it.
-            assert {each["class"], online[each["file"]]["class"]} <= expected.keys() & found.keys()
-            shared = expected.keys() & found.keys()
-            assert {c: found[c] for c in shared} == pytest.approx({c: expected[c] for c in shared}, abs=tolerance), each["file"]
+            assert {name: found[name] for name in expected} == pytest.approx(expected, abs=tolerance), each["file"]
             best, second = sorted(expected.values(), reverse=True)[:2]
             same = online[each["file"]]["class"] == each["class"]
             assert same or best - second <= tolerance, each["file"]
